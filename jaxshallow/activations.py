@@ -1,0 +1,136 @@
+"""Activations g with their derivatives g′ side by side, and the output heads with their losses.
+
+To add an activation, write g and g′ and list the pair in `HIDDEN`; or pass your own pair, without touching this
+file: `js.init(key, 2, 4, hidden=js.Activation(jnp.sin, jnp.cos))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+class Activation(NamedTuple):
+    """An elementwise activation g and its derivative g′; without `g_prime` the derivative comes from JAX.
+
+    Example:
+        >>> sine = Activation(jnp.sin, jnp.cos)
+        >>> float(sine.g_prime(jnp.array(0.0)))
+        1.0
+    """
+
+    g: Callable[[Array], Array]
+    g_prime: Callable[[Array], Array] | None = None
+
+
+class Output(NamedTuple):
+    """An output head: A2 = `activation`(Z2), and `loss`(Z2, Y), one loss per example, for which dZ2 = A2 − Y."""
+
+    activation: Callable[[Array], Array]
+    loss: Callable[[Array, Array], Array]
+
+
+# ---- hidden activations: g(Z) and g′(Z), elementwise, any shape ----
+
+
+def sigmoid(Z):
+    return jax.nn.sigmoid(Z)
+
+
+def sigmoid_prime(Z):
+    A = sigmoid(Z)
+    return A * (1 - A)
+
+
+def tanh(Z):
+    return jnp.tanh(Z)
+
+
+def tanh_prime(Z):
+    A = tanh(Z)
+    return 1 - A * A
+
+
+def relu(Z):
+    return jax.nn.relu(Z)
+
+
+def relu_prime(Z):
+    return jnp.where(Z > 0, jnp.ones_like(Z), jnp.zeros_like(Z))
+
+
+def leaky_relu(Z):
+    return jnp.where(Z > 0, Z, 0.01 * Z)
+
+
+def leaky_relu_prime(Z):
+    return jnp.where(Z > 0, jnp.ones_like(Z), jnp.full_like(Z, 0.01))
+
+
+def identity(Z):
+    return Z
+
+
+def identity_prime(Z):
+    return jnp.ones_like(Z)
+
+
+HIDDEN = {
+    "sigmoid": Activation(sigmoid, sigmoid_prime),
+    "tanh": Activation(tanh, tanh_prime),
+    "relu": Activation(relu, relu_prime),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_prime),
+    "identity": Activation(identity, identity_prime),
+}
+
+
+# ---- output heads: Z2 and Y are (n_y, m), a loss is (m,); each loss is taken from Z2, so log never meets 0 ----
+
+
+def binary_cross_entropy(Z2, Y):
+    """L = −Σ (y log a2 + (1−y) log(1−a2)) over n_y, with a2 = σ(z2), written so that no large terms cancel."""
+    return jnp.sum(jnp.maximum(Z2, 0) - Y * Z2 + jnp.log1p(jnp.exp(-jnp.abs(Z2))), axis=0)
+
+
+def softmax(Z2):
+    return jax.nn.softmax(Z2, axis=0)
+
+
+def cross_entropy(Z2, Y):
+    """L = −Σ y log a2 over n_y, with a2 = softmax(z2) and y one-hot."""
+    return -jnp.sum(Y * jax.nn.log_softmax(Z2, axis=0), axis=0)
+
+
+def half_squared_error(Z2, Y):
+    """L = ½ Σ (z2 − y)² over n_y."""
+    return jnp.sum((Z2 - Y) ** 2, axis=0) / 2
+
+
+OUTPUTS = {
+    "sigmoid": Output(sigmoid, binary_cross_entropy),
+    "softmax": Output(softmax, cross_entropy),
+    "identity": Output(identity, half_squared_error),
+}
+
+
+def resolve(hidden: str | Activation | Callable[[Array], Array]) -> tuple[Callable, Callable]:
+    """The pair (g, g′) that `hidden` stands for: a name in `HIDDEN`, an `Activation`, or g alone.
+
+    Raises:
+        ValueError: `hidden` is a name that is not in `HIDDEN`.
+        TypeError: `hidden` is neither a name nor callable.
+    """
+    if isinstance(hidden, str):
+        if hidden not in HIDDEN:
+            raise ValueError(f"hidden must be one of {', '.join(HIDDEN)}, or an Activation, got {hidden!r}")
+        hidden = HIDDEN[hidden]
+    if not isinstance(hidden, Activation):
+        if not callable(hidden):
+            raise TypeError(f"hidden must be a name, a function or an Activation, got {type(hidden).__name__}")
+        hidden = Activation(hidden)
+    g = hidden.g
+    return g, hidden.g_prime or (lambda Z: jax.jvp(g, (Z,), (jnp.ones_like(Z),))[1])

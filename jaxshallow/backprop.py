@@ -1,0 +1,130 @@
+"""Back-propagation, written out by hand: one line per equation of the notes.
+
+dX always means dJ/dX with the mean already taken, but dZ is per example, as in the notes. dZ2 = A2 − Y holds for
+each head with its own loss: sigmoid with binary cross-entropy, softmax with cross-entropy, identity with half the
+squared error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import chex
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxshallow import checks
+from jaxshallow.activations import resolve
+from jaxshallow.network import cost, forward, forward_example, relative_weights
+from jaxshallow.params import Params
+
+
+def manual_grads(
+    params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
+) -> Params:
+    """The gradient of `cost`, by the notes' six equations; equal to `jax.grad(cost)`.
+
+    Args:
+        params: the network.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+        weights: (m,) weight of each example, ≥ 0; 0 removes the example.
+        l2: strength of the weight decay, ≥ 0.
+
+    Returns:
+        `Params` that hold dW1 (n_h, n_x), db1 (n_h, 1), dW2 (n_y, n_h), db2 (n_y, 1).
+
+    Raises:
+        ValueError: a shape is not as above, or l2 < 0.
+        TypeError: X is not floating point.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxshallow import init
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4)
+        >>> manual_grads(params, jnp.ones((3, 5)), jnp.ones((1, 5))).W1.shape
+        (4, 3)
+    """
+    params = checks.parameters(params)
+    X = checks.features(params, X)
+    Y = checks.targets(params, X, Y)
+    m = X.shape[1]
+    _, w, λ = relative_weights(params, m, weights, l2)
+    _, g_prime = resolve(params.hidden)
+    W1, W2 = params.W1, params.W2
+    Z1, A1, Z2, A2 = forward(params, X)
+
+    dZ2 = w * (A2 - Y)
+    dW2 = dZ2 @ A1.T / m + λ * W2
+    db2 = dZ2.sum(axis=1, keepdims=True) / m
+    dZ1 = W2.T @ dZ2 * g_prime(Z1)
+    dW1 = dZ1 @ X.T / m + λ * W1
+    db1 = dZ1.sum(axis=1, keepdims=True) / m
+
+    grads = replace(params, W1=dW1, b1=db1, W2=dW2, b2=db2)
+    chex.assert_trees_all_equal_shapes_and_dtypes(grads, params)
+    return grads
+
+
+def cost_and_grads(
+    params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
+) -> tuple[Array, Params]:
+    """`cost` and `manual_grads` together; under jit they share one forward pass (a test counts the products).
+
+    Args, errors: as `manual_grads`.
+
+    Returns:
+        J, a scalar, and its gradient, `Params`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxshallow import init
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4, scale=0.0)
+        >>> J, grads = jax.jit(cost_and_grads)(params, jnp.ones((3, 5)), jnp.ones((1, 5)))
+        >>> float(J), float(grads.b2[0, 0])
+        (0.6931471824645996, -0.5)
+    """
+    return cost(params, X, Y, weights=weights, l2=l2), manual_grads(params, X, Y, weights=weights, l2=l2)
+
+
+def manual_grads_example(params: Params, x: ArrayLike, y: ArrayLike) -> Params:
+    """The gradient of one example's loss, in the notes' lower-case symbols.
+
+    Their mean over the examples is `manual_grads`.
+
+    Args:
+        params: the network.
+        x: (n_x, 1) one example.
+        y: (n_y, 1) its target.
+
+    Returns:
+        `Params` that hold dW1 (n_h, n_x), db1 (n_h, 1), dW2 (n_y, n_h), db2 (n_y, 1).
+
+    Raises:
+        ValueError: x is not (n_x, 1) or y is not (n_y, 1).
+        TypeError: x is not floating point.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxshallow import init
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4)
+        >>> manual_grads_example(params, jnp.ones((3, 1)), jnp.ones((1, 1))).W1.shape
+        (4, 3)
+    """
+    params = checks.parameters(params)
+    x = checks.features(params, x, columns="1")
+    y = checks.targets(params, x, y, name="y")
+    _, g_prime = resolve(params.hidden)
+    W2 = params.W2
+    z1, a1, z2, a2 = forward_example(params, x)
+
+    dz2 = a2 - y
+    dW2 = dz2 @ a1.T
+    db2 = dz2
+    dz1 = W2.T @ dz2 * g_prime(z1)
+    dW1 = dz1 @ x.T
+    db1 = dz1
+
+    grads = replace(params, W1=dW1, b1=db1, W2=dW2, b2=db2)
+    chex.assert_trees_all_equal_shapes_and_dtypes(grads, params)
+    return grads

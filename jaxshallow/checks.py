@@ -1,0 +1,109 @@
+"""What a user can get wrong, said in one form: the argument, what was expected, what came, and the fix.
+
+The shape checks look at shapes and dtypes only, so they run while tracing and cost nothing at run time. `values`
+looks at the numbers, which exist only outside traced code: `fit` and the programs call it.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxshallow.params import Params
+
+
+def _is_traced(x) -> bool:
+    return isinstance(x, jax.core.Tracer)
+
+
+def parameters(params: Params) -> Params:
+    """`params` as JAX arrays: W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1), all of one floating dtype."""
+    params = jax.tree.map(jnp.asarray, params)
+    if params.W1.ndim != 2:
+        raise ValueError(f"W1 must be (n_h, n_x), got {params.W1.shape}: map over stacked parameters with jax.vmap")
+    if not jnp.issubdtype(params.W1.dtype, jnp.floating):
+        raise TypeError(f"W1 must be floating point, got {params.W1.dtype}")
+    n_h, n_y = len(params.W1), len(params.W2) if params.W2.ndim else 0
+    for name, symbols, shape in (
+        ("b1", "(n_h, 1)", (n_h, 1)),
+        ("W2", "(n_y, n_h)", (n_y, n_h)),
+        ("b2", "(n_y, 1)", (n_y, 1)),
+    ):
+        leaf = getattr(params, name)
+        if leaf.shape != shape:
+            raise ValueError(f"{name} must be {symbols} = {shape}, got {leaf.shape}")
+        if leaf.dtype != params.W1.dtype:
+            raise TypeError(f"{name} must be {params.W1.dtype} as W1 is, got {leaf.dtype}")
+    return params
+
+
+def features(params: Params, X: ArrayLike, columns: str = "m") -> Array:
+    """X as an (n_x, m) array of the parameters' dtype; `columns="1"` for a single example, x (n_x, 1)."""
+    name = "X" if columns == "m" else "x"
+    X, n_x, dtype = jnp.asarray(X), params.W1.shape[1], params.W1.dtype
+    if X.ndim != 2 or X.shape[0] != n_x or (columns == "1" and X.shape[1] != 1):
+        fix = ""
+        if X.ndim == 1:
+            fix = f": one example is a column, {name}.reshape(-1, 1)"
+        elif X.ndim == 2 and X.shape[1] == n_x:
+            fix = f": examples are columns, use {name}.T"
+        raise ValueError(f"{name} must be (n_x, {columns}) = ({n_x}, {columns}), got {X.shape}{fix}")
+    if X.shape[1] == 0:
+        raise ValueError(f"{name} must hold at least one example, got {X.shape}")
+    if not jnp.issubdtype(X.dtype, jnp.floating):
+        raise TypeError(f"{name} must be floating point, got {X.dtype}: use {name}.astype('float32'), and scale it")
+    return X.astype(dtype)
+
+
+def targets(params: Params, X: Array, Y: ArrayLike, name: str = "Y") -> Array:
+    """Y as an (n_y, m) array of the parameters' dtype, for the m columns of X."""
+    Y, (n_y, m) = jnp.asarray(Y), (params.W2.shape[0], X.shape[1])
+    if Y.shape != (n_y, m):
+        fix = ""
+        if n_y > 1 and params.output == "softmax" and Y.size == m:
+            fix = f": one-hot columns, jax.nn.one_hot({name}.ravel(), {n_y}, axis=0)"
+        elif n_y == 1 and Y.size == m:
+            fix = f": use {name}.reshape(1, -1)"
+        elif Y.shape == (m, n_y):
+            fix = f": examples are columns, use {name}.T"
+        raise ValueError(f"{name} must be (n_y, m) = ({n_y}, {m}), got {Y.shape}{fix}")
+    if jnp.issubdtype(Y.dtype, jnp.complexfloating):
+        raise TypeError(f"{name} must be real, got {Y.dtype}")
+    return Y.astype(params.W1.dtype)
+
+
+def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike) -> tuple[Array | None, Array]:
+    """`weights` as (m,) or None, and `l2` as a scalar, both of the parameters' dtype."""
+    dtype = params.W1.dtype
+    if weights is not None and jnp.shape(weights) != (m,):
+        raise ValueError(f"weights must be (m,) = ({m},), got {jnp.shape(weights)}")
+    if jnp.ndim(l2) != 0:
+        raise ValueError(f"l2 must be a scalar, got {jnp.shape(l2)}")
+    if not _is_traced(l2) and not float(l2) >= 0:
+        raise ValueError(f"l2 must be at least 0, got {l2}")
+    return None if weights is None else jnp.asarray(weights).astype(dtype), jnp.asarray(l2).astype(dtype)
+
+
+def values(params: Params, X: Array, Y: Array, weights: Array | None = None) -> None:
+    """ValueError where a number cannot be right: NaN or infinity, labels outside the head's range, bad weights.
+
+    Traced arrays hold no numbers yet and are passed over.
+    """
+    if any(_is_traced(x) for x in (X, Y, weights)):
+        return
+    for name, array in (("X", X), ("Y", Y), ("weights", weights)):
+        if array is not None and not (finite := jnp.isfinite(array)).all():
+            where = tuple(int(i[0]) for i in jnp.nonzero(~finite, size=1))
+            raise ValueError(f"{name} must be finite, got {array[where]} at {where} ({int((~finite).sum())} in all)")
+    if params.output == "sigmoid" and not ((Y >= 0) & (Y <= 1)).all():
+        raise ValueError(f"Y must lie in [0, 1] for output='sigmoid', got values from {Y.min()} to {Y.max()}")
+    if params.output == "softmax":
+        total = Y.sum(axis=0)
+        wrong = (jnp.abs(total - 1) > 8 * jnp.finfo(Y.dtype).eps) | (Y.min(axis=0) < 0)
+        if wrong.any():
+            j = int(wrong.argmax())
+            raise ValueError(f"Y must be one-hot for output='softmax', got column {j} = {Y[:, j]}, which sums to {total[j]}")
+    if weights is not None and (weights.min() < 0 or weights.max() == 0):
+        raise ValueError(f"weights must be at least 0 and not all 0, got values from {weights.min()} to {weights.max()}")

@@ -1,0 +1,204 @@
+"""The network itself: forward propagation, prediction and cost, one line per equation of the notes.
+
+Examples are columns: X is (n_x, m), Y is (n_y, m). Computation takes the parameters' dtype: X and Y are cast to it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import chex
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxshallow import checks
+from jaxshallow.activations import OUTPUTS, resolve
+from jaxshallow.params import Params
+
+
+class Cache(NamedTuple):
+    """What forward propagation computes and back-propagation needs.
+
+    Attributes:
+        Z1: (n_h, m) pre-activations of the hidden layer.
+        A1: (n_h, m) activations of the hidden layer.
+        Z2: (n_y, m) pre-activations of the output layer.
+        A2: (n_y, m) outputs ŷ.
+    """
+
+    Z1: Array
+    A1: Array
+    Z2: Array
+    A2: Array
+
+
+def forward(params: Params, X: ArrayLike) -> Cache:
+    """Forward propagation of m examples at once: the matrix form of the notes.
+
+    Args:
+        params: the network.
+        X: (n_x, m) examples as columns.
+
+    Returns:
+        `Cache` with Z1, A1 (n_h, m) and Z2, A2 (n_y, m).
+
+    Raises:
+        ValueError: X is not (n_x, m) with m ≥ 1, or the parameters do not fit together.
+        TypeError: X is not floating point.
+
+    Example:
+        >>> import jax
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.zeros((1, 1)))
+        >>> forward(params, jnp.zeros((3, 5))).A2.shape
+        (1, 5)
+    """
+    params = checks.parameters(params)
+    X = checks.features(params, X)
+    g, _ = resolve(params.hidden)
+    σ = OUTPUTS[params.output].activation
+    W1, b1, W2, b2 = params.W1, params.b1, params.W2, params.b2
+
+    Z1 = W1 @ X + b1
+    A1 = g(Z1)
+    Z2 = W2 @ A1 + b2
+    A2 = σ(Z2)
+
+    n_h, n_y, m = W1.shape[0], W2.shape[0], X.shape[1]
+    chex.assert_shape([Z1, A1], (n_h, m))
+    chex.assert_shape([Z2, A2], (n_y, m))
+    return Cache(Z1, A1, Z2, A2)
+
+
+def forward_example(params: Params, x: ArrayLike) -> Cache:
+    """Forward propagation of one example, a column, in the notes' lower-case symbols.
+
+    Args:
+        params: the network.
+        x: (n_x, 1) one example.
+
+    Returns:
+        `Cache` of columns: z1, a1 (n_h, 1) and z2, a2 (n_y, 1).
+
+    Raises:
+        ValueError: x is not (n_x, 1), or the parameters do not fit together.
+        TypeError: x is not floating point.
+
+    Example:
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.zeros((1, 1)))
+        >>> forward_example(params, jnp.zeros((3, 1))).A2
+        Array([[0.5]], dtype=float32)
+    """
+    params = checks.parameters(params)
+    x = checks.features(params, x, columns="1")
+    g, _ = resolve(params.hidden)
+    σ = OUTPUTS[params.output].activation
+    W1, b1, W2, b2 = params.W1, params.b1, params.W2, params.b2
+
+    z1 = W1 @ x + b1
+    a1 = g(z1)
+    z2 = W2 @ a1 + b2
+    a2 = σ(z2)
+
+    chex.assert_shape([z1, a1], (W1.shape[0], 1))
+    chex.assert_shape([z2, a2], (W2.shape[0], 1))
+    return Cache(z1, a1, z2, a2)
+
+
+def predict(params: Params, X: ArrayLike) -> Array:
+    """The network's answer for each example.
+
+    Args:
+        params: the network.
+        X: (n_x, m) examples as columns.
+
+    Returns:
+        For sigmoid, A2 > 0.5 as integers: (m,) with one output unit, (n_y, m) with several. For softmax, the most
+        probable class, (m,) integers. For identity, A2 itself, (n_y, m).
+
+    Raises:
+        ValueError, TypeError: as `forward`.
+
+    Example:
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.full((1, 1), -2.0))
+        >>> predict(params, jnp.array([[-9.0, 9.0]] * 3))
+        Array([0, 1], dtype=int32)
+    """
+    A2 = forward(params, X).A2
+    if params.output == "identity":
+        return A2
+    if params.output == "softmax":
+        return A2.argmax(axis=0)
+    labels = (A2 > 0.5).astype(int)
+    return labels[0] if A2.shape[0] == 1 else labels
+
+
+def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
+    """The loss L(ŷ, y) of each example, from Z2: cross-entropy (sigmoid, softmax) or half squared error (identity).
+
+    Args:
+        params: the network.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+
+    Returns:
+        (m,) losses, each summed over n_y.
+
+    Raises:
+        ValueError, TypeError: X or Y has another shape or type.
+
+    Example:
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.zeros((1, 4)), jnp.zeros((1, 1)))
+        >>> losses(params, jnp.zeros((3, 2)), jnp.array([[0, 1]]))  # log 2: nothing known yet
+        Array([0.6931472, 0.6931472], dtype=float32)
+    """
+    params = checks.parameters(params)
+    X = checks.features(params, X)
+    Y = checks.targets(params, X, Y)
+    return OUTPUTS[params.output].loss(forward(params, X).Z2, Y)
+
+
+def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike):
+    """Σ wᵢ, the weights scaled to mean 1 as a row (1, m), and λ = l2 / Σ wᵢ; with them the notes' 1/m stays in every equation.
+
+    Without weights: m, 1.0 and l2 / m. Where every weight is 0 (a padded batch) cost and gradients are 0.
+    """
+    weights, l2 = checks.weights_and_l2(params, m, weights, l2)
+    if weights is None:
+        return m, 1.0, l2 / m
+    total = weights.sum()
+    per_total = jnp.where(total > 0, 1 / total, 0)
+    return total, weights.reshape(1, m) * (m * per_total), l2 * per_total
+
+
+def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0) -> Array:
+    """The cost J = Σ wᵢ L(ŷᵢ, yᵢ) / Σ wᵢ + l2 / (2 Σ wᵢ) · (‖W1‖² + ‖W2‖²); without weights, Σ wᵢ = m.
+
+    Args:
+        params: the network.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns: in [0, 1] for sigmoid, one-hot for softmax, any number for identity.
+        weights: (m,) weight of each example, ≥ 0; 0 removes the example.
+        l2: strength of the weight decay, ≥ 0.
+
+    Returns:
+        The scalar J.
+
+    Raises:
+        ValueError: a shape is not as above, or l2 < 0.
+        TypeError: X is not floating point.
+
+    Example:
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.zeros((1, 4)), jnp.zeros((1, 1)))
+        >>> cost(params, jnp.zeros((3, 2)), jnp.array([[0, 1]]))
+        Array(0.6931472, dtype=float32)
+    """
+    params = checks.parameters(params)
+    L = losses(params, X, Y)[None, :]
+    m = L.shape[1]
+    _, w, λ = relative_weights(params, m, weights, l2)
+    W1, W2 = params.W1, params.W2
+
+    J = jnp.sum(w * L) / m + λ / 2 * (jnp.sum(W1**2) + jnp.sum(W2**2))
+
+    return J

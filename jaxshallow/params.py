@@ -1,0 +1,117 @@
+"""`Params`, the network's weights and biases, and `init`, their random start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxshallow.activations import OUTPUTS, Activation, resolve
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Params:
+    """The parameters of a 2-layer (one hidden layer) network, a pytree. Gradients are `Params` as well.
+
+    The nonlinearities are static fields: a network cannot be trained with one and used with another.
+
+    Attributes:
+        W1: (n_h, n_x) weights of the hidden layer.
+        b1: (n_h, 1) biases of the hidden layer.
+        W2: (n_y, n_h) weights of the output layer.
+        b2: (n_y, 1) biases of the output layer.
+        hidden: "sigmoid", "tanh", "relu", "leaky_relu", "identity", an `Activation`, or a function of Z1.
+        output: "sigmoid", "softmax" or "identity"; it fixes the loss too.
+
+    Raises:
+        ValueError: `hidden` or `output` is not a known name.
+
+    Example:
+        >>> params = Params(W1=jnp.ones((4, 3)), b1=jnp.zeros((4, 1)), W2=jnp.ones((1, 4)), b2=jnp.zeros((1, 1)))
+        >>> jax.tree.map(jnp.shape, params).W1
+        (4, 3)
+    """
+
+    W1: Array
+    b1: Array
+    W2: Array
+    b2: Array
+    hidden: str | Activation | Callable[[Array], Array] = field(default="sigmoid", metadata={"static": True})
+    output: str = field(default="sigmoid", metadata={"static": True})
+
+    def __post_init__(self):
+        resolve(self.hidden)
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {self.output!r}")
+
+
+INITIALIZERS = {
+    "glorot": jax.nn.initializers.glorot_normal(in_axis=1, out_axis=0),
+    "he": jax.nn.initializers.he_normal(in_axis=1, out_axis=0),
+}
+
+
+def init(
+    key: ArrayLike,
+    n_x: int,
+    n_h: int,
+    n_y: int = 1,
+    *,
+    hidden: str | Activation | Callable[[Array], Array] = "sigmoid",
+    output: str = "sigmoid",
+    scale: float | str = 0.01,
+    dtype: DTypeLike | None = None,
+) -> Params:
+    """Random initialization: W1 = scale · randn(n_h, n_x), W2 = scale · randn(n_y, n_h), b1 = b2 = 0.
+
+    The weights must differ, else every hidden unit computes the same thing for ever; and they must be small,
+    else |Z1| is large, σ and tanh saturate, and g′ ≈ 0 stalls learning.
+
+    Args:
+        key: a JAX random key, `jax.random.key(seed)`.
+        n_x: number of input features.
+        n_h: number of hidden units.
+        n_y: number of output units.
+        hidden: the hidden activation, see `Params`.
+        output: the output head, see `Params`.
+        scale: the standard deviation of the weights (0.0 shows the symmetry), or "glorot" (Glorot and Bengio 2010)
+            or "he" (He et al. 2015) for one that follows the layer's width.
+        dtype: of the parameters, and so of every computation with them. None: JAX's default, float32 unless x64 is on.
+
+    Returns:
+        `Params` with W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1).
+
+    Raises:
+        ValueError: a size is below 1, softmax with one unit, or an unknown name.
+        TypeError: `dtype` is not a floating-point type.
+
+    Example:
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4, hidden="tanh")
+        >>> params.W1.shape, params.b1.shape, params.W2.shape, params.b2.shape
+        ((4, 3), (4, 1), (1, 4), (1, 1))
+    """
+    for name, size in (("n_x", n_x), ("n_h", n_h), ("n_y", n_y)):
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+    if output == "softmax" and n_y == 1:
+        raise ValueError("softmax needs n_y of at least 2, got 1: for two classes in one unit use output='sigmoid'")
+    if isinstance(scale, str) and scale not in INITIALIZERS:
+        raise ValueError(f"scale must be a number, {' or '.join(INITIALIZERS)}, got {scale!r}")
+    dtype = jnp.zeros((), dtype).dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype must be a floating-point type, got {dtype}")
+    draw = INITIALIZERS[scale] if isinstance(scale, str) else jax.nn.initializers.normal(scale)
+    key1, key2 = jax.random.split(key)
+    return Params(
+        W1=draw(key1, (n_h, n_x), dtype),
+        b1=jnp.zeros((n_h, 1), dtype),
+        W2=draw(key2, (n_y, n_h), dtype),
+        b2=jnp.zeros((n_y, 1), dtype),
+        hidden=hidden,
+        output=output,
+    )
