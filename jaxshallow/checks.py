@@ -104,6 +104,10 @@ def values(params: Params, X: Array, Y: Array, weights: Array | None = None) -> 
         wrong = (jnp.abs(total - 1) > 8 * jnp.finfo(Y.dtype).eps) | (Y.min(axis=0) < 0)
         if wrong.any():
             j = int(wrong.argmax())
-            raise ValueError(f"Y must be one-hot for output='softmax', got column {j} = {Y[:, j]}, which sums to {total[j]}")
+            raise ValueError(
+                f"Y must be one-hot for output='softmax', got column {j} = {Y[:, j]}, which sums to {total[j]}"
+            )
     if weights is not None and (weights.min() < 0 or weights.max() == 0):
-        raise ValueError(f"weights must be at least 0 and not all 0, got values from {weights.min()} to {weights.max()}")
+        raise ValueError(
+            f"weights must be at least 0 and not all 0, got values from {weights.min()} to {weights.max()}"
+        )
