@@ -1,6 +1,15 @@
-"""jaxshallow: shallow neural networks in JAX, one formula, many executions, all proven equal."""
+"""jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal."""
 
 from jaxshallow.activations import Activation
 from jaxshallow.backprop import cost_and_grads, manual_grads, manual_grads_example
+from jaxshallow.descent import FitResult, History, fit, make_train_step, update
+from jaxshallow.executions import (
+    forward_loop,
+    forward_scan,
+    forward_vmap,
+    manual_grads_loop,
+    manual_grads_scan,
+    manual_grads_vmap,
+)
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
 from jaxshallow.params import Params, init

@@ -112,7 +112,7 @@ def manual_grads_example(params: Params, x: ArrayLike, y: ArrayLike) -> Params:
         (4, 3)
     """
     params = checks.parameters(params)
-    x = checks.features(params, x, columns="1")
+    x = checks.features(params, x, name="x")
     y = checks.targets(params, x, y, name="y")
     _, g_prime = resolve(params.hidden)
     W2 = params.W2

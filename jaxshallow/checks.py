@@ -39,9 +39,9 @@ def parameters(params: Params) -> Params:
     return params
 
 
-def features(params: Params, X: ArrayLike, columns: str = "m") -> Array:
-    """X as an (n_x, m) array of the parameters' dtype; `columns="1"` for a single example, x (n_x, 1)."""
-    name = "X" if columns == "m" else "x"
+def features(params: Params, X: ArrayLike, name: str = "X") -> Array:
+    """X as an (n_x, m) array of the parameters' dtype; `name="x"` for a single example, x (n_x, 1)."""
+    columns = "1" if name == "x" else "m"
     X, n_x, dtype = jnp.asarray(X), params.W1.shape[1], params.W1.dtype
     if X.ndim != 2 or X.shape[0] != n_x or (columns == "1" and X.shape[1] != 1):
         fix = ""

@@ -85,12 +85,12 @@ def forward_example(params: Params, x: ArrayLike) -> Cache:
         TypeError: x is not floating point.
 
     Example:
-        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.zeros((1, 1)))
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.zeros((1, 4)), jnp.zeros((1, 1)))
         >>> forward_example(params, jnp.zeros((3, 1))).A2
         Array([[0.5]], dtype=float32)
     """
     params = checks.parameters(params)
-    x = checks.features(params, x, columns="1")
+    x = checks.features(params, x, name="x")
     g, _ = resolve(params.hidden)
     σ = OUTPUTS[params.output].activation
     W1, b1, W2, b2 = params.W1, params.b1, params.W2, params.b2
@@ -159,9 +159,9 @@ def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
 
 
 def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike):
-    """Σ wᵢ, the weights scaled to mean 1 as a row (1, m), and λ = l2 / Σ wᵢ; with them the notes' 1/m stays in every equation.
+    """Σ wᵢ, the weights scaled to mean 1 as a row (1, m), and λ = l2 / Σ wᵢ.
 
-    Without weights: m, 1.0 and l2 / m. Where every weight is 0 (a padded batch) cost and gradients are 0.
+    With them the notes' 1/m stays in every equation. Without weights: m, 1.0 and l2 / m. Where every weight is 0 (a padded batch) cost and gradients are 0.
     """
     weights, l2 = checks.weights_and_l2(params, m, weights, l2)
     if weights is None:

@@ -1,0 +1,317 @@
+"""Gradient descent: one step (`update`), a compiled training step (`make_train_step`), and a whole run (`fit`).
+
+W := W − α dW. Any optax transformation can take the place of plain gradient descent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jaxshallow import checks
+from jaxshallow.backprop import cost_and_grads
+from jaxshallow.network import cost
+from jaxshallow.params import Params
+
+Optimizer = optax.GradientTransformation | optax.GradientTransformationExtraArgs
+CostAndGrads = Callable[..., tuple[Array, Params]]
+
+
+class History(NamedTuple):
+    """What `fit` saw, epoch by epoch.
+
+    Attributes:
+        cost: (epochs,) J of the epoch: full-batch, at the parameters before its step; in minibatches, the mean of
+            the batches' J, each at the parameters before that batch's step.
+        validation_cost: (epochs,) cost on the validation data after the epoch, without l2; None if there is none.
+    """
+
+    cost: Array
+    validation_cost: Array | None = None
+
+
+class FitResult(NamedTuple):
+    """What `fit` returns.
+
+    Attributes:
+        params: the trained network; with `patience`, the one of the best validation cost.
+        opt_state: the optimizer's state after the last epoch.
+        history: `History`, one entry for each epoch that was run.
+    """
+
+    params: Params
+    opt_state: Any
+    history: History
+
+
+def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
+    """One step of gradient descent, W := W − α dW, for each of W1, b1, W2, b2; every dtype stays.
+
+    Args:
+        params: the network.
+        grads: its gradient, of the same shapes.
+        learning_rate: α.
+
+    Returns:
+        The new `Params`.
+
+    Example:
+        >>> from jaxshallow import init
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4)
+        >>> float(update(params, jax.tree.map(jnp.ones_like, params), 0.5).b1[0, 0])
+        -0.5
+    """
+    return jax.tree.map(lambda W, dW: (W - learning_rate * dW).astype(W.dtype), params, grads)
+
+
+def _descend(optimizer: Optimizer | None, learning_rate, params, opt_state, J, grads, value_fn):
+    """One step from `params` along `grads`: optax's where an optimizer is given, `update` otherwise."""
+    if optimizer is None:
+        return update(params, grads, learning_rate), opt_state
+    # Line searches (L-BFGS) and plateau schedules ask for the cost as well; others pass it over.
+    updates, opt_state = optax.with_extra_args_support(optimizer).update(
+        grads, opt_state, params, value=J, grad=grads, value_fn=value_fn
+    )
+    return optax.apply_updates(params, updates), opt_state
+
+
+def _keeps_params(optimizer: Optimizer) -> bool:
+    """Whether the optimizer's state holds the very buffers of the parameters, as L-BFGS's first state does."""
+    one = Params(*(jnp.full((1, 1), k, jnp.float32) for k in range(4)))
+    leaves = jax.tree.leaves((one, optimizer.init(one)))
+    buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves if isinstance(leaf, Array)]
+    return len(set(buffers)) < len(buffers)
+
+
+def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads):
+    """A compiled training step for a loop of your own.
+
+    `params` and `opt_state` are donated: their memory is used again for the results, so keep the returned ones.
+    (An optimizer whose state shares the parameters' memory, as L-BFGS's, cannot be donated, and is not.)
+
+    Args:
+        optimizer: any optax transformation.
+        l2: strength of the weight decay, as in `cost`.
+        grads: cost and gradient, with `cost_and_grads`' signature.
+
+    Returns:
+        `step(params, opt_state, X, Y, weights=None) -> (params, opt_state, J)`, with J the cost before the step.
+
+    Raises:
+        ValueError, TypeError: from `step`, as `cost_and_grads`.
+
+    Example:
+        >>> from jaxshallow import init
+        >>> optimizer = optax.adam(0.01)
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4)
+        >>> step = make_train_step(optimizer)
+        >>> params, opt_state, J = step(params, optimizer.init(params), jnp.ones((3, 5)), jnp.ones((1, 5)))
+        >>> round(float(J), 1)
+        0.7
+    """
+
+    def step(params, opt_state, X, Y, weights=None):
+        J, g = grads(params, X, Y, weights=weights, l2=l2)
+        value_fn = lambda p: grads(p, X, Y, weights=weights, l2=l2)[0]  # noqa: E731
+        params, opt_state = _descend(optimizer, None, params, opt_state, J, g, value_fn)
+        return params, opt_state, J
+
+    return jax.jit(step, donate_argnums=() if _keeps_params(optimizer) else (0, 1))
+
+
+class _State(NamedTuple):
+    """What training carries from epoch to epoch; the last three only where `patience` watches the validation cost."""
+
+    params: Params
+    opt_state: Any
+    best_params: Params | None = None
+    best_cost: Array | None = None
+    idle_epochs: Array | None = None
+
+
+@partial(jax.jit, static_argnames=("optimizer", "grads", "epochs", "patience"))
+def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimizer, grads, epochs, patience):
+    """`epochs` epochs in one program, after (epochs, batches, batch_size) `order`, or full-batch where it is None.
+
+    Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
+    """
+
+    def descend(carry, batch):
+        params, opt_state = carry
+        X, Y, weights = batch
+        J, g = grads(params, X, Y, weights=weights, l2=l2)
+        value_fn = lambda p: grads(p, X, Y, weights=weights, l2=l2)[0]  # noqa: E731
+        return _descend(optimizer, learning_rate, params, opt_state, J, g, value_fn), J
+
+    def minibatches(carry, order):
+        # Rows are gathered once an epoch, since a column of X is scattered in memory; -1 fills up the last batch.
+        rows = (X.T[order], Y.T[order])
+        w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(X.dtype)
+        full = weights is None and order.size == X.shape[1]
+        totals = jnp.sum(w, axis=1)
+
+        def one(carry, batch):
+            x, y, w = batch
+            return descend(carry, (x.T, y.T, None if full else w))
+
+        carry, J = lax.scan(one, carry, (*rows, w))
+        return carry, jnp.sum(J * totals) / jnp.sum(totals)
+
+    def epoch(state, order):
+        carry = state.params, state.opt_state
+        carry, J = descend(carry, (X, Y, weights)) if order is None else minibatches(carry, order)
+        state = state._replace(params=carry[0], opt_state=carry[1])
+        if validation is None:
+            return state, (History(J), True)
+        validation_cost = cost(state.params, *validation)
+        if patience is not None:
+            gain = validation_cost < state.best_cost
+            state = state._replace(
+                best_params=jax.tree.map(partial(jnp.where, gain), state.params, state.best_params),
+                best_cost=jnp.where(gain, validation_cost, state.best_cost),
+                idle_epochs=jnp.where(gain, 0, state.idle_epochs + 1),
+            )
+        return state, (History(J, validation_cost), True)
+
+    def epoch_unless_stopped(state, order):
+        idle = state, (History(*[jnp.zeros((), X.dtype)] * 2), False)
+        return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
+
+    return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
+
+
+def epoch_order(key: ArrayLike, epoch: int, m: int, batch_size: int) -> np.ndarray:
+    """The order of the examples in one epoch: a function of (key, epoch) alone, so that a resumed run is the same.
+
+    Drawn by NumPy on the host, since `jax.random.permutation` can cost more than the epoch itself on a CPU.
+
+    Returns:
+        (batches, batch_size) int32 indices; the last batch is filled up with −1.
+
+    Example:
+        >>> epoch_order(jax.random.key(0), epoch=3, m=5, batch_size=4).shape
+        (2, 4)
+    """
+    words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
+    permutation = np.random.default_rng([*np.asarray(words).ravel().tolist(), epoch]).permutation(m)
+    batches = -(-m // batch_size)
+    order = np.full(batches * batch_size, -1, np.int32)
+    order[:m] = permutation
+    return order.reshape(batches, batch_size)
+
+
+def fit(
+    params: Params,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    optimizer: Optimizer | None = None,
+    learning_rate: ArrayLike | None = None,
+    epochs: int,
+    batch_size: int | None = None,
+    key: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    l2: ArrayLike = 0.0,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    patience: int | None = None,
+    callback: Callable[[FitResult], Any] | None = None,
+    grads: CostAndGrads = cost_and_grads,
+) -> FitResult:
+    """Train a network: the whole run compiled into a few programs of many epochs each.
+
+    Computation takes the parameters' dtype. The learning rate and l2 are traced: other values do not recompile.
+
+    Args:
+        params: the network to start from; it is left as it is.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+        optimizer: any optax transformation; None is plain gradient descent, `update`.
+        learning_rate: α of plain gradient descent, 0.1 if not given; an optax optimizer has its own.
+        epochs: passes over the data.
+        batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
+        key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
+        weights: (m,) weight of each example, ≥ 0, not all 0.
+        l2: strength of the weight decay, ≥ 0.
+        validation: (X, Y) of the same form, whose cost is recorded after each epoch.
+        patience: stop after this many epochs without a lower validation cost, and return the best parameters.
+        callback: called now and then (at least some hundred times in a run of that many epochs, and at the end) with
+            the `FitResult` so far; anything true that it returns ends the run there.
+        grads: cost and gradient, with `cost_and_grads`' signature.
+
+    Returns:
+        `FitResult` with `params`, `opt_state` and `history`.
+
+    Raises:
+        ValueError: wrong shapes; NaN or infinity; labels outside [0, 1] (sigmoid) or not one-hot (softmax); negative
+            or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
+            `key`; `patience` without `validation`; `learning_rate` beside an optimizer.
+        TypeError: X is not floating point.
+
+    Example:
+        >>> from jaxshallow import init
+        >>> X = jnp.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]])
+        >>> Y = jnp.array([[0, 1, 1, 0]])
+        >>> params = init(jax.random.key(1), n_x=2, n_h=4, hidden="tanh", scale=1.0)
+        >>> result = fit(params, X, Y, learning_rate=2.0, epochs=500)
+        >>> bool(result.history.cost[-1] < 0.05)
+        True
+    """
+    params = checks.parameters(params)
+    X = checks.features(params, X)
+    Y = checks.targets(params, X, Y)
+    m, dtype = X.shape[1], X.dtype
+    weights, l2 = checks.weights_and_l2(params, m, weights, l2)
+    checks.values(params, X, Y, weights)
+    if validation is not None:
+        X_validation = checks.features(params, validation[0], name="validation X")
+        Y_validation = checks.targets(params, X_validation, validation[1], name="validation Y")
+        checks.values(params, X_validation, Y_validation)
+        validation = X_validation, Y_validation
+    for name, size in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
+        if size is not None and size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+    if batch_size is not None and key is None:
+        raise ValueError("batch_size needs a key for the order of the examples, e.g. key=jax.random.key(0)")
+    if patience is not None and validation is None:
+        raise ValueError("patience needs validation=(X, Y) to watch")
+    if optimizer is not None and learning_rate is not None:
+        raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
+    learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
+
+    state = _State(params, () if optimizer is None else optimizer.init(params))
+    if patience is not None:
+        state = state._replace(best_params=params, best_cost=jnp.full((), jnp.inf, dtype), idle_epochs=jnp.int32(0))
+    history = History(jnp.zeros(0, dtype), None if validation is None else jnp.zeros(0, dtype))
+    chunk = _epochs_a_program(params, m, epochs, callback)
+    for start in range(0, epochs, chunk):
+        n = min(chunk, epochs - start)
+        order = None
+        if batch_size is not None and key is not None:
+            order = np.stack([epoch_order(key, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)])
+        state, (costs, ran) = _run(
+            state, X, Y, weights, validation, order, learning_rate, l2,
+            optimizer=optimizer, grads=grads, epochs=n, patience=patience,
+        )  # fmt: skip
+        stopped = patience is not None and not ran[-1]
+        costs = jax.tree.map(lambda c: c[ran], costs) if stopped else costs
+        history = jax.tree.map(lambda *parts: jnp.concatenate(parts), history, costs)
+        best = state.params if state.best_params is None else state.best_params
+        result = FitResult(best, state.opt_state, history)
+        if (callback is not None and callback(result)) or stopped:
+            break
+    return result
+
+
+def _epochs_a_program(params: Params, m: int, epochs: int, callback) -> int:
+    """So many epochs that a program runs for about a tenth of a second: Ctrl-C and `callback` get their turn."""
+    operations = 6 * m * sum(leaf.size for leaf in jax.tree.leaves(params))
+    most = epochs if callback is None else max(1, epochs // 100)
+    return int(min(most, max(1, 2e9 // operations)))
