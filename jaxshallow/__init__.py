@@ -2,6 +2,7 @@
 
 from jaxshallow.activations import Activation
 from jaxshallow.backprop import cost_and_grads, manual_grads, manual_grads_example
+from jaxshallow.certify import Certificate, certify
 from jaxshallow.descent import FitResult, History, fit, make_train_step, update
 from jaxshallow.executions import (
     forward_loop,

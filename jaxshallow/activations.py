@@ -92,8 +92,11 @@ HIDDEN = {
 
 
 def binary_cross_entropy(Z2, Y):
-    """L = −Σ (y log a2 + (1−y) log(1−a2)) over n_y, with a2 = σ(z2), written so that no large terms cancel."""
-    return jnp.sum(jnp.maximum(Z2, 0) - Y * Z2 + jnp.log1p(jnp.exp(-jnp.abs(Z2))), axis=0)
+    """L = −Σ (y log a2 + (1−y) log(1−a2)) over n_y, with a2 = σ(z2): that is (1−y) z + log(1 + e⁻ᶻ) where z > 0, and
+    −y z + log(1 + eᶻ) elsewhere. No large terms cancel, and, unlike max and |z|, JAX derives it rightly at z = 0."""
+    positive = Z2 > 0
+    L = jnp.where(positive, 1 - Y, -Y) * Z2 + jnp.log1p(jnp.exp(jnp.where(positive, -Z2, Z2)))
+    return jnp.sum(L, axis=0)
 
 
 def softmax(Z2):
