@@ -1,5 +1,6 @@
 """jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal."""
 
+from jaxshallow import data
 from jaxshallow.activations import Activation
 from jaxshallow.backprop import cost_and_grads, manual_grads, manual_grads_example
 from jaxshallow.certify import Certificate, certify
@@ -14,3 +15,35 @@ from jaxshallow.executions import (
 )
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
 from jaxshallow.params import Params, init
+from jaxshallow.store import load, save
+
+__all__ = [
+    "Activation",
+    "Cache",
+    "Certificate",
+    "FitResult",
+    "History",
+    "Params",
+    "certify",
+    "cost",
+    "cost_and_grads",
+    "data",
+    "fit",
+    "forward",
+    "forward_example",
+    "forward_loop",
+    "forward_scan",
+    "forward_vmap",
+    "init",
+    "load",
+    "losses",
+    "make_train_step",
+    "manual_grads",
+    "manual_grads_example",
+    "manual_grads_loop",
+    "manual_grads_scan",
+    "manual_grads_vmap",
+    "predict",
+    "save",
+    "update",
+]

@@ -26,7 +26,7 @@ CostAndGrads = Callable[..., tuple[Array, Params]]
 
 
 class History(NamedTuple):
-    """What `fit` saw, epoch by epoch.
+    """What `fit` saw, epoch by epoch: NumPy arrays of the parameters' dtype.
 
     Attributes:
         cost: (epochs,) J of the epoch: full-batch, at the parameters before its step; in minibatches, the mean of
@@ -34,8 +34,8 @@ class History(NamedTuple):
         validation_cost: (epochs,) cost on the validation data after the epoch, without l2; None if there is none.
     """
 
-    cost: Array
-    validation_cost: Array | None = None
+    cost: np.ndarray | Array
+    validation_cost: np.ndarray | Array | None = None
 
 
 class FitResult(NamedTuple):
@@ -289,7 +289,7 @@ def fit(
     state = _State(params, () if optimizer is None else optimizer.init(params))
     if patience is not None:
         state = state._replace(best_params=params, best_cost=jnp.full((), jnp.inf, dtype), idle_epochs=jnp.int32(0))
-    history = History(jnp.zeros(0, dtype), None if validation is None else jnp.zeros(0, dtype))
+    programs = []
     chunk = _epochs_a_program(params, m, epochs, callback)
     for start in range(0, epochs, chunk):
         n = min(chunk, epochs - start)
@@ -301,13 +301,18 @@ def fit(
             optimizer=optimizer, grads=grads, epochs=n, patience=patience,
         )  # fmt: skip
         stopped = patience is not None and not ran[-1]
-        costs = jax.tree.map(lambda c: c[ran], costs) if stopped else costs
-        history = jax.tree.map(lambda *parts: jnp.concatenate(parts), history, costs)
-        best = state.params if state.best_params is None else state.best_params
-        result = FitResult(best, state.opt_state, history)
-        if (callback is not None and callback(result)) or stopped:
+        programs.append(jax.tree.map(lambda c, ran=ran: np.asarray(c)[ran], costs) if stopped else costs)
+        if (callback is not None and callback(_result(state, programs))) or stopped:
             break
-    return result
+    return _result(state, programs)
+
+
+def _result(state: _State, programs: list[History]) -> FitResult:
+    """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
+    traced = isinstance(programs[0].cost, jax.core.Tracer)
+    history = programs[0] if traced else jax.tree.map(lambda *parts: np.concatenate(parts), *programs)
+    best = state.params if state.best_params is None else state.best_params
+    return FitResult(best, state.opt_state, history)
 
 
 def _epochs_a_program(params: Params, m: int, epochs: int, callback) -> int:

@@ -161,7 +161,8 @@ def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
 def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike):
     """Σ wᵢ, the weights scaled to mean 1 as a row (1, m), and λ = l2 / Σ wᵢ.
 
-    With them the notes' 1/m stays in every equation. Without weights: m, 1.0 and l2 / m. Where every weight is 0 (a padded batch) cost and gradients are 0.
+    With them the notes' 1/m stays in every equation. Without weights: m, 1.0 and l2 / m. Where every weight is 0
+    (a padded batch) cost and gradients are 0.
     """
     weights, l2 = checks.weights_and_l2(params, m, weights, l2)
     if weights is None:

@@ -1,0 +1,187 @@
+"""Models on disk: safetensors, never pickle; written whole or not at all, and checked when read.
+
+A file holds W1, b1, W2, b2 bit for bit, and one JSON text under the key "jaxshallow" of the safetensors header:
+{"format": 1, "version": ..., "hidden": ..., "output": ..., "metadata": ...}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import secrets
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxshallow import checks
+from jaxshallow.params import Params
+
+FORMAT = 1
+LEAVES = ("W1", "b1", "W2", "b2")
+DTYPES = {"F16": jnp.float16, "BF16": jnp.bfloat16, "F32": jnp.float32, "F64": jnp.float64}
+
+
+def save(path: str | os.PathLike[str], params: Params, metadata: dict | None = None) -> None:
+    """Writes a network to `path`, atomically: a full disk or a crash leaves the old file as it was.
+
+    Args:
+        path: the file, by custom *.safetensors.
+        params: the network. Its `hidden` must be a name: a function is not data.
+        metadata: anything JSON can say, such as feature names and scaling; see `read_metadata`.
+
+    Raises:
+        ValueError: a shape does not fit, a number is not finite, or `hidden` is not a name.
+        TypeError: `metadata` is not a JSON-able dict, or the dtypes are not one of float16, bfloat16, 32, 64.
+        OSError: the file cannot be written.
+        ImportError: safetensors is missing.
+
+    Example:
+        >>> import tempfile
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.zeros((1, 1)), hidden="tanh")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(f"{folder}/flower.safetensors", params, {"trained_on": "flower"})
+        ...     load(f"{folder}/flower.safetensors").hidden, read_metadata(f"{folder}/flower.safetensors")
+        ('tanh', {'trained_on': 'flower'})
+    """
+    safetensors = _safetensors()
+    checks.parameters(params)
+    if not isinstance(params.hidden, str):
+        fix = "list it under a name, js.activations.HIDDEN['sine'] = js.Activation(...), here and before loading"
+        raise ValueError(f"hidden must be a name to be saved, got {params.hidden!r}: {fix}")
+    if not isinstance(metadata, dict | None):
+        raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
+    leaves = {name: _checked(name, np.ascontiguousarray(getattr(params, name))) for name in LEAVES}
+    header = {"format": FORMAT, "version": _version(), "hidden": params.hidden, "output": params.output}
+    try:
+        text = json.dumps({**header, "metadata": metadata or {}}, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"metadata must be what JSON can say: {error}") from error
+    write_atomically(path, safetensors.numpy.save(leaves, metadata={"jaxshallow": text}))
+
+
+def load(path: str | os.PathLike[str]) -> Params:
+    """Reads the network that `save` wrote, in the dtype it was saved in.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `Params` of JAX arrays.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, not a jaxshallow model or of a later format, its shapes do not fit, a number
+            is not finite, `hidden` or `output` is unknown here, or it is float64 while JAX's x64 is off.
+        ImportError: safetensors is missing.
+    """
+    header, tensors = _read(path)
+    try:
+        if set(tensors) != set(LEAVES):
+            raise ValueError(f"its arrays must be {', '.join(LEAVES)}, got {', '.join(sorted(tensors))}")
+        leaves = {name: jnp.array(_checked(name, _array(name, **tensors[name]))) for name in LEAVES}
+        return checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict:
+    """The `metadata` that `save` was given, as JSON gives it back (tuples are lists); {} where there was none.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: as `load`.
+    """
+    return _read(path)[0]["metadata"]
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replaces the file at `path` by `data`, so that a reader, or a crash, finds the old file or the new, whole.
+
+    Args:
+        path: the file; a link is followed.
+        data: its new contents.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was and no temporary file is left.
+    """
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}: make it first")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with contextlib.suppress(OSError):  # not every system can sync a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict, dict]:
+    """The header that `save` wrote, checked, and the tensors by name."""
+    safetensors = _safetensors()
+    data = Path(path).read_bytes()
+    try:
+        tensors = dict(safetensors.deserialize(data))
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{os.fspath(path)} is truncated or not a safetensors file: {error}") from error
+    size = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["jaxshallow"])
+        header = {key: header[key] for key in ("format", "version", "hidden", "output", "metadata")}
+        later = header["format"] > FORMAT
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)} is a safetensors file, but not one that jaxshallow.save wrote") from error
+    if later:
+        raise ValueError(
+            f"{os.fspath(path)} is of format {header['format']}, from jaxshallow {header['version']}; "
+            f"this is {_version()}, which reads formats up to {FORMAT}: upgrade"
+        )
+    return header, tensors
+
+
+def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
+    if dtype not in DTYPES:
+        raise ValueError(f"{name} must be one of {', '.join(DTYPES)}, got {dtype}")
+    if jax.dtypes.canonicalize_dtype(DTYPES[dtype]) != DTYPES[dtype]:
+        raise ValueError(f"{name} is float64: first jax.config.update('jax_enable_x64', True)")
+    return np.frombuffer(data, DTYPES[dtype]).reshape(shape)
+
+
+def _checked(name: str, leaf: np.ndarray) -> np.ndarray:
+    if leaf.dtype not in DTYPES.values():
+        raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, got {leaf.dtype}")
+    if not (finite := np.isfinite(leaf)).all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{name} must be finite, got {leaf[where]} at {where} ({(~finite).sum()} in all)")
+    return leaf
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("jaxshallow")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _safetensors() -> ModuleType:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError("safetensors is missing: pip install 'jaxshallow[scripts]'") from error
+    return safetensors

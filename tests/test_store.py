@@ -1,0 +1,366 @@
+import errno
+import json
+import os
+import pickle
+import stat
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import jaxshallow as js
+from jaxshallow.store import load, read_metadata, save, write_atomically
+
+LEAVES = ("W1", "b1", "W2", "b2")
+
+
+def draw(dtype=jnp.float32, hidden="tanh", output="softmax", n_x=3, n_h=4, n_y=2):
+    """Every leaf non-zero, biases too."""
+    rng = np.random.default_rng(0)
+    shapes = {"W1": (n_h, n_x), "b1": (n_h, 1), "W2": (n_y, n_h), "b2": (n_y, 1)}
+    leaves = {name: jnp.array(rng.standard_normal(shape).astype(dtype)) for name, shape in shapes.items()}
+    return js.Params(**leaves, hidden=hidden, output=output)
+
+
+def bits(params):
+    return [(leaf.shape, leaf.dtype, leaf.tobytes()) for leaf in map(np.asarray, jax.tree.leaves(params))]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def tampered(path):
+    """Writes a model whose header or arrays were changed by hand."""
+
+    def write(header=None, **arrays):
+        save(path, draw())
+        file = path.read_bytes()
+        leaves = {**safetensors.numpy.load(file), **arrays}
+        size = int.from_bytes(file[:8], "little")
+        text = json.loads(json.loads(file[8 : 8 + size])["__metadata__"]["jaxshallow"])
+        text = {k: v for k, v in {**text, **(header or {})}.items() if v is not None}
+        leaves = {name: leaf for name, leaf in leaves.items() if leaf is not None}
+        path.write_bytes(safetensors.numpy.save(leaves, metadata={"jaxshallow": json.dumps(text)}))
+        return path
+
+    return write
+
+
+# ---- the round trip ----
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_every_dtype_comes_back_bit_for_bit(path, dtype):
+    with jax.enable_x64(True):
+        params = draw(jnp.dtype(dtype))
+        save(path, params)
+        loaded = load(path)
+        assert bits(loaded) == bits(params)
+        assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {jnp.dtype(dtype)}
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(loaded))
+
+
+def test_extreme_numbers_come_back_bit_for_bit(path):
+    tiny, largest = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
+    params = js.Params(jnp.array([[-0.0, tiny]]), jnp.array([[largest]]), jnp.array([[-tiny]]), jnp.array([[-largest]]))
+    save(path, params)
+    assert bits(load(path)) == bits(params)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+@pytest.mark.parametrize("hidden", ["sigmoid", "tanh", "relu", "leaky_relu", "identity"])
+def test_the_nonlinearities_come_back_and_so_the_predictions(path, hidden, output):
+    params = draw(hidden=hidden, output=output)
+    save(path, params)
+    loaded = load(path)
+    assert (loaded.hidden, loaded.output) == (hidden, output)
+    X = jnp.array(np.random.default_rng(1).standard_normal((3, 5)), jnp.float32)
+    np.testing.assert_array_equal(js.forward(loaded, X).A2, js.forward(params, X).A2)
+
+
+def test_arrays_laid_out_by_columns_are_saved_by_rows(path):
+    params = draw()
+    by_columns = js.Params(**{name: np.asfortranarray(getattr(params, name)) for name in LEAVES}, hidden="tanh")
+    save(path, by_columns)
+    np.testing.assert_array_equal(load(path).W1, params.W1)
+
+
+def test_the_same_model_is_the_same_file(path, tmp_path):
+    save(path, draw(), {"a": 1, "b": 2})
+    save(tmp_path / "again", draw(), {"a": 1, "b": 2})
+    assert path.read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_other_programs_can_read_the_arrays(path):
+    save(path, draw())
+    arrays = safetensors.numpy.load_file(path)
+    assert set(arrays) == set(LEAVES)
+    np.testing.assert_array_equal(arrays["W1"], draw().W1)
+
+
+def test_metadata_comes_back(path):
+    metadata = {"features": ["x1", "å\n"], "mean": [0.1, 1e-300], "nested": {"epochs": 3, "ok": None}}
+    save(path, draw(), metadata)
+    assert read_metadata(path) == metadata
+    save(path, draw())
+    assert read_metadata(path) == {}
+
+
+def test_an_activation_listed_by_the_user_is_saved_by_its_name(path, monkeypatch):
+    monkeypatch.setitem(js.activations.HIDDEN, "sine", js.Activation(jnp.sin, jnp.cos))
+    save(path, draw(hidden="sine"))
+    assert load(path).hidden == "sine"
+    monkeypatch.delitem(js.activations.HIDDEN, "sine")
+    with pytest.raises(ValueError, match=r"model\.safetensors .*hidden must be one of .* got 'sine'"):
+        load(path)
+
+
+# ---- what is not saved ----
+
+
+@pytest.mark.parametrize("hidden", [jnp.sin, js.Activation(jnp.sin, jnp.cos)])
+def test_an_activation_without_a_name_is_not_saved(path, hidden):
+    with pytest.raises(ValueError, match="hidden must be a name to be saved"):
+        save(path, draw(hidden=hidden))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", LEAVES)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_that_diverged_is_not_saved(path, name, value):
+    params = draw()
+    broken = getattr(params, name).at[0, 0].set(value)
+    with pytest.raises(ValueError, match=rf"{name} must be finite, got {value} at \(0, 0\) \(1 in all\)"):
+        save(path, js.Params(**{n: getattr(params, n) for n in LEAVES if n != name}, **{name: broken}))
+    assert not path.exists()
+
+
+def test_leaves_that_do_not_fit_are_not_saved(path):
+    with pytest.raises(ValueError, match=r"b1 must be \(n_h, 1\) = \(4, 1\), got \(4,\)"):
+        save(path, js.Params(jnp.ones((4, 3)), jnp.ones(4), jnp.ones((1, 4)), jnp.ones((1, 1))))
+    with pytest.raises(TypeError, match="W1 must be float16, bfloat16, float32 or float64, got float8_e4m3fn"):
+        save(path, jax.tree.map(lambda leaf: leaf.astype(jnp.float8_e4m3fn), draw()))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("metadata", [{"mean": np.ones(2)}, {"a": np.nan}, {(1, 2): 3}, ["a list"], "text"])
+def test_metadata_that_json_cannot_say_is_not_saved(path, metadata):
+    with pytest.raises(TypeError, match="metadata must be"):
+        save(path, draw(), metadata)
+    assert not path.exists()
+
+
+# ---- what is not loaded ----
+
+
+def test_truncated_model_is_refused_by_name(path):
+    save(path, draw(), {"trained_on": "flower"})
+    file = path.read_bytes()
+    for size in range(len(file)):
+        path.write_bytes(file[:size])
+        with pytest.raises(ValueError, match=r"model\.safetensors is truncated or not a safetensors file"):
+            load(path)
+
+
+def test_a_model_with_bytes_after_its_end_is_refused(path):
+    save(path, draw())
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(ValueError, match=r"model\.safetensors is truncated or not a safetensors file"):
+        load(path)
+
+
+def test_a_damaged_header_is_refused_or_harmless(path):
+    save(path, draw(), {"trained_on": "flower"})
+    file = path.read_bytes()
+    refused = 0
+    for i in range(8 + int.from_bytes(file[:8], "little")):
+        path.write_bytes(file[:i] + bytes([file[i] ^ 4]) + file[i + 1 :])
+        try:
+            load(path)
+        except ValueError as refusal:
+            assert str(path) in str(refusal)  # noqa: PT017
+            refused += 1
+    assert refused > 250  # the rest lies in the metadata, the version, or in names such as "W1" for which order holds
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"PK\x03\x04" * 50, pickle.dumps({"W1": 1}), b"\xff" * 100, bytes(100), b'{"W1": [1, 2]}']
+)
+def test_a_foreign_file_is_refused_by_name_and_never_unpickled(path, contents):
+    path.write_bytes(contents)
+    for read in (load, read_metadata):
+        with pytest.raises(ValueError, match=r"model\.safetensors is truncated or not a safetensors file"):
+            read(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"jaxshallow": "no json"}, {"jaxshallow": "[1]"}])
+def test_another_programs_safetensors_file_is_refused(path, metadata):
+    path.write_bytes(safetensors.numpy.save({"W1": np.ones((2, 2), np.float32)}, metadata=metadata))
+    for read in (load, read_metadata):
+        with pytest.raises(ValueError, match=r"model\.safetensors is a safetensors file, but not one that jaxshallow"):
+            read(path)
+
+
+@pytest.mark.parametrize("key", ["format", "version", "hidden", "output", "metadata"])
+def test_a_header_that_lacks_an_entry_is_refused(tampered, key):
+    with pytest.raises(ValueError, match=r"not one that jaxshallow\.save wrote"):
+        load(tampered({key: None}))
+
+
+def test_a_later_format_asks_for_an_upgrade(tampered):
+    with pytest.raises(ValueError, match=r"model\.safetensors is of format 2, from jaxshallow 9\.0; .* upgrade"):
+        load(tampered({"format": 2, "version": "9.0"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"b1": np.ones(4, np.float32)}, r"b1 must be \(n_h, 1\) = \(4, 1\), got \(4,\)"),
+        ({"W2": np.ones((2, 5), np.float32)}, r"W2 must be \(n_y, n_h\) = \(2, 4\), got \(2, 5\)"),
+        ({"b2": np.ones((2, 1), np.float16)}, "b2 must be float32 as W1 is, got float16"),
+        ({"W1": np.ones((4, 3), np.int32)}, "W1 must be one of F16, BF16, F32, F64, got I32"),
+        ({"W1": np.full((4, 3), np.nan, np.float32)}, r"W1 must be finite, got nan at \(0, 0\) \(12 in all\)"),
+        ({"b2": None}, "its arrays must be W1, b1, W2, b2, got W1, W2, b1"),
+        ({"W3": np.ones((1, 1), np.float32)}, "its arrays must be W1, b1, W2, b2, got W1, W2, W3, b1, b2"),
+        ({"header": {"hidden": "sine"}}, "hidden must be one of .* got 'sine'"),
+        ({"header": {"hidden": 3}}, "hidden must be a name"),
+        ({"header": {"output": "tanh"}}, "output must be one of .* got 'tanh'"),
+        ({"header": {"output": ["sigmoid"]}}, "list"),
+    ],
+)
+def test_arrays_and_names_that_do_not_fit_are_refused_by_name(tampered, change, message):
+    with pytest.raises(ValueError, match=r"model\.safetensors does not hold a network: .*" + message):
+        load(tampered(**change))
+
+
+def test_float64_is_never_narrowed_on_loading(path):
+    with jax.enable_x64(True):
+        save(path, draw(np.float64))
+    with jax.enable_x64(False), pytest.raises(ValueError, match=r"W1 is float64: first jax\.config\.update"):
+        load(path)
+
+
+def test_a_missing_file_is_file_not_found(path):
+    for read in (load, read_metadata):
+        with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+            read(path)
+
+
+def test_missing_safetensors_is_named_with_its_command(path, monkeypatch):
+    save(path, draw())
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    for call in (lambda: save(path, draw()), lambda: load(path), lambda: read_metadata(path)):
+        with pytest.raises(ImportError, match=r"pip install 'jaxshallow\[scripts\]'"):
+            call()
+
+
+# ---- writing whole or not at all ----
+
+
+def no_space(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_full_disk_keeps_the_old_model_and_leaves_nothing_behind(path, monkeypatch, failing):
+    save(path, draw())
+    old = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, no_space)
+        with pytest.raises(OSError, match="No space left"):
+            save(path, draw(n_h=9))
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == [path.name]
+    save(path, draw(n_h=9))
+    assert load(path).W1.shape == (9, 3)
+
+
+def test_a_write_that_stops_part_way_keeps_the_old_model_and_leaves_nothing_behind(path):
+    resource = pytest.importorskip("resource")
+    save(path, draw())
+    old, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save(path, draw(n_h=9999))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_program_killed_before_the_replacement_keeps_the_old_model(path):
+    save(path, draw())
+    old = path.read_bytes()
+    code = (
+        "import os, signal, sys; from jaxshallow.store import write_atomically; "
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL); write_atomically(sys.argv[1], bytes(99))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, path], timeout=120, check=False)
+    assert killed.returncode == -9
+    assert path.read_bytes() == old
+    assert bits(load(path)) == bits(draw())
+    save(path, draw(n_h=9))  # what the killed program left does not stand in the way
+    assert load(path).W1.shape == (9, 3)
+
+
+def test_the_data_is_on_disk_before_it_is_named_and_the_name_after(path, monkeypatch):
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def noted_fsync(descriptor):
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def noted_replace(source, target):
+        assert os.path.getsize(source) == 3
+        assert os.path.dirname(source) == os.path.dirname(target)
+        done.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    write_atomically(path, b"abc")
+    assert done == ["file", "replace", "folder"]
+    assert path.read_bytes() == b"abc"
+
+
+def test_an_interrupt_leaves_nothing_behind(path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"abc")
+    assert os.listdir(path.parent) == []
+
+
+def test_a_link_is_followed_and_stays_a_link(path, tmp_path):
+    save(path, draw())
+    link = tmp_path / "latest"
+    link.symlink_to(path)
+    save(link, draw(n_h=9))
+    assert link.is_symlink()
+    assert load(path).W1.shape == (9, 3)
+
+
+def test_a_new_file_has_the_usual_permissions(path, tmp_path):
+    write_atomically(path, b"abc")
+    (tmp_path / "usual").write_bytes(b"abc")
+    assert path.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_missing_folder_and_a_folder_in_the_way_are_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*models: make it first"):
+        save(tmp_path / "models" / "m.safetensors", draw())
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        save(tmp_path / "taken", draw())
+    assert os.listdir(tmp_path) == ["taken"]
