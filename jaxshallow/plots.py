@@ -1,0 +1,128 @@
+"""Pictures. Each function draws into matplotlib axes and returns them; `figure` and `save` do the rest.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers and in print; the background is white, so that a
+saved picture reads on a dark page too.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxshallow.descent import History
+from jaxshallow.network import predict
+from jaxshallow.params import Params
+from jaxshallow.store import write_atomically
+
+try:
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError("pictures need matplotlib: pip install 'jaxshallow[plot]'") from error
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
+MARKERS = "os^Dv<>P"
+
+
+def figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (5.0, 4.0)) -> tuple[Figure, np.ndarray]:
+    """A figure of rows × columns axes, each of `size` inches, and its axes in reading order."""
+    drawing = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    axes = drawing.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set_prop_cycle(color=COLOURS)
+    return drawing, axes
+
+
+def save(drawing: Figure, path: str | Path) -> None:
+    """Write the figure, at once and whole, in the format of the path's suffix (.png, .svg, .pdf).
+
+    Raises:
+        ValueError: matplotlib knows no such format.
+        OSError: the file cannot be written; a file of that name stays as it was.
+    """
+    path = Path(path)
+    content = io.BytesIO()
+    with matplotlib.rc_context({"savefig.facecolor": "white"}):
+        drawing.savefig(content, format=path.suffix.lstrip("."), dpi=150)
+    write_atomically(path, content.getvalue())
+
+
+def decision_boundary(
+    ax: Axes,
+    params: Params,
+    X,
+    Y,
+    *,
+    labels: Sequence[str] = (),
+    names: Sequence[str] = ("x1", "x2"),
+    points: int = 300,
+) -> Axes:
+    """The class that the network gives to each point of the plane, under the examples.
+
+    Args:
+        ax: where to draw.
+        params: a network of two inputs, with sigmoid (one unit) or softmax output.
+        X: (2, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+        labels: the classes' names, for a legend.
+        names: the features' names.
+        points: of the grid, in each direction.
+
+    Raises:
+        ValueError: the network has other than two inputs, or does not classify.
+    """
+    X, Y = np.asarray(X, float), np.asarray(Y)
+    if X.shape[0] != 2:
+        raise ValueError(f"a decision boundary needs two features, got n_x = {X.shape[0]}")
+    if params.output == "identity" or (params.output == "sigmoid" and len(Y) > 1):
+        raise ValueError("a decision boundary needs one class for each example: sigmoid with n_y = 1, or softmax")
+    classes = Y.argmax(axis=0) if params.output == "softmax" else (Y[0] > 0.5).astype(int)
+    n = max(len(Y), 2)
+    margin = 0.08 * np.ptp(X, axis=1, keepdims=True) + 1e-9
+    low, high = X.min(axis=1, keepdims=True) - margin, X.max(axis=1, keepdims=True) + margin
+    across, up = (np.linspace(low[i, 0], high[i, 0], points) for i in range(2))
+    grid = np.stack(np.meshgrid(across, up)).reshape(2, -1)
+    region = np.asarray(predict(params, grid.astype(params.W1.dtype))).reshape(points, points)
+    ax.pcolormesh(
+        across, up, region, cmap=ListedColormap(COLOURS[:n]), vmin=-0.5, vmax=n - 0.5, alpha=0.25, rasterized=True
+    )
+    for c in range(n):
+        here = classes == c
+        ax.scatter(*X[:, here], s=14, c=COLOURS[c], marker=MARKERS[c], edgecolors="white", linewidths=0.4,
+                   label=labels[c] if len(labels) else f"class {c}")  # fmt: skip
+    ax.set(xlabel=names[0], ylabel=names[1], xlim=(low[0, 0], high[0, 0]), ylim=(low[1, 0], high[1, 0]))
+    return ax
+
+
+def learning_curves(ax: Axes, history: History) -> Axes:
+    """Cost against epoch, training and, where there is one, validation with its lowest point marked."""
+    epochs = np.arange(1, len(history.cost) + 1)
+    ax.plot(epochs, history.cost, label="training")
+    if history.validation_cost is not None:
+        validation = np.asarray(history.validation_cost)
+        ax.plot(epochs, validation, "--", label="validation")
+        if np.isfinite(validation).any():
+            best = int(np.nanargmin(validation))
+            ax.plot(epochs[best], validation[best], "o", color=COLOURS[1], label=f"lowest, epoch {best + 1:,}")
+        ax.legend(frameon=False)
+    low, high = np.nanmin(history.cost), np.nanmax(history.cost)
+    if low > 0 and high > 10 * low:
+        ax.set_yscale("log")
+    ax.set(xlabel="epoch", ylabel="cost J")
+    return ax
+
+
+def time_against_size(ax: Axes, sizes: Sequence[int], seconds: dict[str, Sequence[float]], *, title: str = "") -> Axes:
+    """Time of each execution against the number of examples, both logarithmic; a NaN is a size that was left out."""
+    for (name, times), marker in zip(seconds.items(), MARKERS, strict=False):
+        ax.loglog(sizes, np.asarray(times) * 1e3, marker=marker, markersize=5, label=name)
+    ax.set(xlabel="examples m", ylabel="time, ms", title=title)
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    return ax

@@ -1,0 +1,443 @@
+"""Train a shallow network on a course data set or on a table of your own.
+
+Examples:
+    python scripts/train.py                                        the course's flower, 4 hidden units
+    python scripts/train.py --data iris --optimizer adam --learning-rate 0.01 --epochs 500 --validation 0.25
+    python scripts/train.py --data table.csv --target price --n-h 32
+    python scripts/train.py --course                               the course's published figures, beside ours
+    python scripts/train.py --demo symmetry                        what if all weights start at zero?
+    python scripts/train.py --demo scale                           why 0.01?
+
+Exit codes: 0 well, 1 a check failed, 2 usage, 130 Ctrl-C, which keeps what has been trained so far.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+try:
+    import tyro
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+except ImportError as error:
+    sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
+
+import jax
+import optax
+
+import jaxshallow as js
+from jaxshallow import data, plots
+from jaxshallow.store import write_atomically
+
+OPTIMIZERS: dict[str, Callable[[float], Any]] = {
+    "sgd": lambda learning_rate: None,  # plain gradient descent, js.update
+    "momentum": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9),
+    "rmsprop": optax.rmsprop,
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+    "lbfgs": lambda learning_rate: optax.lbfgs(),
+}
+FORMATS = {"cost": ".6f", "accuracy": ".2%", "R2": ".4f"}
+COURSE_COSTS = (0.693048, 0.288083, 0.254385, 0.233864, 0.226792, 0.222644, 0.219731, 0.217504)
+COURSE_ACCURACIES = {1: 67.5, 2: 67.25, 3: 90.75, 4: 90.5, 5: 91.25}
+
+
+@dataclass
+class Options:
+    data: str = "flower"
+    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a path to
+    a .csv, .tsv, .parquet or .npz file."""
+    target: str | None = None
+    """The column to predict, for a table; its last column if not given."""
+    n_h: int = 4
+    """Hidden units."""
+    hidden: Literal["sigmoid", "tanh", "relu", "leaky_relu", "identity"] = "tanh"
+    """Hidden activation."""
+    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"] = "sgd"
+    """sgd is plain gradient descent; lbfgs finds its own step length."""
+    learning_rate: float = 1.2
+    """Step length."""
+    epochs: int = 10_000
+    """Passes over the data; full-batch, one step each."""
+    batch_size: int | None = None
+    """Examples a step; full-batch if not given."""
+    l2: float = 0.0
+    """Weight decay."""
+    scale: str = "0.01"
+    """Standard deviation of the first weights: a number, glorot or he."""
+    seed: int = 0
+    """Of the weights, the order of the examples and the validation share."""
+    precision: Literal["bfloat16", "float32", "float64"] = "float32"
+    """The dtype of the whole computation."""
+    matmul_precision: Literal["default", "high", "highest"] = "default"
+    """Of float32 matrix products; default is TF32 on many GPUs."""
+    validation: float = 0.0
+    """Share of the examples held out for validation, 0 to below 1."""
+    standardize: bool | None = None
+    """Scale each feature, and the target of a regression, to mean 0 and standard deviation 1, fitted on the training
+    examples. If not given: yes, except for the course's data sets of two features."""
+    out: Path = Path("out")
+    """Folder for model.safetensors, history.json and the picture."""
+    json: bool = False
+    """Print the results as JSON instead of a table."""
+    course: bool = False
+    """Reproduce the course's published exercise, in float64."""
+    demo: Literal["symmetry", "scale"] | None = None
+    """Answer one of the notes' two questions."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C; what was trained until then has been kept."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = tyro.cli(Annotated[Options, tyro.conf.arg(name="")], args=argv, description=__doc__)
+    messages = Console(stderr=True, highlight=False)
+    program = run_course if options.course else DEMOS[options.demo] if options.demo else run
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        wide = options.course or options.precision == "float64"
+        with jax.enable_x64(wide), jax.default_matmul_precision(options.matmul_precision):
+            results, table, ok = program(options)
+    except (KeyboardInterrupt, Interrupted) as interrupt:
+        messages.print(f"interrupted{interrupt and f': {interrupt}'}")
+        return 130
+    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
+        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
+        return 2
+    except OSError as error:
+        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
+        return 1
+    if options.json:
+        print(json.dumps({"ok": ok, **results}, indent=1, default=str))
+    else:
+        Console(highlight=False).print(table)
+    return 0 if ok else 1
+
+
+# ---- training on any data ----
+
+
+def run(options: Options):
+    """Train once; write the model, its history and a picture."""
+    dataset = data.load(options.data, options.target)
+    train, validation, scalings = split(dataset, options)
+    scale: float | str = options.scale if options.scale in ("glorot", "he") else float(options.scale)
+    n_x, n_y = len(dataset.X), len(dataset.Y)
+    start_key, order_key = jax.random.split(jax.random.key(options.seed))
+    params = js.init(
+        start_key, n_x, options.n_h, n_y,
+        hidden=options.hidden, output=dataset.output, scale=scale, dtype=options.precision,
+    )  # fmt: skip
+
+    stopped = False
+    with Clock() as clock, interruptible() as ctrl_c, progress_bar(options.epochs) as advance:
+
+        def callback(result):
+            nonlocal stopped
+            stopped = ctrl_c()
+            advance(len(result.history.cost), result.history.cost[-1].item())
+            return stopped
+
+        result = js.fit(
+            params, *train,
+            optimizer=OPTIMIZERS[options.optimizer](options.learning_rate),
+            learning_rate=options.learning_rate if options.optimizer == "sgd" else None,
+            epochs=options.epochs, batch_size=options.batch_size, key=order_key,
+            l2=options.l2, validation=validation, callback=callback,
+        )  # fmt: skip
+        jax.block_until_ready(result)
+
+    device = jax.devices()[0]
+    results: dict[str, Any] = {
+        "data": dataset.name,
+        "examples": train[0].shape[1],
+        "network": f"{n_x}-{options.n_h}-{n_y} {options.hidden}, {dataset.output}",
+        "device": f"{device.platform} ({device.device_kind})",
+        "dtype": options.precision,
+        "epochs": len(result.history.cost),
+        "compile_seconds": round(clock.compiling, 3),
+        "run_seconds": round(clock.total - clock.compiling, 3),
+        "train": scores(result.params, *train, options.l2),
+    }
+    if validation is not None:
+        results["validation"] = scores(result.params, *validation, 0.0)
+    ok = bool(np.isfinite(results["train"]["cost"]))
+    results["files"] = write(options, dataset, result, train, scalings, results, ok)
+    if stopped:
+        raise Interrupted(f"kept {results['epochs']:,} of {options.epochs:,} epochs in {', '.join(results['files'])}")
+
+    table = Table("", "", title="jaxshallow", show_header=False, title_justify="left")
+    for name in ("data", "examples", "network", "device", "dtype", "epochs"):
+        value = results[name]
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else value)
+    table.add_row("compile time", f"{clock.compiling:.2f} s")
+    table.add_row("run time", f"{clock.total - clock.compiling:.2f} s")
+    for part in ("train", "validation"):
+        if part in results:
+            table.add_row(part, ", ".join(f"{name} {value:{FORMATS[name]}}" for name, value in results[part].items()))
+    if not ok:
+        table.add_row("[red]diverged[/]", "the cost is not finite: try a smaller --learning-rate")
+    table.add_row("written", "\n".join(results["files"]))
+    return results, table, ok
+
+
+def split(dataset: data.Dataset, options: Options):
+    """Training and validation parts, (X, Y) each, and the (mean, deviation) that scaled features and targets."""
+    if not 0 <= options.validation < 1:
+        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
+    X, Y = dataset
+    m = X.shape[1]
+    held_out = round(options.validation * m)
+    if held_out == m or (options.validation > 0 and held_out == 0):
+        raise ValueError(f"--validation {options.validation} of {m} examples leaves one part empty")
+    order = np.random.default_rng(options.seed).permutation(m) if held_out else np.arange(m)
+    validation, train = order[:held_out], order[held_out:]
+    planar = len(X) == 2 and options.data in data.DATASETS
+    scalings = {}
+    if options.standardize or (options.standardize is None and not planar):
+        mean, deviation = scalings["features"] = data.scaling(X[:, train])
+        X = (X - mean) / deviation
+        if dataset.output == "identity":
+            mean, deviation = scalings["targets"] = data.scaling(Y[:, train])
+            Y = (Y - mean) / deviation
+    return (X[:, train], Y[:, train]), (X[:, validation], Y[:, validation]) if held_out else None, scalings
+
+
+def scores(params: js.Params, X, Y, l2: float) -> dict[str, float]:
+    """The cost, and accuracy (of the labels) or R² (of the numbers)."""
+    cost = float(js.cost(params, X, Y, l2=l2))
+    if params.output == "identity":
+        error = np.asarray(js.predict(params, X), np.float64) - Y
+        return {"cost": cost, "R2": float(1 - (error**2).sum() / ((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum())}
+    truth = Y.argmax(axis=0) if params.output == "softmax" else Y[0]
+    return {"cost": cost, "accuracy": float((np.asarray(js.predict(params, X)) == truth).mean())}
+
+
+def write(options: Options, dataset: data.Dataset, result: js.FitResult, train, scalings, results, finite) -> list[str]:
+    """The model, the history and the picture, into --out; the names of the files."""
+    history = {
+        name: np.asarray(h, np.float64).tolist() for name, h in result.history._asdict().items() if h is not None
+    }
+    for name, values in history.items():
+        history[name] = [v if np.isfinite(v) else None for v in values]
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
+    write_atomically(
+        options.out / "history.json", json.dumps({**results, "options": settings, "history": history}).encode()
+    )
+    files = [options.out / "history.json"]
+    if finite:
+        metadata = {"results": results, "feature_names": dataset.feature_names, "labels": dataset.labels}
+        for what, (mean, deviation) in scalings.items():
+            metadata[f"scaling of {what}"] = {"mean": mean.ravel().tolist(), "deviation": deviation.ravel().tolist()}
+        js.save(options.out / "model.safetensors", result.params, metadata)
+        files.insert(0, options.out / "model.safetensors")
+        if len(dataset.X) == 2 and dataset.output != "identity":
+            drawing, (left, right) = plots.figure(1, 2)
+            names = dataset.feature_names if not scalings else [f"{n} (standardised)" for n in dataset.feature_names]
+            plots.decision_boundary(left, result.params, *train, labels=dataset.labels, names=names)
+            left.legend(frameon=False, loc="upper right")
+            left.set_title(
+                f"{results['network']}: accuracy {results['train']['accuracy']:.1%}", loc="left", fontsize=10
+            )
+            name = "boundary.png"
+        else:
+            drawing, (right,) = plots.figure()
+            name = "learning_curves.png"
+        plots.learning_curves(right, result.history)
+        plots.save(drawing, options.out / name)
+        files.append(options.out / name)
+    return [str(file) for file in files]
+
+
+class Clock:
+    """Wall time of a block, `total`, and how much of it JAX spent on compiling, `compiling`; both in seconds."""
+
+    EVENTS = (
+        "/jax/core/compile/jaxpr_trace_duration",
+        "/jax/core/compile/jaxpr_to_mlir_module_duration",
+        "/jax/core/compile/backend_compile_duration",
+    )
+
+    def __enter__(self):
+        self.compiling, self._open, self._start = 0.0, True, time.perf_counter()
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+        return self
+
+    def _listen(self, event: str, seconds: float, **_) -> None:
+        # jax has no public way to take a listener off again: a closed clock lets events pass.
+        if self._open and event in self.EVENTS:
+            self.compiling += seconds
+
+    def __exit__(self, *_):
+        self.total, self._open = time.perf_counter() - self._start, False
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C only makes the yielded function return True; a second one stops at once."""
+    pressed = False
+
+    def note(signum, frame):
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def progress_bar(epochs: int) -> Iterator[Callable[[int, float], None]]:
+    """A live bar on stderr with the cost; nothing where stderr is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("epochs"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("compiling", total=epochs)
+        yield lambda done, cost: progress.update(task, completed=done, description=f"J = {cost:.6f}")
+
+
+# ---- the course's exercise ----
+
+
+def course_start(n_h: int) -> js.Params:
+    """The exercise's own weights: NumPy's legacy generator, seed 2, times 0.01, W1 before W2."""
+    random = np.random.RandomState(2)
+    W1, W2 = random.randn(n_h, 2) * 0.01, random.randn(1, n_h) * 0.01
+    return js.Params(W1, np.zeros((n_h, 1)), W2, np.zeros((1, 1)), hidden="tanh")
+
+
+def run_course(options: Options):
+    """The published costs and accuracies beside ours, and the picture of the boundaries."""
+    X, Y = data.flower()
+    drawing, axes = plots.figure(2, 3, size=(4.2, 3.6))
+    history = js.fit(course_start(4), X, Y, learning_rate=1.2, epochs=8000).history
+    costs = np.asarray(history.cost)[::1000]
+    table = Table("", "published", "ours", "", title="The course's exercise, in float64", title_justify="left")
+    rows = [
+        (f"cost at iteration {1000 * i}", f"{p:.6f}", f"{c:.6f}")
+        for i, (p, c) in enumerate(zip(COURSE_COSTS, costs, strict=True))
+    ]
+    accuracies = {}
+    for ax, (n_h, published) in zip(axes, COURSE_ACCURACIES.items(), strict=False):
+        params = js.fit(course_start(n_h), X, Y, learning_rate=1.2, epochs=5000).params
+        accuracies[n_h] = 100 * scores(params, X, Y, 0.0)["accuracy"]
+        rows.append((f"accuracy with n_h = {n_h}", f"{published:.2f} %", f"{accuracies[n_h]:.2f} %"))
+        plots.decision_boundary(ax, params, X, Y)
+        ax.set_title(f"n_h = {n_h}: {accuracies[n_h]:.2f} %", loc="left", fontsize=10)
+    for name, published, ours in rows:
+        table.add_row(name, published, ours, "equal" if published == ours else "[red]DIFFERS[/]")
+    plots.learning_curves(axes[-1], history)
+    axes[-1].plot(np.arange(8) * 1000 + 1, COURSE_COSTS, "o", color=plots.COLOURS[4], label="published, n_h = 4")
+    axes[-1].legend(frameon=False)
+    plots.save(drawing, options.out / "course.png")
+    table.add_row("written", str(options.out / "course.png"), "", "")
+    results = {"costs": costs.tolist(), "accuracies": accuracies, "files": [str(options.out / "course.png")]}
+    return results, table, all(published == ours for _, published, ours in rows)
+
+
+# ---- the notes' two questions ----
+
+
+def run_symmetry(options: Options):
+    """What if all weights start equal? Every hidden unit then computes the same thing for ever."""
+    X, Y = data.flower()
+    key = jax.random.key(options.seed)
+    random = js.init(key, 2, 4, hidden="tanh", dtype=options.precision)
+    starts = {
+        "zero weights": js.init(key, 2, 4, hidden="tanh", scale=0.0, dtype=options.precision),
+        "equal weights, 0.5": jax.tree.map(lambda leaf: leaf * 0 + 0.5, random),
+        "random weights × 0.01": random,
+    }
+    table = Table(
+        "start", "units differ by", "cost", "accuracy", title="Symmetry: 2-4-1, 2000 iterations", title_justify="left"
+    )
+    drawing, axes = plots.figure(1, 3, size=(4.0, 3.4))
+    results = {}
+    for ax, (name, params) in zip(axes, starts.items(), strict=True):
+        weights = [np.asarray(params.W1)[:, 0]]
+        result = js.fit(
+            params,
+            X,
+            Y,
+            learning_rate=1.2,
+            epochs=2000,
+            callback=lambda r, w=weights: w.append(np.asarray(r.params.W1)[:, 0]),
+        )
+        W1 = np.asarray(result.params.W1, np.float64)
+        spread = float(np.ptp(W1, axis=0).max())
+        found = scores(result.params, X, Y, 0.0)
+        results[name] = {"spread": spread, **found}
+        table.add_row(name, f"{spread:.3g}", f"{found['cost']:.4f}", f"{found['accuracy']:.1%}")
+        iterations = np.linspace(0, 2000, len(weights))
+        for unit, path in enumerate(np.array(weights, np.float64).T):
+            ax.plot(iterations, path, lw=6 - 1.5 * unit, label=f"unit {unit + 1}")
+        ax.set_title(f"{name}: accuracy {found['accuracy']:.1%}", loc="left", fontsize=10)
+        ax.set(xlabel="iteration", ylabel="first weight of each hidden unit")
+    axes[-1].legend(frameon=False)
+    plots.save(drawing, options.out / "symmetry.png")
+    table.caption = f"Units that start equal stay equal, to the last bit. Picture: {options.out / 'symmetry.png'}"
+    identical = results["zero weights"]["spread"] == 0 and results["equal weights, 0.5"]["spread"] == 0
+    ok = identical and results["random weights × 0.01"]["spread"] > 0
+    return {**results, "files": [str(options.out / "symmetry.png")]}, table, ok
+
+
+def run_scale(options: Options):
+    """Why 0.01? Large weights make |Z1| large; tanh saturates, g′ vanishes, and learning stalls."""
+    X, Y = data.flower()
+    table = Table(
+        "scale",
+        "mean g′(Z1) at the start",
+        "cost",
+        "accuracy",
+        title="Scale: 2-4-1, 2000 iterations",
+        title_justify="left",
+    )
+    drawing, (left, right) = plots.figure(1, 2)
+    results: dict[str, Any] = {}
+    slopes = {}
+    for scale in (0.01, 1.0, 10.0, 100.0):
+        params = js.init(jax.random.key(options.seed), 2, 4, hidden="tanh", scale=scale, dtype=options.precision)
+        slope = float((1 - np.asarray(js.forward(params, X).A1, np.float64) ** 2).mean())
+        result = js.fit(params, X, Y, learning_rate=1.2, epochs=2000)
+        found = scores(result.params, X, Y, 0.0)
+        results[f"{scale:g}"] = {"slope": slope, **found}
+        slopes[f"{scale:g}"] = slope
+        table.add_row(f"{scale:g}", f"{slope:.4f}", f"{found['cost']:.4f}", f"{found['accuracy']:.1%}")
+        left.semilogy(np.arange(1, 2001), result.history.cost, label=f"scale {scale:g}")
+    left.set(xlabel="iteration", ylabel="cost J")
+    left.legend(frameon=False)
+    right.bar(list(slopes), list(slopes.values()), color=plots.COLOURS[:4])
+    right.set(xlabel="scale of the first weights", ylabel="mean g′(Z1) at the start")
+    plots.save(drawing, options.out / "scale.png")
+    table.caption = f"A saturated unit has g′ ≈ 0: its weights hardly move. Picture: {options.out / 'scale.png'}"
+    ok = results["100"]["cost"] > results["0.01"]["cost"] and results["100"]["slope"] < results["0.01"]["slope"]
+    return {**results, "files": [str(options.out / "scale.png")]}, table, ok
+
+
+DEMOS = {"symmetry": run_symmetry, "scale": run_scale}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
