@@ -21,13 +21,18 @@ from jaxshallow.params import Params
 
 
 def _columns(X: Array) -> Array:
-    """(n, m) as m columns (m, n, 1), each in the shape of the notes' x."""
+    """(n, m) as m columns (m, n, 1), each in the shape of the notes' x, for the loops."""
     return X.T[:, :, None]
 
 
 def _join(caches: Cache) -> Cache:
     """Columns (m, n, 1) as one matrix (n, m), for each of Z1, A1, Z2, A2."""
     return jax.tree.map(lambda columns: columns[:, :, 0].T, caches)
+
+
+def _last_axis(X: Array) -> Array:
+    """(n, m) as (n, 1, m): a view, so that vmap over the last axis moves no data, as over the first it would."""
+    return X[:, None, :]
 
 
 def forward_loop(params: Params, X: ArrayLike) -> Cache:
@@ -76,7 +81,8 @@ def forward_vmap(params: Params, X: ArrayLike) -> Cache:
     """
     params = checks.parameters(params)
     X = checks.features(params, X)
-    return _join(jax.vmap(forward_example, in_axes=(None, 0))(params, _columns(X)))
+    caches = jax.vmap(forward_example, in_axes=(None, 2), out_axes=2)(params, _last_axis(X))
+    return jax.tree.map(lambda columns: columns[:, 0, :], caches)
 
 
 def _weighted_mean(
@@ -87,14 +93,14 @@ def _weighted_mean(
     weights: ArrayLike | None,
     l2: ArrayLike,
 ) -> Params:
-    """(1/m) Σ wᵢ dᵢ + λ W, where `total_of(params, x, y, w)` sums wᵢ dᵢ over the m columns."""
+    """(1/m) Σ wᵢ dᵢ + λ W, where `total_of(params, X, Y, w)` is Σ wᵢ dᵢ over the m examples."""
     params = checks.parameters(params)
     X = checks.features(params, X)
     Y = checks.targets(params, X, Y)
     m = X.shape[1]
     _, w, λ = relative_weights(params, m, weights, l2)
     w = jnp.broadcast_to(jnp.asarray(w, X.dtype), (1, m)).reshape(m)
-    grads = jax.tree.map(lambda total: total / m, total_of(params, _columns(X), _columns(Y), w))
+    grads = jax.tree.map(lambda total: total / m, total_of(params, X, Y, w))
     return replace(grads, W1=grads.W1 + λ * params.W1, W2=grads.W2 + λ * params.W2)
 
 
@@ -112,9 +118,9 @@ def manual_grads_loop(
         True
     """
 
-    def total(params, xs, ys, ws):
+    def total(params, X, Y, ws):
         dW = jax.tree.map(jnp.zeros_like, params)
-        for x, y, w in zip(xs, ys, ws, strict=True):
+        for x, y, w in zip(_columns(X), _columns(Y), ws, strict=True):
             dW = jax.tree.map(lambda dW, d, w=w: dW + w * d, dW, manual_grads_example(params, x, y))
         return dW
 
@@ -135,12 +141,12 @@ def manual_grads_scan(
         True
     """
 
-    def total(params, xs, ys, ws):
+    def total(params, X, Y, ws):
         def add(dW, example):
             x, y, w = example
             return jax.tree.map(lambda dW, d: dW + w * d, dW, manual_grads_example(params, x, y)), None
 
-        return lax.scan(add, jax.tree.map(jnp.zeros_like, params), (xs, ys, ws))[0]
+        return lax.scan(add, jax.tree.map(jnp.zeros_like, params), (_columns(X), _columns(Y), ws))[0]
 
     return _weighted_mean(total, params, X, Y, weights, l2)
 
@@ -150,7 +156,8 @@ def manual_grads_vmap(
 ) -> Params:
     """`manual_grads` as the mean over `vmap` of `manual_grads_example`: every per-example gradient exists at once.
 
-    Args, returns, errors: as `manual_grads`. Memory: m gradients, unless XLA fuses them away.
+    Args, returns, errors: as `manual_grads`. XLA keeps the products of the forward pass and of W2ᵀ dz2, but the
+    mean of the outer products dz xᵀ stays a multiplication and a sum, where the matrix form has one product.
 
     Example:
         >>> from jaxshallow import init, manual_grads
@@ -159,8 +166,8 @@ def manual_grads_vmap(
         True
     """
 
-    def total(params, xs, ys, ws):
-        each = jax.vmap(manual_grads_example, in_axes=(None, 0, 0))(params, xs, ys)
+    def total(params, X, Y, ws):
+        each = jax.vmap(manual_grads_example, in_axes=(None, 2, 2))(params, _last_axis(X), _last_axis(Y))
         return jax.tree.map(lambda d: jnp.sum(ws[:, None, None] * d, axis=0), each)
 
     return _weighted_mean(total, params, X, Y, weights, l2)
