@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -16,6 +17,14 @@ from jaxshallow.params import Params
 
 def _is_traced(x) -> bool:
     return isinstance(x, jax.core.Tracer)
+
+
+def _real(name: str, array: ArrayLike) -> Array:
+    """`array` as a JAX array; TypeError for strings, objects and complex numbers."""
+    array = array if isinstance(array, jax.Array) else np.asarray(array)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+        raise TypeError(f"{name} must be real, got {array.dtype}")
+    return jnp.asarray(array)
 
 
 def parameters(params: Params) -> Params:
@@ -42,12 +51,12 @@ def parameters(params: Params) -> Params:
 def features(params: Params, X: ArrayLike, name: str = "X") -> Array:
     """X as an (n_x, m) array of the parameters' dtype; `name="x"` for a single example, x (n_x, 1)."""
     columns = "1" if name == "x" else "m"
-    X, n_x, dtype = jnp.asarray(X), params.W1.shape[1], params.W1.dtype
+    X, n_x, dtype = _real(name, X), params.W1.shape[1], params.W1.dtype
     if X.ndim != 2 or X.shape[0] != n_x or (columns == "1" and X.shape[1] != 1):
         fix = ""
         if X.ndim == 1:
             fix = f": one example is a column, {name}.reshape(-1, 1)"
-        elif X.ndim == 2 and X.shape[1] == n_x:
+        elif X.ndim == 2 and X.shape[1] == n_x and (columns == "m" or X.shape[0] == 1):
             fix = f": examples are columns, use {name}.T"
         raise ValueError(f"{name} must be (n_x, {columns}) = ({n_x}, {columns}), got {X.shape}{fix}")
     if X.shape[1] == 0:
@@ -59,7 +68,7 @@ def features(params: Params, X: ArrayLike, name: str = "X") -> Array:
 
 def targets(params: Params, X: Array, Y: ArrayLike, name: str = "Y") -> Array:
     """Y as an (n_y, m) array of the parameters' dtype, for the m columns of X."""
-    Y, (n_y, m) = jnp.asarray(Y), (params.W2.shape[0], X.shape[1])
+    Y, (n_y, m) = _real(name, Y), (params.W2.shape[0], X.shape[1])
     if Y.shape != (n_y, m):
         fix = ""
         if n_y > 1 and params.output == "softmax" and Y.size == m:
@@ -69,45 +78,48 @@ def targets(params: Params, X: Array, Y: ArrayLike, name: str = "Y") -> Array:
         elif Y.shape == (m, n_y):
             fix = f": examples are columns, use {name}.T"
         raise ValueError(f"{name} must be (n_y, m) = ({n_y}, {m}), got {Y.shape}{fix}")
-    if jnp.issubdtype(Y.dtype, jnp.complexfloating):
-        raise TypeError(f"{name} must be real, got {Y.dtype}")
     return Y.astype(params.W1.dtype)
 
 
 def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike) -> tuple[Array | None, Array]:
     """`weights` as (m,) or None, and `l2` as a scalar, both of the parameters' dtype."""
-    dtype = params.W1.dtype
-    if weights is not None and jnp.shape(weights) != (m,):
-        raise ValueError(f"weights must be (m,) = ({m},), got {jnp.shape(weights)}")
-    if jnp.ndim(l2) != 0:
-        raise ValueError(f"l2 must be a scalar, got {jnp.shape(l2)}")
-    if not _is_traced(l2) and not float(l2) >= 0:
+    dtype, decay = params.W1.dtype, _real("l2", l2)
+    if weights is not None:
+        weights = _real("weights", weights)
+        if weights.shape != (m,):
+            raise ValueError(f"weights must be (m,) = ({m},), got {weights.shape}")
+        weights = weights.astype(dtype)
+    if decay.ndim != 0:
+        raise ValueError(f"l2 must be a scalar, got {decay.shape}")
+    if not _is_traced(l2) and not np.asarray(l2) >= 0:
         raise ValueError(f"l2 must be at least 0, got {l2}")
-    return None if weights is None else jnp.asarray(weights).astype(dtype), jnp.asarray(l2).astype(dtype)
+    return weights, decay.astype(dtype)
 
 
-def values(params: Params, X: Array, Y: Array, weights: Array | None = None) -> None:
+def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None = None, of: str = "") -> None:
     """ValueError where a number cannot be right: NaN or infinity, labels outside the head's range, bad weights.
 
-    Traced arrays hold no numbers yet and are passed over.
+    Traced arrays hold no numbers yet and are passed over. `of` says whose X and Y they are, "validation ".
     """
     if any(_is_traced(x) for x in (X, Y, weights)):
         return
-    for name, array in (("X", X), ("Y", Y), ("weights", weights)):
-        if array is not None and not (finite := jnp.isfinite(array)).all():
-            where = tuple(int(i[0]) for i in jnp.nonzero(~finite, size=1))
-            raise ValueError(f"{name} must be finite, got {array[where]} at {where} ({int((~finite).sum())} in all)")
-    if params.output == "sigmoid" and not ((Y >= 0) & (Y <= 1)).all():
-        raise ValueError(f"Y must lie in [0, 1] for output='sigmoid', got values from {Y.min()} to {Y.max()}")
+    # On the host: no operation is compiled for this, and inside someone's jit these are numbers still.
+    arrays = {"X": np.asarray(X), "Y": np.asarray(Y)} | ({} if weights is None else {"weights": np.asarray(weights)})
+    for name, array in arrays.items():
+        if not (finite := np.isfinite(array)).all():
+            where = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise ValueError(f"{of}{name} must be finite, got {array[where]} at {where} ({(~finite).sum()} in all)")
+    Y = arrays["Y"]
+    if params.output == "sigmoid" and (Y.min() < 0 or Y.max() > 1):
+        raise ValueError(f"{of}Y must lie in [0, 1] for output='sigmoid', got values from {Y.min()} to {Y.max()}")
     if params.output == "softmax":
-        total = Y.sum(axis=0)
-        wrong = (jnp.abs(total - 1) > 8 * jnp.finfo(Y.dtype).eps) | (Y.min(axis=0) < 0)
+        total = Y.sum(axis=0, dtype=np.float64)
+        wrong = (abs(total - 1) > 8 * float(jnp.finfo(Y.dtype).eps)) | (Y.min(axis=0) < 0)
         if wrong.any():
             j = int(wrong.argmax())
             raise ValueError(
-                f"Y must be one-hot for output='softmax', got column {j} = {Y[:, j]}, which sums to {total[j]}"
+                f"{of}Y must be one-hot for output='softmax', got column {j} = {Y[:, j]}, which sums to {total[j]}"
             )
-    if weights is not None and (weights.min() < 0 or weights.max() == 0):
-        raise ValueError(
-            f"weights must be at least 0 and not all 0, got values from {weights.min()} to {weights.max()}"
-        )
+    if weights is not None and (arrays["weights"].min() < 0 or arrays["weights"].max() == 0):
+        w = arrays["weights"]
+        raise ValueError(f"weights must be at least 0 and not all 0, got values from {w.min()} to {w.max()}")

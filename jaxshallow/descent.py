@@ -273,7 +273,7 @@ def fit(
     if validation is not None:
         X_validation = checks.features(params, validation[0], name="validation X")
         Y_validation = checks.targets(params, X_validation, validation[1], name="validation Y")
-        checks.values(params, X_validation, Y_validation)
+        checks.values(params, X_validation, Y_validation, of="validation ")
         validation = X_validation, Y_validation
     for name, size in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
         if size is not None and size < 1:

@@ -133,7 +133,7 @@ def run(options: Options):
     """Train once; write the model, its history and a picture."""
     dataset = data.load(options.data, options.target)
     train, validation, scalings = split(dataset, options)
-    scale: float | str = options.scale if options.scale in ("glorot", "he") else float(options.scale)
+    scale = weight_scale(options.scale)
     n_x, n_y = len(dataset.X), len(dataset.Y)
     start_key, order_key = jax.random.split(jax.random.key(options.seed))
     params = js.init(
@@ -191,6 +191,15 @@ def run(options: Options):
         table.add_row("[red]diverged[/]", "the cost is not finite: try a smaller --learning-rate")
     table.add_row("written", "\n".join(results["files"]))
     return results, table, ok
+
+
+def weight_scale(text: str) -> float | str:
+    if text in ("glorot", "he"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--scale must be a number, glorot or he, got {text!r}") from None
 
 
 def split(dataset: data.Dataset, options: Options):

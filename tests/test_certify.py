@@ -1,0 +1,217 @@
+"""The certificate: it holds for the library, and it fails for planted and for real faults."""
+
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import HEADS, HIDDEN
+
+import jaxshallow as js
+from jaxshallow.certify import Arithmetic, Bounded, Reference, _arithmetic, _compare, _named
+
+ONE = ("highest",)
+
+
+def problem(hidden="tanh", output="sigmoid", n_y=1, *, n_x=3, n_h=4, m=20, dtype="float32", scale="glorot", seed=0):
+    keys = iter(jax.random.split(jax.random.key(seed), 8))
+    params = js.init(next(keys), n_x, n_h, n_y, hidden=hidden, output=output, scale=scale, dtype=dtype)
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(next(keys), leaf.shape, leaf.dtype), params)
+    X = jax.random.normal(next(keys), (n_x, m), dtype)
+    if output == "softmax":
+        Y = jax.nn.one_hot(jnp.arange(m) % n_y, n_y, axis=0, dtype=dtype)
+    elif output == "sigmoid":
+        Y = jax.random.bernoulli(next(keys), 0.5, (n_y, m)).astype(dtype)
+    else:
+        Y = jax.random.normal(next(keys), (n_y, m), dtype)
+    return params, X, Y
+
+
+def failing(certificate):
+    return {(row.quantity, row.execution, row.mode) for row in certificate.rows if not row.holds}
+
+
+# ---- it holds ----
+
+
+def test_every_execution_of_the_course_network_holds_at_every_precision():
+    certificate = js.certify(*problem(n_x=2, m=400), l2=0.1, weights=jnp.linspace(0.5, 2, 400))
+    assert certificate.ok, str(certificate)
+    executions = {(row.quantity, row.execution) for row in certificate.rows}
+    assert executions == {
+        *((("forward", how)) for how in ("Python loop", "scan loop", "vmap", "matrix")),
+        *((("gradient", how)) for how in ("Python loop", "scan loop", "vmap", "matrix", "autodiff")),
+        *(((what, "matrix")) for what in ("losses", "cost", "cost, gradient")),
+        ("gradient", "finite differences"),
+    }
+    per_execution = {
+        (r.mode, r.precision) for r in certificate.rows if (r.quantity, r.execution) == ("forward", "vmap")
+    }
+    assert per_execution == {(m, p) for m in ("eager", "jit") for p in ("default", "high", "highest")}
+
+
+# Each hidden activation once, with the heads in turn, and each dtype.
+CASES = [(h, *HEADS[i % len(HEADS)], ("float32", "bfloat16")[i % 2]) for i, h in enumerate(HIDDEN)]
+
+
+@pytest.mark.parametrize(("hidden", "output", "n_y", "dtype"), CASES)
+def test_every_activation_and_head_holds(hidden, output, n_y, dtype):
+    case = problem(HIDDEN[hidden], output, n_y, m=5, dtype=dtype)
+    certificate = js.certify(*case, l2=0.2, precisions=ONE)
+    assert certificate.ok, str(certificate)
+
+
+def test_it_holds_in_float64_with_a_tighter_bound(x64):
+    certificate = js.certify(*problem(dtype="float64", m=7), precisions=ONE)
+    assert certificate.ok, str(certificate)
+    assert max(row.relative_error for row in certificate.rows if row.mode != "NumPy") < 1e-14
+
+
+@pytest.mark.parametrize("scale", [0.0, 50.0])
+def test_it_holds_where_units_are_at_a_kink_or_saturated(scale):
+    """Zero weights put every relu on its kink and σ on 0; weights of 50 saturate everything."""
+    params, X, Y = problem("relu" if scale == 0 else "sigmoid", scale=scale, m=6)
+    params = jax.tree.map(jnp.zeros_like, params) if scale == 0 else params
+    certificate = js.certify(params, X, Y, precisions=ONE)
+    assert certificate.ok, str(certificate)
+
+
+def test_large_data_is_certified_at_sizes_where_threads_split():
+    certificate = js.certify(*problem(n_x=2, m=70_000), precisions=ONE)
+    assert certificate.ok, str(certificate)
+    matrix = {row.n_examples for row in certificate.rows if row.execution == "matrix" and row.mode == "jit"}
+    assert matrix == {16385, 32769, 65537}
+    assert max(row.n_examples for row in certificate.rows if row.execution == "Python loop") <= 16
+
+
+# ---- it fails ----
+
+
+@pytest.mark.parametrize("leaf", ["W1", "b1", "W2", "b2"])
+@pytest.mark.parametrize("factor", [-1.0, 0.0, 1.001, float("nan")])
+def test_a_planted_wrong_gradient_in_any_one_entry_is_found(leaf, factor):
+    params, X, Y = problem(n_y=2)
+    shape = getattr(params, leaf).shape
+    for place in np.ndindex(shape):
+
+        def planted(*args, place=place, **kwargs):
+            J, grads = js.cost_and_grads(*args, **kwargs)
+            array = getattr(grads, leaf)
+            return J, replace(grads, **{leaf: array.at[place].multiply(factor)})
+
+        certificate = _gradient_only(params, X, Y, planted)
+        assert not certificate, (leaf, place)
+
+
+def _gradient_only(params, X, Y, execution) -> bool:
+    """Whether one execution holds: the certificate's own comparison, without the rows that are not in question."""
+    arrays = _named(execution(params, X, Y), "planted")[1]
+    reference = Reference(params, X, Y, None, 0.0, _arithmetic("cpu", X.dtype, "highest", False))
+    return _compare(arrays, reference, X.dtype)[-1]
+
+
+def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows():
+    params, X, Y = problem()
+
+    def planted(params, X, Y, *, weights=None, l2=0.0):
+        grads = js.manual_grads(params, X, Y, weights=weights, l2=l2)
+        return replace(grads, b2=-grads.b2)
+
+    certificate = js.certify(params, X, Y, executions={"planted": planted}, precisions=ONE)
+    assert not certificate.ok
+    assert failing(certificate) == {("gradient", "planted", "eager"), ("gradient", "planted", "jit")}
+    assert "2 of 27 rows FAIL" in str(certificate)
+
+
+def test_a_wrong_derivative_of_a_users_activation_is_found():
+    params, X, Y = problem(js.Activation(jnp.sin, jnp.sin))
+    certificate = js.certify(params, X, Y, precisions=ONE)
+    wrong = {execution for quantity, execution, _ in failing(certificate)}
+    assert wrong == {"Python loop", "scan loop", "vmap", "matrix"}  # autodiff and differences do not use it
+    assert {quantity for quantity, _, _ in failing(certificate)} == {"gradient", "cost, gradient"}
+
+
+def test_a_fault_in_the_library_itself_is_found(monkeypatch):
+    monkeypatch.setattr(js.backprop, "manual_grads", lambda *args, **kwargs: jax.grad(js.cost)(*args))
+    certificate = js.certify(*problem(), l2=1.0, precisions=ONE)  # the replacement forgets l2
+    found = failing(certificate)
+    assert {("gradient", "matrix", "eager"), ("cost, gradient", "matrix", "eager")} <= found
+    assert {(quantity, execution) for quantity, execution, _ in found} <= {
+        ("gradient", "matrix"),
+        ("cost, gradient", "matrix"),
+    }
+
+
+def test_the_certificate_is_right_about_a_known_compiler_fault():
+    """Jitted ((W @ X.T)**2).sum(0), W 3×3 and m = 32769, is wrong in its last column on jaxlib 0.10.2's CPU.
+
+    Where the compiler is right, the row must hold; where it is wrong, the row must fail, and only that one.
+    """
+    m = 32769
+    random = np.random.default_rng(0)
+    W, rows = random.normal(size=(3, 3)).astype(np.float32), random.normal(size=(m, 3)).astype(np.float32)
+    half_squares = lambda W, rows: ((W @ rows.T) ** 2).sum(0) / 2  # noqa: E731
+    truth = half_squares(W.astype(np.float64), rows.astype(np.float64))
+    compiler_is_right = np.allclose(jax.jit(half_squares)(W, rows), truth, rtol=1e-4, atol=1e-6)  # 8 W·x, ~1e-6 each
+
+    # A network of identities whose losses are that expression: Z2 = I (W x), Y = 0, L = ½ Σ z².
+    zeros, eye = np.zeros((3, 1), np.float32), np.eye(3, dtype=np.float32)
+    params = js.Params(W, zeros, eye, zeros, hidden="identity", output="identity")
+    losses = lambda params, X, Y, **_: half_squares(params.W1, rows)  # noqa: E731
+    certificate = js.certify(params, rows.T, np.zeros((3, m), np.float32), executions={"fused": losses}, precisions=ONE)
+    expected = set() if compiler_is_right else {("losses", "fused", "jit")}
+    assert failing(certificate) == expected
+
+
+# ---- what it prints and takes ----
+
+
+def test_the_certificate_is_written_as_a_table_and_as_json():
+    broken = lambda params, X, Y, **_: js.cost(params, X, Y) * jnp.nan  # noqa: E731
+    certificate = js.certify(*problem(), executions={"broken": broken}, precisions=ONE)
+    table, parsed = str(certificate), json.loads(certificate.to_json())
+    assert "3-4-1 tanh, sigmoid, float32 on" in table
+    assert sum("FAILS" in line for line in table.splitlines()) == 2
+    assert parsed["ok"] is certificate.ok is False
+    assert len(parsed["rows"]) == len(certificate.rows)
+    assert [row["of_bound"] for row in parsed["rows"] if row["execution"] == "broken"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"X": np.full((3, 20), np.nan, np.float32)}, ValueError, "X must be finite"),
+        ({"Y": np.ones(20)}, ValueError, "Y must be \\(n_y, m\\)"),
+        ({"executions": {"odd": lambda *_, **__: "text"}}, TypeError, "execution 'odd' must return"),
+        ({"executions": {"short": lambda params, X, Y, **_: js.losses(params, X, Y)[1:]}}, TypeError, "L of shape"),
+    ],
+)
+def test_wrong_input_is_refused(change, error, message):
+    params, X, Y = problem()
+    arguments = {"X": X, "Y": Y, "executions": None, **change}
+    with pytest.raises(error, match=message), jax.disable_jit("text" in str(message)):
+        js.certify(params, arguments["X"], arguments["Y"], executions=arguments["executions"], precisions=ONE)
+
+
+def test_bounds_cover_the_rounding_of_each_operation():
+    """Float32 results of each operation on random data lie within the bound that is computed beside them."""
+    random = np.random.default_rng(0)
+    arithmetic = Arithmetic(2**-24, 2**-24, 2**-24, float(np.finfo(np.float32).tiny))
+    A, B = (random.normal(size=(50, 50)).astype(np.float32) for _ in range(2))
+    a, b = (Bounded(array.astype(np.float64), np.zeros((50, 50)), arithmetic) for array in (A, B))
+    pairs = [
+        (a + b, A + B),
+        (a - b, A - B),
+        (a * b, A * B),
+        (a @ b, A @ B),
+        (a.sum(1), A.sum(1, keepdims=True)),
+        (a / 3, A / np.float32(3)),
+        ((a @ b).apply(np.tanh), np.tanh(A @ B)),
+        ((a @ b) @ (a * b).T, (A @ B) @ (A * B).T),
+    ]
+    for bounded, float32 in pairs:
+        error = abs(float32 - bounded.value)
+        assert (error <= bounded.error).all()
+        assert error.max() > 0

@@ -1,0 +1,313 @@
+"""Gradient descent: `update`, the compiled step, and `fit`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from cases import assert_close, assert_same
+
+import jaxshallow as js
+from jaxshallow.descent import epoch_order
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """optax itself promotes (β ** count): strict promotion is for the library's own code."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def problem(dtype="float32", m=60, seed=0, **options):
+    options = {"hidden": "tanh", "scale": "glorot", **options}
+    params = js.init(jax.random.key(seed), 2, 5, dtype=dtype, **options)
+    X = jax.random.normal(jax.random.key(seed + 1), (2, m), dtype)
+    Y = (X[:1] * X[1:] > 0).astype(dtype)
+    return params, X, Y
+
+
+def by_hand(params, batches, learning_rate, l2=0.0):
+    """Plain gradient descent, a step a batch, with NumPy's subtraction."""
+    for X, Y in batches:
+        grads = js.manual_grads(params, X, Y, l2=l2)
+        params = jax.tree.map(lambda W, dW: W - learning_rate * dW, params, grads)
+    return params
+
+
+# ---- update and make_train_step ----
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_update_is_the_notes_line_and_keeps_the_dtype(dtype):
+    params, X, Y = problem(dtype)
+    grads = js.manual_grads(params, X, Y)
+    new = js.update(params, jax.tree.map(lambda g: g.astype(jnp.float32), grads), 0.5)
+    assert_same(new, jax.tree.map(lambda W, dW: (W - np.float32(0.5) * dW).astype(W.dtype), params, grads))
+    assert new.W1.dtype == dtype
+
+
+OPTIMIZERS = {
+    "sgd": optax.sgd(0.1),
+    "momentum": optax.sgd(0.1, momentum=0.9),
+    "adam": optax.adam(0.01),
+    "clipped adamw": optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.01)),
+    "schedule": optax.adam(optax.exponential_decay(0.01, 10, 0.9)),
+    "lbfgs": optax.lbfgs(),
+    "polyak": optax.polyak_sgd(max_learning_rate=1.0),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_train_step_runs_any_optax_transformation(name):
+    optimizer = OPTIMIZERS[name]
+    params, X, Y = problem()
+    expected, expected_state = params, optimizer.init(params)
+    state, step = optimizer.init(params), js.make_train_step(optimizer, l2=0.1)
+    params = jax.tree.map(jnp.copy, params)
+    for _ in range(3):
+        value = lambda p: js.cost(p, X, Y, l2=0.1)  # noqa: E731
+        J, grads = jax.value_and_grad(value)(expected)
+        updates, expected_state = optax.with_extra_args_support(optimizer).update(
+            grads, expected_state, expected, value=J, grad=grads, value_fn=value
+        )
+        expected = optax.apply_updates(expected, updates)
+        params, state, J_step = step(params, state, X, Y)
+        assert_close(J_step, J, "float32")
+    assert_close(params, expected, "float32")
+
+
+def test_the_train_step_donates_its_buffers():
+    params, X, Y = problem()
+    optimizer = optax.adam(0.01)
+    state = optimizer.init(params)
+    js.make_train_step(optimizer)(params, state, X, Y)
+    assert params.W1.is_deleted()
+    assert state[0].mu.W1.is_deleted()
+
+
+def test_an_optimizer_that_shares_the_parameters_memory_is_not_donated():
+    params, X, Y = problem()
+    optimizer = optax.lbfgs()
+    js.make_train_step(optimizer)(params, optimizer.init(params), X, Y)
+    assert not params.W1.is_deleted()
+
+
+def test_the_train_step_compiles_once():
+    traces = []
+
+    def counted(*args, **kwargs):
+        traces.append(1)
+        return js.cost_and_grads(*args, **kwargs)
+
+    params, X, Y = problem()
+    optimizer = optax.adam(0.01)
+    step, state = js.make_train_step(optimizer, grads=counted), optimizer.init(params)
+    for _ in range(20):
+        params, state, _ = step(params, state, X, Y)
+    assert len(traces) == 1
+
+
+def test_the_train_step_takes_weights():
+    params, X, Y = problem()
+    optimizer = optax.sgd(0.1)
+    weights = jnp.where(jnp.arange(60) < 30, 1.0, 0.0)
+    step = js.make_train_step(optimizer)
+    copy = jax.tree.map(jnp.copy, params)
+    weighted, _, _ = step(params, optimizer.init(params), X, Y, weights)
+    half, _, _ = step(copy, optimizer.init(copy), X[:, :30], Y[:, :30])
+    assert_close(weighted, half, "float32")
+
+
+# ---- fit ----
+
+
+def test_fit_is_gradient_descent_by_hand(x64):
+    params, X, Y = problem("float64")
+    result = js.fit(params, X, Y, learning_rate=0.7, epochs=25, l2=0.3)
+    assert_close(result.params, by_hand(params, [(X, Y)] * 25, 0.7, 0.3), "float64")
+    assert_close(result.history.cost[0], js.cost(params, X, Y, l2=0.3), "float64")
+    assert result.history.cost.shape == (25,)
+    assert result.history.validation_cost is None
+
+
+@pytest.mark.parametrize("batch_size", [7, 20, 60, 1000])
+def test_fit_in_minibatches_is_a_step_for_each_batch_of_the_epochs_order(x64, batch_size):
+    params, X, Y = problem("float64")
+    key = jax.random.key(3)
+    batches = []
+    for epoch in range(3):
+        for row in epoch_order(key, epoch, 60, min(batch_size, 60)):
+            kept = row[row >= 0]
+            batches.append((X[:, kept], Y[:, kept]))
+    result = js.fit(params, X, Y, learning_rate=0.5, epochs=3, batch_size=batch_size, key=key, l2=0.1)
+    assert_close(result.params, by_hand(params, batches, 0.5, 0.1), "float64")
+
+
+def test_a_minibatch_epochs_cost_is_the_mean_over_its_examples(x64):
+    params, X, Y = problem("float64")
+    result = js.fit(params, X, Y, learning_rate=0.0, epochs=1, batch_size=7, key=jax.random.key(0))
+    assert_close(result.history.cost[0], js.cost(params, X, Y), "float64")
+
+
+def test_the_order_holds_every_example_once_and_depends_on_key_and_epoch_alone():
+    key = jax.random.key(5)
+    order = epoch_order(key, 2, 103, 10)
+    assert order.shape == (11, 10)
+    assert sorted(order[order >= 0]) == list(range(103))
+    np.testing.assert_array_equal(order, epoch_order(jax.random.key(5), 2, 103, 10))
+    np.testing.assert_array_equal(order, epoch_order(jax.random.PRNGKey(5), 2, 103, 10))
+    assert (order != epoch_order(key, 3, 103, 10)).any()
+    assert (order != epoch_order(jax.random.key(6), 2, 103, 10)).any()
+
+
+def test_weights_of_zero_and_one_train_on_a_part(x64):
+    params, X, Y = problem("float64")
+    weights = (jnp.arange(60) < 40).astype(float)
+    whole = js.fit(params, X, Y, learning_rate=0.5, epochs=10, weights=weights, l2=0.2)
+    part = js.fit(params, X[:, :40], Y[:, :40], learning_rate=0.5, epochs=10, l2=0.2)
+    assert_close(whole.params, part.params, "float64")
+
+
+def test_a_batch_whose_weights_are_all_zero_changes_nothing(x64):
+    params, X, Y = problem("float64")
+    key = jax.random.key(0)
+    order = epoch_order(key, 0, 60, 20)
+    weights = np.ones(60)
+    weights[order[1]] = 0
+    result = js.fit(params, X, Y, learning_rate=0.5, epochs=1, batch_size=20, key=key, weights=weights)
+    expected = by_hand(params, [(X[:, order[i]], Y[:, order[i]]) for i in (0, 2)], 0.5)
+    assert_close(result.params, expected, "float64")
+
+
+def test_fit_with_optax_is_the_train_step_repeated():
+    params, X, Y = problem()
+    optimizer = optax.adam(0.05)
+    result = js.fit(params, X, Y, optimizer=optimizer, epochs=30)
+    step, state = js.make_train_step(optimizer), optimizer.init(params)
+    for _ in range(30):
+        params, state, _ = step(params, state, X, Y)
+    assert_close(result.params, params, "float32")
+    assert_close(result.opt_state[0].mu, state[0].mu, "float32")
+
+
+def test_the_validation_cost_is_that_after_each_epoch(x64):
+    params, X, Y = problem("float64")
+    result = js.fit(params, X[:, :40], Y[:, :40], learning_rate=0.5, epochs=5, validation=(X[:, 40:], Y[:, 40:]))
+    assert_close(result.history.validation_cost[-1], js.cost(result.params, X[:, 40:], Y[:, 40:]), "float64")
+    assert result.history.validation_cost.shape == (5,)
+
+
+def test_patience_stops_and_returns_the_best_parameters():
+    params, X, Y = problem(m=30)
+    wrong = 1 - Y  # validation labels that get worse as training gets better
+    result = js.fit(params, X, Y, learning_rate=0.5, epochs=500, validation=(X, wrong), patience=7)
+    costs = result.history.validation_cost
+    best = int(costs.argmin())
+    assert len(costs) == len(result.history.cost) == best + 1 + 7
+    assert_close(js.cost(result.params, X, wrong), costs[best], "float32")
+
+
+def test_patience_that_is_never_tried_changes_nothing():
+    params, X, Y = problem()
+    plain = js.fit(params, X, Y, learning_rate=0.1, epochs=50, validation=(X, Y))
+    patient = js.fit(params, X, Y, learning_rate=0.1, epochs=50, validation=(X, Y), patience=50)
+    assert_same(patient.params, plain.params)
+    np.testing.assert_array_equal(patient.history.cost, plain.history.cost)
+
+
+def test_the_callback_sees_the_run_grow_and_can_end_it():
+    params, X, Y = problem()
+    seen = []
+    full = js.fit(params, X, Y, learning_rate=0.5, epochs=250, callback=lambda r: seen.append(len(r.history.cost)))
+    assert seen[-1] == 250
+    assert len(seen) >= 100
+    stopped = js.fit(params, X, Y, learning_rate=0.5, epochs=250, callback=lambda r: len(r.history.cost) >= 100)
+    assert len(stopped.history.cost) == 100
+    np.testing.assert_array_equal(stopped.history.cost, full.history.cost[:100])
+
+
+def test_the_callback_does_not_change_the_result():
+    params, X, Y = problem()
+    options = {"optimizer": optax.adam(0.01), "epochs": 30, "batch_size": 16, "key": jax.random.key(1)}
+    with_callback = js.fit(params, X, Y, callback=lambda r: None, **options)
+    assert_same(with_callback.params, js.fit(params, X, Y, **options).params)
+
+
+def test_an_exception_in_the_middle_leaves_the_starting_parameters_alone():
+    params, X, Y = problem()
+    before = jax.tree.map(np.asarray, params)
+
+    def interrupt(result):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        js.fit(params, X, Y, learning_rate=0.5, epochs=200, callback=interrupt)
+    assert_same(params, before)
+
+
+def test_other_rates_and_l2_do_not_recompile():
+    traces = []
+
+    def counted(*args, **kwargs):
+        traces.append(1)
+        return js.cost_and_grads(*args, **kwargs)
+
+    params, X, Y = problem()
+    for learning_rate, l2 in ((0.1, 0.0), (0.2, 0.5), (1, 2)):
+        js.fit(params, X, Y, learning_rate=learning_rate, l2=l2, epochs=5, grads=counted)
+    assert len(traces) == 1
+
+
+def test_fit_runs_under_jit_and_vmap_over_stacked_parameters():
+    _, X, Y = problem()
+    keys = jax.random.split(jax.random.key(0), 3)
+    stacked = jax.vmap(lambda key: js.init(key, 2, 5, hidden="tanh", scale="glorot"))(keys)
+    train = lambda params: js.fit(params, X, Y, learning_rate=0.5, epochs=10).params  # noqa: E731
+    together = jax.jit(jax.vmap(train))(stacked)
+    for k in range(3):
+        alone = train(jax.tree.map(lambda leaf, k=k: leaf[k], stacked))
+        assert_close(jax.tree.map(lambda leaf, k=k: leaf[k], together), alone, "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_fit_keeps_the_parameters_dtype(dtype):
+    params, X, Y = problem(dtype)
+    result = js.fit(params, np.asarray(X, np.float32), np.asarray(Y, int), learning_rate=0.1, epochs=2)
+    assert {leaf.dtype for leaf in jax.tree.leaves(result.params)} == {jnp.dtype(dtype)}
+    assert result.history.cost.dtype == dtype
+
+
+def test_the_course_costs_come_out(x64):
+    """The course prints these; its own trajectory is chaotic after iteration 7000."""
+    X, Y = js.data.flower()
+    random = np.random.RandomState(2)
+    W1, W2 = random.randn(4, 2) * 0.01, random.randn(1, 4) * 0.01
+    params = js.Params(W1, np.zeros((4, 1)), W2, np.zeros((1, 1)), hidden="tanh")
+    costs = js.fit(params, X, Y, learning_rate=1.2, epochs=3001).history.cost[::1000]
+    assert [f"{cost:.6f}" for cost in costs] == ["0.693048", "0.288083", "0.254385", "0.233864"]
+
+
+WRONG = {
+    "X must be finite, got nan at \\(1, 2\\)": lambda X, Y: ({"X": X.at[1, 2].set(jnp.nan)}),
+    "Y must be \\(n_y, m\\) = \\(1, 60\\), got \\(60,\\): use Y.reshape": lambda X, Y: {"Y": Y[0]},
+    "Y must lie in \\[0, 1\\]": lambda X, Y: {"Y": Y + 1},
+    "weights must be at least 0 and not all 0": lambda X, Y: {"weights": jnp.zeros(60)},
+    "weights must be \\(m,\\) = \\(60,\\), got \\(1, 60\\)": lambda X, Y: {"weights": jnp.ones((1, 60))},
+    "l2 must be at least 0, got -1": lambda X, Y: {"l2": -1},
+    "epochs must be at least 1, got 0": lambda X, Y: {"epochs": 0},
+    "batch_size must be at least 1, got -4": lambda X, Y: {"batch_size": -4, "key": jax.random.key(0)},
+    "batch_size needs a key": lambda X, Y: {"batch_size": 4},
+    "patience needs validation": lambda X, Y: {"patience": 4},
+    "learning_rate is for plain gradient descent": lambda X, Y: {"optimizer": optax.sgd(1.0), "learning_rate": 0.1},
+    "validation X must be \\(n_x, m\\) = \\(2, m\\), got \\(3, 60\\)": lambda X, Y: {
+        "validation": (jnp.vstack([X, X[:1]]), Y)
+    },
+    "validation X must be finite": lambda X, Y: {"validation": (X * jnp.nan, Y)},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_fit_refuses_what_cannot_be_right(message):
+    params, X, Y = problem()
+    with pytest.raises(ValueError, match=message):
+        js.fit(params, **{"X": X, "Y": Y, "epochs": 3, **WRONG[message](X, Y)})
