@@ -24,6 +24,7 @@ in the loops.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -128,7 +129,7 @@ def _softmax(Z: Bounded) -> Bounded:
     return Z._rounded(A, spread, (16 + len(A)) * Z.arithmetic.u * A)
 
 
-REFERENCE_HIDDEN = {
+REFERENCE_HIDDEN: dict[str, tuple[Callable, Callable]] = {
     "sigmoid": (_sigmoid, lambda Z: _sigmoid(Z) * _sigmoid(-Z)),
     "tanh": (np.tanh, lambda Z: 1 - np.tanh(Z) ** 2),
     "relu": (lambda Z: Z * (Z > 0), lambda Z: 1.0 * (Z > 0)),
@@ -394,8 +395,8 @@ def certify(
         return Reference(params, x, y, w, l2, arithmetic)
 
     rows = []
-    for execution in _executions(executions):
-        sizes = sorted({min(size, execution.most(params)) for size in _sizes(X.shape[1], max_examples)})
+    for execution in _executions(params, executions):
+        sizes = sorted({min(size, execution.most) for size in _sizes(X.shape[1], max_examples)})
         for n in sizes:
             x, y, w = sample(n)
             # Operation by operation nothing is fused or split: one size shows it, and each further one would compile
@@ -407,9 +408,11 @@ def certify(
                         got, seconds = _timed(f, params, x, y, weights=w, l2=l2, repeats=1 if execution.loop else 3)
                     quantity, arrays = _named(got, execution.name)
                     arithmetic = _arithmetic(device.platform, dtype, precision, execution.loop)
-                    differences = _compare(arrays, reference(n, arithmetic), dtype)
-                    rows.append(Row(quantity, execution.name, mode, precision, n, *differences, seconds))
-    rows.append(_finite_differences(params, *sample(min(X.shape[1], DIFFERENCE_EXAMPLES)), l2))
+                    ulps, relative, of_bound, holds = _compare(arrays, reference(n, arithmetic), dtype)
+                    row = Row(quantity, execution.name, mode, precision, n, ulps, relative, of_bound, holds, seconds)
+                    rows.append(row)
+    x, y, w = sample(min(X.shape[1], DIFFERENCE_EXAMPLES))
+    rows.append(_finite_differences(params, x, y, w, l2))
 
     n_y, n_h = params.W2.shape
     hidden = params.hidden if isinstance(params.hidden, str) else "custom"
@@ -419,11 +422,11 @@ def certify(
 
 @dataclass(frozen=True)
 class Execution:
-    """One way of running the formula: `run(params, X, Y, *, weights, l2)`, and on how many examples at most."""
+    """One way of running the formula: `run(params, X, Y, *, weights, l2)`, on at most `most` examples."""
 
     name: str
     run: Callable
-    most: Callable[[Params], float] = lambda params: float("inf")
+    most: int = sys.maxsize
     loop: bool = False
 
 
@@ -438,20 +441,23 @@ def _without_weights(losses: Callable) -> Callable:
     return lambda params, X, Y, **_: losses(params, X, Y)
 
 
-def _executions(more: Mapping[str, Callable] | None) -> list[Execution]:
-    def vmap_examples(params):
-        return max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
+def _executions(params: Params, more: Mapping[str, Callable] | None) -> list[Execution]:
+    def python_loop(run):
+        return Execution("Python loop", run, LOOP_EXAMPLES, loop=True)
 
-    loop, scan = {"most": lambda _: LOOP_EXAMPLES, "loop": True}, {"most": lambda _: SCAN_EXAMPLES, "loop": True}
+    def scan_loop(run):
+        return Execution("scan loop", run, SCAN_EXAMPLES, loop=True)
+
+    vmap_examples = max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
     return [
-        Execution("Python loop", _with_targets(executions.forward_loop), **loop),
-        Execution("scan loop", _with_targets(executions.forward_scan), **scan),
+        python_loop(_with_targets(executions.forward_loop)),
+        scan_loop(_with_targets(executions.forward_scan)),
         Execution("vmap", _with_targets(executions.forward_vmap)),
         Execution("matrix", _with_targets(network.forward)),
         Execution("matrix", _without_weights(network.losses)),
         Execution("matrix", network.cost),
-        Execution("Python loop", executions.manual_grads_loop, **loop),
-        Execution("scan loop", executions.manual_grads_scan, **scan),
+        python_loop(executions.manual_grads_loop),
+        scan_loop(executions.manual_grads_scan),
         Execution("vmap", executions.manual_grads_vmap, vmap_examples),
         Execution("matrix", backprop.manual_grads),
         Execution("matrix", backprop.cost_and_grads),

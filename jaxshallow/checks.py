@@ -6,6 +6,8 @@ looks at the numbers, which exist only outside traced code: `fit` and the progra
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,8 @@ def _real(name: str, array: ArrayLike) -> Array:
 
 def parameters(params: Params) -> Params:
     """`params` as JAX arrays: W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1), all of one floating dtype."""
-    params = jax.tree.map(jnp.asarray, params)
+    leaves = {name: _real(name, getattr(params, name)) for name in ("W1", "b1", "W2", "b2")}
+    params = replace(params, **leaves)
     if params.W1.ndim != 2:
         raise ValueError(f"W1 must be (n_h, n_x), got {params.W1.shape}: map over stacked parameters with jax.vmap")
     if not jnp.issubdtype(params.W1.dtype, jnp.floating):
@@ -45,6 +48,8 @@ def parameters(params: Params) -> Params:
             raise ValueError(f"{name} must be {symbols} = {shape}, got {leaf.shape}")
         if leaf.dtype != params.W1.dtype:
             raise TypeError(f"{name} must be {params.W1.dtype} as W1 is, got {leaf.dtype}")
+    if params.output == "softmax" and n_y == 1:
+        raise ValueError("softmax needs n_y of at least 2, got 1: for two classes in one unit use output='sigmoid'")
     return params
 
 
@@ -61,6 +66,8 @@ def features(params: Params, X: ArrayLike, name: str = "X") -> Array:
         raise ValueError(f"{name} must be (n_x, {columns}) = ({n_x}, {columns}), got {X.shape}{fix}")
     if X.shape[1] == 0:
         raise ValueError(f"{name} must hold at least one example, got {X.shape}")
+    if X.shape[1] > float(jnp.finfo(dtype).max):
+        raise ValueError(f"{name} holds {X.shape[1]} examples, more than {dtype} can count: use bfloat16 or float32")
     if not jnp.issubdtype(X.dtype, jnp.floating):
         raise TypeError(f"{name} must be floating point, got {X.dtype}: use {name}.astype('float32'), and scale it")
     return X.astype(dtype)
@@ -91,8 +98,8 @@ def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayL
         weights = weights.astype(dtype)
     if decay.ndim != 0:
         raise ValueError(f"l2 must be a scalar, got {decay.shape}")
-    if not _is_traced(l2) and not np.asarray(l2) >= 0:
-        raise ValueError(f"l2 must be at least 0, got {l2}")
+    if not _is_traced(l2) and not 0 <= np.asarray(l2) < np.inf:
+        raise ValueError(f"l2 must be at least 0 and finite, got {l2}")
     return weights, decay.astype(dtype)
 
 
@@ -123,3 +130,7 @@ def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None
     if weights is not None and (arrays["weights"].min() < 0 or arrays["weights"].max() == 0):
         w = arrays["weights"]
         raise ValueError(f"weights must be at least 0 and not all 0, got values from {w.min()} to {w.max()}")
+    if weights is not None:
+        total, limits = arrays["weights"].sum(dtype=np.float64), jnp.finfo(arrays["weights"].dtype)
+        if not float(limits.tiny) <= total <= float(limits.max):
+            raise ValueError(f"weights must sum to a number that {limits.dtype} holds, got {total:g}: scale them")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jaxshallow.backprop import cost_and_grads
 from jaxshallow.network import cost
 from jaxshallow.params import Params
 
-Optimizer = optax.GradientTransformation | optax.GradientTransformationExtraArgs
+Optimizer: TypeAlias = optax.GradientTransformation
 CostAndGrads = Callable[..., tuple[Array, Params]]
 
 
@@ -85,7 +85,8 @@ def _descend(optimizer: Optimizer | None, learning_rate, params, opt_state, J, g
 
 def _keeps_params(optimizer: Optimizer) -> bool:
     """Whether the optimizer's state holds the very buffers of the parameters, as L-BFGS's first state does."""
-    one = Params(*(jnp.full((1, 1), k, jnp.float32) for k in range(4)))
+    W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
+    one = Params(W1, b1, W2, b2)
     leaves = jax.tree.leaves((one, optimizer.init(one)))
     buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves if isinstance(leaf, Array)]
     return len(set(buffers)) < len(buffers)

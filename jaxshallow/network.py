@@ -168,7 +168,8 @@ def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: Arra
     if weights is None:
         return m, 1.0, l2 / m
     total = weights.sum()
-    per_total = jnp.where(total > 0, 1 / total, 0)
+    some = total > 0
+    per_total = jnp.where(some, 1 / jnp.where(some, total, 1), 0)  # twice, so that its derivative is finite too
     return total, weights.reshape(1, m) * (m * per_total), l2 * per_total
 
 
@@ -179,7 +180,7 @@ def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | Non
         params: the network.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns: in [0, 1] for sigmoid, one-hot for softmax, any number for identity.
-        weights: (m,) weight of each example, ≥ 0; 0 removes the example.
+        weights: (m,) weight of each example, ≥ 0; 0 removes the example, whose numbers must be finite all the same.
         l2: strength of the weight decay, ≥ 0.
 
     Returns:

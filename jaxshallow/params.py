@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
@@ -87,8 +88,8 @@ def init(
         `Params` with W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1).
 
     Raises:
-        ValueError: a size is below 1, softmax with one unit, or an unknown name.
-        TypeError: `dtype` is not a floating-point type.
+        ValueError: a size is below 1, `scale` is negative or not finite, softmax with one unit, or an unknown name.
+        TypeError: a size is not an integer, or `dtype` is not a floating-point type.
 
     Example:
         >>> params = init(jax.random.key(0), n_x=3, n_h=4, hidden="tanh")
@@ -96,12 +97,16 @@ def init(
         ((4, 3), (4, 1), (1, 4), (1, 1))
     """
     for name, size in (("n_x", n_x), ("n_h", n_h), ("n_y", n_y)):
+        if not isinstance(size, int | np.integer):
+            raise TypeError(f"{name} must be an integer, got {size!r}")
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
     if output == "softmax" and n_y == 1:
         raise ValueError("softmax needs n_y of at least 2, got 1: for two classes in one unit use output='sigmoid'")
     if isinstance(scale, str) and scale not in INITIALIZERS:
         raise ValueError(f"scale must be a number, {' or '.join(INITIALIZERS)}, got {scale!r}")
+    if isinstance(scale, int | float) and not 0 <= scale < float("inf"):
+        raise ValueError(f"scale must be at least 0 and finite, got {scale}")
     dtype = jnp.zeros((), dtype).dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")

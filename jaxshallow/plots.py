@@ -94,7 +94,7 @@ def decision_boundary(
     )
     for c in range(n):
         here = classes == c
-        ax.scatter(*X[:, here], s=14, c=COLOURS[c], marker=MARKERS[c], edgecolors="white", linewidths=0.4,
+        ax.scatter(X[0, here], X[1, here], s=14, c=COLOURS[c], marker=MARKERS[c], edgecolors="white", linewidths=0.4,
                    label=labels[c] if len(labels) else f"class {c}")  # fmt: skip
     ax.set(xlabel=names[0], ylabel=names[1], xlim=(low[0, 0], high[0, 0]), ylim=(low[1, 0], high[1, 0]))
     return ax

@@ -38,13 +38,13 @@ from jaxshallow.store import write_atomically
 PYTHON_LOOP_EXAMPLES = 300
 VMAP_BYTES = 2**31
 
-FORWARD = {
+FORWARD: dict[str, Callable] = {
     "Python loop": js.forward_loop,
     "scan loop": jax.jit(js.forward_scan),
     "vmap": jax.jit(js.forward_vmap),
     "matrix": jax.jit(js.forward),
 }
-GRADIENT = {
+GRADIENT: dict[str, Callable] = {
     "Python loop": js.manual_grads_loop,
     "scan loop": jax.jit(js.manual_grads_scan),
     "vmap": jax.jit(js.manual_grads_vmap),
@@ -141,18 +141,21 @@ def compare(options: Options, n_x: int, n_h: int, messages: Console) -> dict[str
     with messages.status(f"certifying {network}"):
         certificate = js.certify(params, X, Y)
     seconds: dict[str, dict[str, list[float]]] = {"forward": {}, "gradient": {}}
+    parts: list[tuple[str, dict[str, Callable], tuple[jax.Array, ...]]] = [
+        ("forward", FORWARD, (X,)),
+        ("gradient", GRADIENT, (X, Y)),
+    ]
     for m in options.m:
         with messages.status(f"timing {network} with m = {m:,}"):
-            x, y = X[:, :m], Y[:, :m]
-            for part, executions, arguments in (("forward", FORWARD, (x,)), ("gradient", GRADIENT, (x, y))):
-                for name, time_taken in timed(executions, params, arguments, options.repeats).items():
+            for part, executions, data in parts:
+                taken = timed(executions, params, tuple(array[:, :m] for array in data), options.repeats)
+                for name, time_taken in taken.items():
                     seconds[part].setdefault(name, []).append(time_taken)
     middle = sorted(options.m)[len(options.m) // 2]
-    x, y = X[:, :middle], Y[:, :middle]
-    products = {
-        part: {name: matrix_products(executions[name], params, *arguments) for name in ("vmap", "matrix")}
-        for part, executions, arguments in (("forward", FORWARD, (x,)), ("gradient", GRADIENT, (x, y)))
-    }
+    products = {}
+    for part, executions, data in parts:
+        some = [array[:, :middle] for array in data]
+        products[part] = {name: matrix_products(executions[name], params, *some) for name in ("vmap", "matrix")}
     return {
         "network": network,
         "certificate": certificate,
@@ -192,7 +195,7 @@ def timed(executions: dict[str, Callable], params: js.Params, arguments: tuple, 
     return {name: float(np.median(runs[name])) if name in runs else float("nan") for name in executions}
 
 
-def matrix_products(f: Callable, *arguments) -> list[str]:
+def matrix_products(f: Any, *arguments) -> list[str]:
     """The shapes that the compiled program's matrix products give, axes of size 1 left out, in any order of axes."""
     text = f.lower(*arguments).compile().as_text()
     found = re.findall(r"= \(?\w+\[([\d,]*)\].*?(?: dot\(|custom-call\(.*?(?:__cublas|__onednn\$matmul))", text)

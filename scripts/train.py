@@ -18,7 +18,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +34,7 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
+import jax.numpy as jnp
 import optax
 
 import jaxshallow as js
@@ -169,10 +170,10 @@ def run(options: Options):
         "epochs": len(result.history.cost),
         "compile_seconds": round(clock.compiling, 3),
         "run_seconds": round(clock.total - clock.compiling, 3),
-        "train": scores(result.params, *train, options.l2),
+        "train": scores(result.params, train, options.l2),
     }
     if validation is not None:
-        results["validation"] = scores(result.params, *validation, 0.0)
+        results["validation"] = scores(result.params, validation)
     ok = bool(np.isfinite(results["train"]["cost"]))
     results["files"] = write(options, dataset, result, train, scalings, results, ok)
     if stopped:
@@ -224,8 +225,9 @@ def split(dataset: data.Dataset, options: Options):
     return (X[:, train], Y[:, train]), (X[:, validation], Y[:, validation]) if held_out else None, scalings
 
 
-def scores(params: js.Params, X, Y, l2: float) -> dict[str, float]:
+def scores(params: js.Params, examples: Iterable[np.ndarray], l2: float = 0.0) -> dict[str, float]:
     """The cost, and accuracy (of the labels) or R² (of the numbers)."""
+    X, Y = examples
     cost = float(js.cost(params, X, Y, l2=l2))
     if params.output == "identity":
         error = np.asarray(js.predict(params, X), np.float64) - Y
@@ -284,10 +286,10 @@ class Clock:
         jax.monitoring.register_event_duration_secs_listener(self._listen)
         return self
 
-    def _listen(self, event: str, seconds: float, **_) -> None:
+    def _listen(self, event: str, duration_secs: float, **_) -> None:
         # jax has no public way to take a listener off again: a closed clock lets events pass.
         if self._open and event in self.EVENTS:
-            self.compiling += seconds
+            self.compiling += duration_secs
 
     def __exit__(self, *_):
         self.total, self._open = time.perf_counter() - self._start, False
@@ -333,8 +335,8 @@ def progress_bar(epochs: int) -> Iterator[Callable[[int, float], None]]:
 def course_start(n_h: int) -> js.Params:
     """The exercise's own weights: NumPy's legacy generator, seed 2, times 0.01, W1 before W2."""
     random = np.random.RandomState(2)
-    W1, W2 = random.randn(n_h, 2) * 0.01, random.randn(1, n_h) * 0.01
-    return js.Params(W1, np.zeros((n_h, 1)), W2, np.zeros((1, 1)), hidden="tanh")
+    W1, W2 = jnp.asarray(random.randn(n_h, 2) * 0.01), jnp.asarray(random.randn(1, n_h) * 0.01)
+    return js.Params(W1, jnp.zeros((n_h, 1)), W2, jnp.zeros((1, 1)), hidden="tanh")
 
 
 def run_course(options: Options):
@@ -351,19 +353,19 @@ def run_course(options: Options):
     accuracies = {}
     for ax, (n_h, published) in zip(axes, COURSE_ACCURACIES.items(), strict=False):
         params = js.fit(course_start(n_h), X, Y, learning_rate=1.2, epochs=5000).params
-        accuracies[n_h] = 100 * scores(params, X, Y, 0.0)["accuracy"]
+        accuracies[n_h] = 100 * scores(params, (X, Y))["accuracy"]
         rows.append((f"accuracy with n_h = {n_h}", f"{published:.2f} %", f"{accuracies[n_h]:.2f} %"))
         plots.decision_boundary(ax, params, X, Y)
         ax.set_title(f"n_h = {n_h}: {accuracies[n_h]:.2f} %", loc="left", fontsize=10)
-    for name, published, ours in rows:
-        table.add_row(name, published, ours, "equal" if published == ours else "[red]DIFFERS[/]")
+    for title, printed, found in rows:
+        table.add_row(title, printed, found, "equal" if printed == found else "[red]DIFFERS[/]")
     plots.learning_curves(axes[-1], history)
     axes[-1].plot(np.arange(8) * 1000 + 1, COURSE_COSTS, "o", color=plots.COLOURS[4], label="published, n_h = 4")
     axes[-1].legend(frameon=False)
     plots.save(drawing, options.out / "course.png")
     table.add_row("written", str(options.out / "course.png"), "", "")
     results = {"costs": costs.tolist(), "accuracies": accuracies, "files": [str(options.out / "course.png")]}
-    return results, table, all(published == ours for _, published, ours in rows)
+    return results, table, all(printed == found for _, printed, found in rows)
 
 
 # ---- the notes' two questions ----
@@ -385,22 +387,19 @@ def run_symmetry(options: Options):
     drawing, axes = plots.figure(1, 3, size=(4.0, 3.4))
     results = {}
     for ax, (name, params) in zip(axes, starts.items(), strict=True):
-        weights = [np.asarray(params.W1)[:, 0]]
-        result = js.fit(
-            params,
-            X,
-            Y,
-            learning_rate=1.2,
-            epochs=2000,
-            callback=lambda r, w=weights: w.append(np.asarray(r.params.W1)[:, 0]),
-        )
+        paths = [np.asarray(params.W1)[:, 0]]
+
+        def record(result, paths=paths):
+            paths.append(np.asarray(result.params.W1)[:, 0])
+
+        result = js.fit(params, X, Y, learning_rate=1.2, epochs=2000, callback=record)
         W1 = np.asarray(result.params.W1, np.float64)
         spread = float(np.ptp(W1, axis=0).max())
-        found = scores(result.params, X, Y, 0.0)
+        found = scores(result.params, (X, Y))
         results[name] = {"spread": spread, **found}
         table.add_row(name, f"{spread:.3g}", f"{found['cost']:.4f}", f"{found['accuracy']:.1%}")
-        iterations = np.linspace(0, 2000, len(weights))
-        for unit, path in enumerate(np.array(weights, np.float64).T):
+        iterations = np.linspace(0, 2000, len(paths))
+        for unit, path in enumerate(np.array(paths, np.float64).T):
             ax.plot(iterations, path, lw=6 - 1.5 * unit, label=f"unit {unit + 1}")
         ax.set_title(f"{name}: accuracy {found['accuracy']:.1%}", loc="left", fontsize=10)
         ax.set(xlabel="iteration", ylabel="first weight of each hidden unit")
@@ -430,7 +429,7 @@ def run_scale(options: Options):
         params = js.init(jax.random.key(options.seed), 2, 4, hidden="tanh", scale=scale, dtype=options.precision)
         slope = float((1 - np.asarray(js.forward(params, X).A1, np.float64) ** 2).mean())
         result = js.fit(params, X, Y, learning_rate=1.2, epochs=2000)
-        found = scores(result.params, X, Y, 0.0)
+        found = scores(result.params, (X, Y))
         results[f"{scale:g}"] = {"slope": slope, **found}
         slopes[f"{scale:g}"] = slope
         table.add_row(f"{scale:g}", f"{slope:.4f}", f"{found['cost']:.4f}", f"{found['accuracy']:.1%}")

@@ -157,7 +157,7 @@ def test_large_weights_saturate_and_stall(capsys, tmp_path):
         (["--n-h", "0"], "n_h must be at least 1, got 0"),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
         (["--batch-size", "0"], "batch_size must be at least 1, got 0"),
-        (["--l2", "-1"], "l2 must be at least 0, got -1"),
+        (["--l2", "-1"], "l2 must be at least 0 and finite, got -1"),
         (["--scale", "tiny"], "--scale must be a number, glorot or he, got 'tiny'"),
     ],
 )

@@ -1,0 +1,20 @@
+"""Settings of every test: strict dtypes and ranks, full-precision products, pictures without a screen."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Without it a GPU multiplies float32 matrices in TF32, with 10 bits of mantissa.
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture
+def x64():
+    """Float64 inside the test that asks for it; float32 tests run beside it in the same process."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,288 @@
+from dataclasses import replace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import (
+    EXAMPLES,
+    FUNCTIONS,
+    HEADS,
+    HIDDEN,
+    THREAD_EDGES,
+    assert_close,
+    assert_same,
+    draw,
+    every_function,
+    reference_cost,
+    reference_forward,
+    reference_grads,
+    reference_losses,
+    stack,
+)
+
+import jaxshallow as js
+
+# ---- forward propagation and cost against NumPy ----
+
+
+@pytest.mark.parametrize("m", EXAMPLES)
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+def test_forward_and_cost_match_numpy(hidden, output, n_y, m, x64):
+    case = draw(hidden, output, n_y, m=m)
+    params, X, Y = case.params, case.X, case.Y
+    assert_close(js.forward(params, X), reference_forward(params, X), "float64")
+    assert_close(js.losses(params, X, Y), reference_losses(params, X, Y), "float64")
+    for keywords in case.penalties:
+        assert_close(js.cost(params, X, Y, **keywords), reference_cost(params, X, Y, **keywords), "float64")
+
+
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+def test_each_column_of_forward_is_forward_example(output, n_y, x64):
+    case = draw("tanh", output, n_y)
+    cache = js.forward(case.params, case.X)
+    for j in range(case.X.shape[1]):
+        columns = js.forward_example(case.params, case.X[:, [j]])
+        assert_close(columns, [Z[:, [j]] for Z in cache], "float64")
+
+
+def test_a_single_example_has_the_shapes_of_the_notes():
+    params = js.init(jax.random.key(0), 3, 4)
+    x, y = jnp.ones((3, 1)), jnp.ones((1, 1))
+    chex.assert_shape([params.W1, params.b1, params.W2, params.b2], [(4, 3), (4, 1), (1, 4), (1, 1)])
+    z1, a1, z2, a2 = js.forward_example(params, x)
+    chex.assert_shape([x, z1, a1, z2, a2], [(3, 1), (4, 1), (4, 1), (1, 1), (1, 1)])
+    for d in (js.manual_grads_example(params, x, y), js.manual_grads(params, x, y)):
+        chex.assert_shape([d.W1, d.b1, d.W2, d.b2], [(4, 3), (4, 1), (1, 4), (1, 1)])
+
+
+def test_many_examples_have_the_shapes_of_the_notes():
+    params = js.init(jax.random.key(0), 3, 4, 2, output="softmax")
+    X, Y = jnp.ones((3, 5)), jnp.eye(2, 5)
+    cache = js.forward(params, X)
+    chex.assert_shape([cache.Z1, cache.A1, cache.Z2, cache.A2], [(4, 5), (4, 5), (2, 5), (2, 5)])
+    chex.assert_shape(js.losses(params, X, Y), (5,))
+    chex.assert_shape(js.cost(params, X, Y, weights=jnp.ones(5), l2=0.1), ())
+    J, d = js.cost_and_grads(params, X, Y)
+    chex.assert_shape([J, d.W1, d.b1, d.W2, d.b2], [(), (4, 3), (4, 1), (2, 4), (2, 1)])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+def test_cost_and_gradient_are_finite_and_right_at_extreme_Z2(output, n_y, dtype, request):
+    if dtype == np.float64:
+        request.getfixturevalue("x64")
+    case = draw("identity", output, n_y, n_x=2, n_h=2, m=4, dtype=dtype)
+    # Z2 = ±1000 exactly in its first row, with either label, the opposite in the second, half in the third.
+    case.X[:] = [[1, -1, 1, -1], [0, 0, 0, 0]]
+    case.Y[:] = [[1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]][:n_y]
+    zero = np.zeros((n_y, 1), dtype)
+    W2 = np.stack([1000 * np.resize([1.0, -1.0, 0.5], n_y), np.zeros(n_y)], axis=1).astype(dtype)
+    params = replace(case.params, W1=np.eye(2, dtype=dtype), b1=np.zeros((2, 1), dtype), W2=W2, b2=zero)
+    Z2 = js.forward(params, case.X).Z2
+    np.testing.assert_array_equal(Z2[0], [1000, -1000, 1000, -1000])
+
+    J, grads = jax.jit(js.cost_and_grads)(params, case.X, case.Y)
+    assert np.isfinite(J)
+    assert J > 400
+    tolerance = "float64" if dtype == np.float64 else "float32"
+    assert_close(J, reference_cost(params, case.X, case.Y), tolerance)
+    expected = [d.astype(dtype) for d in reference_grads(params, case.X, case.Y)]  # e^−500 is 0 in float32
+    assert_close(grads, expected, tolerance)
+    assert_close(jax.jit(jax.grad(js.cost))(params, case.X, case.Y), grads, tolerance)
+
+
+def test_a_network_that_knows_nothing_costs_log_of_the_number_of_classes():
+    X = jnp.ones((3, 6))
+    binary = js.init(jax.random.key(0), 3, 4, scale=0.0)
+    assert_close(js.cost(binary, X, jnp.array([[0.0, 1, 0, 1, 1, 1]])), np.log(2), "float32")
+    three = js.init(jax.random.key(0), 3, 4, 3, output="softmax", scale=0.0)
+    assert_close(js.cost(three, X, jnp.eye(3)[:, jnp.arange(6) % 3]), np.log(3), "float32")
+
+
+# ---- predict ----
+
+
+def through(Z2, output):
+    """A network and an X for which Z2 is the given array: identity all the way."""
+    n_y, m = Z2.shape
+    eye, zero = jnp.eye(n_y), jnp.zeros((n_y, 1))
+    return js.Params(eye, zero, eye, zero, hidden="identity", output=output), jnp.asarray(Z2)
+
+
+def test_predict_of_one_sigmoid_unit_is_a_row_of_0_and_1():
+    labels = js.predict(*through(np.array([[-3.0, -0.1, 0.1, 1000.0]]), "sigmoid"))
+    assert_same(labels, jnp.array([0, 0, 1, 1]))
+
+
+def test_predict_of_even_odds_is_0():
+    assert_same(js.predict(*through(np.zeros((1, 2)), "sigmoid")), jnp.array([0, 0]))
+
+
+def test_predict_of_several_sigmoid_units_is_a_label_for_each():
+    labels = js.predict(*through(np.array([[-3.0, 2.0], [0.5, 0.7], [-0.1, -9.0]]), "sigmoid"))
+    assert_same(labels, jnp.array([[0, 1], [1, 1], [0, 0]]))
+
+
+def test_predict_of_softmax_is_the_most_probable_class():
+    labels = js.predict(*through(np.array([[3.0, -2.0, 0.0], [0.5, 0.7, 0.0], [-0.1, 9.0, 0.1]]), "softmax"))
+    assert_same(labels, jnp.array([0, 2, 2]))
+
+
+def test_predict_of_identity_is_the_output_itself():
+    Z2 = np.array([[-3.0, 2.0], [0.5, 0.7]], np.float32)
+    assert_same(js.predict(*through(Z2, "identity")), jnp.asarray(Z2))
+    assert js.predict(*through(Z2[:1], "identity")).shape == (1, 2)
+
+
+# ---- compilers: sizes at which a loop is split over threads, where they have been caught wrong ----
+
+ARCHITECTURES = {"2-4-1": ("tanh", "sigmoid", 1, 2, 4), "3-3-3": ("sigmoid", "softmax", 3, 3, 3)}
+
+
+@pytest.mark.parametrize("m", THREAD_EDGES)
+@pytest.mark.parametrize(("hidden", "output", "n_y", "n_x", "n_h"), ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_compiled_results_match_numpy_at_thread_edges(hidden, output, n_y, n_x, n_h, m):
+    case = draw(hidden, output, n_y, n_x=n_x, n_h=n_h, m=m, dtype=np.float32)
+    args, keywords = case[:3], {"weights": case.weights, "l2": case.l2}
+    assert_close(jax.jit(js.forward)(*args[:2]), reference_forward(*args[:2]), "float32, each example")
+    assert_close(jax.jit(js.losses)(*args), reference_losses(*args), "float32, each example")
+    sums = "float32, sums over many examples"
+    assert_close(jax.jit(js.cost)(*args, **keywords), reference_cost(*args, **keywords), sums)
+    assert_close(jax.jit(js.manual_grads)(*args, **keywords), reference_grads(*args, **keywords), sums)
+
+
+@pytest.mark.parametrize("m", THREAD_EDGES)
+@pytest.mark.parametrize(("n_y", "n_x", "n_h"), [(1, 2, 4), (3, 3, 3)])
+def test_no_example_is_lost_at_thread_edges(n_y, n_x, n_h, m):
+    # Integers throughout, so that every sum over examples is exact in float32, in any order: one lost or doubled
+    # example shows, where it has a loss and is not 0.
+    case = draw("identity", "identity", n_y, n_x=n_x, n_h=n_h, m=m, dtype=np.float32)
+    params, X, Y = jax.tree.map(lambda a: np.clip(np.rint(2 * a), -2, 2), case[:3])
+    X[:, [0, -1]], Y[:, [0, -1]] = 1, 50
+    losses = reference_losses(params, X, Y)
+    assert losses.sum() < 2**23
+    assert losses[[0, -1]].all()
+    J, grads = jax.jit(js.cost_and_grads)(params, X, Y)
+    expected = reference_cost(params, X, Y), *reference_grads(params, X, Y)
+    for a, e in zip(jax.tree.leaves((J, grads)), expected, strict=True):
+        np.testing.assert_array_almost_equal_nulp(np.asarray(a), np.asarray(e, np.float32), nulp=1)
+
+
+# ---- what holds of every function of the core ----
+
+
+@pytest.mark.parametrize(("output", "n_y"), [("sigmoid", 1), ("softmax", 3), ("identity", 3)])
+def test_jit_changes_no_answer(output, n_y, x64):
+    case = draw("tanh", output, n_y)
+    assert_close(jax.jit(every_function)(*case), every_function(*case), "float64")
+
+
+def test_vmap_over_stacked_networks_is_each_network_alone(x64):
+    cases = [draw("tanh", "softmax", 3, seed=seed) for seed in range(3)]
+    params, X, Y, weights, l2 = stack(*cases)
+    together = jax.jit(jax.vmap(every_function))(params, X, Y, weights, l2)
+    assert_close(together, stack(*(every_function(*case) for case in cases)), "float64")
+    shared = cases[0][1:]
+    on_one_data_set = jax.jit(jax.vmap(every_function, in_axes=(0, None, None, None, None)))(params, *shared)
+    assert_close(on_one_data_set, stack(*(every_function(case.params, *shared) for case in cases)), "float64")
+
+
+def inner(trees, others):
+    return sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(trees), jax.tree.leaves(others), strict=True))
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "identity"])
+def test_every_function_can_be_differentiated_both_ways(output, x64):
+    case, direction = draw("tanh", output, 3, m=2), draw("tanh", output, 3, m=2, seed=1).params
+    functions = {name: f for name, f in FUNCTIONS.items() if name != "predict" or output == "identity"}  # not labels
+    rng = np.random.default_rng(0)
+
+    @jax.jit
+    def slopes(params, direction):
+        """Of a random combination of each function's results, by forward and by reverse mode."""
+        pairs = {}
+        for name, function in functions.items():
+            results, pull = jax.vjp(lambda params, f=function: f(params, *case[1:]), params)
+            _, tangents = jax.jvp(lambda params, f=function: f(params, *case[1:]), (params,), (direction,))
+            combination = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), results)
+            pairs[name] = inner(combination, tangents), inner(*pull(combination), direction)
+        return pairs
+
+    for name, (forward_mode, reverse_mode) in slopes(case.params, direction).items():
+        assert abs(forward_mode) > 1e-3, name
+        assert_close({name: forward_mode}, {name: reverse_mode}, "float64")
+
+
+@pytest.mark.parametrize(
+    ("x64_on", "dtype"),
+    [
+        (False, jnp.float32),
+        (False, jnp.bfloat16),
+        (False, jnp.float16),
+        (True, jnp.float64),
+        (True, jnp.float32),
+        (True, jnp.bfloat16),
+    ],
+)
+@pytest.mark.parametrize("data_dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+def test_the_dtype_of_the_parameters_is_the_dtype_of_every_result(output, data_dtype, x64_on, dtype):
+    params, *data, l2 = draw("tanh", output, 3)
+    with jax.enable_x64(x64_on):
+        params = jax.tree.map(lambda W: jnp.asarray(W.astype(dtype)), params)
+        data = [a.astype(data_dtype) for a in data]
+        traced = jax.eval_shape(every_function, params, *data, l2)
+        constant = jax.eval_shape(lambda params: every_function(params, *data, l2), params)
+        for results in (traced, constant):
+            labels = results.pop("predict").dtype
+            assert labels == dtype if output == "identity" else jnp.issubdtype(labels, jnp.integer)
+            assert {leaf.dtype for leaf in jax.tree.leaves(results)} == {jnp.dtype(dtype)}
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+def test_bfloat16_answers_are_the_reference_rounded(output):
+    case = draw("tanh", output, 3, dtype=jnp.bfloat16)
+    assert_close(js.forward(*case[:2]), reference_forward(*case[:2]), "bfloat16")
+    keywords = {"weights": case.weights, "l2": case.l2}
+    J, grads = js.cost_and_grads(*case[:3], **keywords)
+    assert_close(J, reference_cost(*case[:3], **keywords), "bfloat16")
+    assert_close(grads, reference_grads(*case[:3], **keywords), "bfloat16")
+
+
+def test_numpy_parameters_and_data_do_as_well_as_jax_arrays():
+    case = draw("tanh", "softmax", 3, dtype=np.float32)
+    expected = every_function(*jax.tree.map(jnp.asarray, case))
+    assert_same(every_function(*case), expected)
+    assert_same(every_function(*jax.tree.map(lambda a: np.asarray(a, np.float64), case)), expected)
+
+
+def test_lists_and_integer_labels_do_as_well_as_arrays():
+    case = draw("tanh", "sigmoid", 1, dtype=np.float32)
+    expected = js.cost(*case[:3])
+    assert_same(js.cost(case.params, case.X.tolist(), case.Y.tolist()), expected)
+    for dtype in (int, bool, np.uint8):
+        assert_same(js.cost(case.params, case.X, case.Y.astype(dtype)), expected)
+    counts = [1, 2, 3, 0, 1, 2, 3]
+    assert_same(
+        js.cost(*case[:3], weights=np.array(counts), l2=1), js.cost(*case[:3], weights=jnp.array(counts, float), l2=1.0)
+    )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_many_calls_with_other_values_trace_once(function):
+    traces = 0
+
+    @jax.jit
+    def counted(*args):
+        nonlocal traces
+        traces += 1
+        return function(*args)
+
+    for seed in range(10):
+        counted(*draw("tanh", "softmax", 3, dtype=np.float32, seed=seed)._replace(l2=seed / 10))
+    assert traces == 1
+    counted.trace(*draw("tanh", "softmax", 3, dtype=np.float32, m=8))
+    assert traces == 2  # other shapes do trace again: the counter counts
