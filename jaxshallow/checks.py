@@ -7,6 +7,7 @@ looks at the numbers, which exist only outside traced code: `fit` and the progra
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ def _real(name: str, array: ArrayLike) -> Array:
 
 def parameters(params: Params) -> Params:
     """`params` as JAX arrays: W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1), all of one floating dtype."""
-    leaves = {name: _real(name, getattr(params, name)) for name in ("W1", "b1", "W2", "b2")}
+    leaves: dict[str, Any] = {name: _real(name, getattr(params, name)) for name in ("W1", "b1", "W2", "b2")}
     params = replace(params, **leaves)
     if params.W1.ndim != 2:
         raise ValueError(f"W1 must be (n_h, n_x), got {params.W1.shape}: map over stacked parameters with jax.vmap")

@@ -1,0 +1,33 @@
+"""The README's Python runs as it stands, and what it says of the equations is what the source says."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxshallow import backprop
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", range(len(BLOCKS)))
+def test_the_python_of_the_readme_runs(block, capsys):
+    with jax.numpy_dtype_promotion("standard"), jax.default_matmul_precision("highest"):
+        exec(BLOCKS[block], {})
+    assert capsys.readouterr().out
+
+
+def test_the_equations_of_the_readme_are_those_of_the_source():
+    (equations,) = re.findall(r"```text\n(dZ2.*?)```", README, re.DOTALL)
+    source = Path(backprop.__file__).read_text()
+    lines = equations.splitlines()
+    assert len(lines) == 6
+    assert "\n".join(f"    {line}" for line in lines) in source
+
+
+def test_the_readme_names_nothing_that_is_not_there():
+    for path in re.findall(r"\]\((docs/[^)]*)\)", README) + re.findall(r"`(\w+\.py)`", README):
+        assert (ROOT / path).exists() or (ROOT / "jaxshallow" / path).exists(), path
