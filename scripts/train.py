@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -103,7 +103,7 @@ class Interrupted(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = tyro.cli(Annotated[Options, tyro.conf.arg(name="")], args=argv, description=__doc__)
+    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
     messages = Console(stderr=True, highlight=False)
     program = run_course if options.course else DEMOS[options.demo] if options.demo else run
     try:
