@@ -174,7 +174,8 @@ class Reference:
         total = w.sum(axis=1)
         if weights is None:
             total = exact(total.value)
-        per_total = Bounded(1 / total.value, total.error / total.value**2, arithmetic)
+        some = np.where(total.value > 0, total.value, np.inf)  # where every weight is 0, cost and gradients are 0
+        per_total = Bounded(1 / some, total.error / some**2, arithmetic)
         self.w, self.λ = w * per_total * exact([[self.m]]), exact([[float(l2)]]) * per_total
 
     @cached_property
@@ -436,6 +437,9 @@ def _with_targets(forward: Callable) -> Callable:
     return lambda params, X, Y, **_: forward(params, X)
 
 
+_gradient_of = cache(jax.grad)
+
+
 @cache
 def _without_weights(losses: Callable) -> Callable:
     return lambda params, X, Y, **_: losses(params, X, Y)
@@ -461,7 +465,7 @@ def _executions(params: Params, more: Mapping[str, Callable] | None) -> list[Exe
         Execution("vmap", executions.manual_grads_vmap, vmap_examples),
         Execution("matrix", backprop.manual_grads),
         Execution("matrix", backprop.cost_and_grads),
-        Execution("autodiff", jax.grad(network.cost)),
+        Execution("autodiff", _gradient_of(network.cost)),
         *(Execution(name, run) for name, run in (more or {}).items()),
     ]
 

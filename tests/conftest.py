@@ -7,10 +7,15 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import jax
 import pytest
 
-jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_numpy_rank_promotion", "raise")
 # Without it a GPU multiplies float32 matrices in TF32, with 10 bits of mantissa.
 jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture(autouse=True)
+def strict():
+    """No dtype and no rank is promoted in silence. Doctests, which lie elsewhere, run as a user's code does."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
 
 
 @pytest.fixture

@@ -78,6 +78,12 @@ def test_it_holds_where_units_are_at_a_kink_or_saturated(scale):
     assert certificate.ok, str(certificate)
 
 
+def test_it_holds_where_a_subsample_has_no_weight_at_all():
+    """The Python loop takes 16 of 31 examples, every second one; exactly those weigh nothing here."""
+    certificate = js.certify(*problem(m=31), weights=np.arange(31) % 2, l2=0.5, precisions=ONE)
+    assert certificate.ok, str(certificate)
+
+
 def test_large_data_is_certified_at_sizes_where_threads_split():
     certificate = js.certify(*problem(n_x=2, m=70_000), precisions=ONE)
     assert certificate.ok, str(certificate)
