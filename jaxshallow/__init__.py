@@ -15,7 +15,7 @@ from jaxshallow.executions import (
 )
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
 from jaxshallow.params import Params, init
-from jaxshallow.store import load, save
+from jaxshallow.store import load, read_metadata, save
 
 __all__ = [
     "Activation",
@@ -44,6 +44,7 @@ __all__ = [
     "manual_grads_scan",
     "manual_grads_vmap",
     "predict",
+    "read_metadata",
     "save",
     "update",
 ]

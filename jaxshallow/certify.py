@@ -38,7 +38,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxshallow import backprop, checks, executions, network
-from jaxshallow.activations import Activation
+from jaxshallow.activations import resolve
 from jaxshallow.network import Cache
 from jaxshallow.params import Params
 
@@ -140,9 +140,9 @@ REFERENCE_HIDDEN: dict[str, tuple[Callable, Callable]] = {
 
 def _reference_hidden(hidden) -> tuple[Callable, Callable]:
     """g and g′ on float64 arrays. A user's g runs in JAX, and its g′ is JAX's own: a wrong `g_prime` is found."""
-    if isinstance(hidden, str):
+    if isinstance(hidden, str) and hidden in REFERENCE_HIDDEN:
         return REFERENCE_HIDDEN[hidden]
-    g = hidden.g if isinstance(hidden, Activation) else hidden
+    g, _ = resolve(hidden)
 
     def in_float64(f):
         def on_cpu(Z):
@@ -168,7 +168,7 @@ class Reference:
         self.W1, self.b1, self.W2, self.b2 = (exact(leaf, spread) for leaf in jax.tree.leaves(params))
         self.X, self.Y, self.m = exact(X), exact(Y), X.shape[1]
         self.g, self.g_prime = _reference_hidden(params.hidden)
-        self.least = 0.0 if isinstance(params.hidden, str) else 1.0
+        self.least = 0.0 if params.hidden in REFERENCE_HIDDEN else 1.0
         self.output = params.output
         w = exact(np.ones((1, self.m)) if weights is None else np.asarray(weights, np.float64).reshape(1, -1))
         total = w.sum(axis=1)
@@ -360,7 +360,8 @@ def certify(
         weights: (m,) weight of each example.
         l2: strength of the weight decay.
         executions: more of them, by name: each is called as `f(params, X, Y, weights=..., l2=...)` and returns what
-            `forward`, `losses`, `cost`, `manual_grads` or `cost_and_grads` returns.
+            `forward`, `losses`, `cost`, `manual_grads` or `cost_and_grads` returns. One that JAX cannot trace, such
+            as a student's NumPy, is run eagerly only.
         max_examples: the largest number of examples that is run whole.
         precisions: of matrix products; each of them compiles everything anew.
 
@@ -404,9 +405,12 @@ def certify(
             # every operation anew.
             for mode in ("eager", "jit") if n == sizes[0] else ("jit",):
                 for precision in precisions:
-                    with jax.default_matmul_precision(precision):
-                        f = jax.jit(execution.run) if mode == "jit" else execution.run
-                        got, seconds = _timed(f, params, x, y, weights=w, l2=l2, repeats=1 if execution.loop else 3)
+                    f = jax.jit(execution.run) if mode == "jit" else execution.run
+                    try:
+                        with jax.default_matmul_precision(precision):
+                            got, seconds = _timed(f, params, x, y, weights=w, l2=l2, repeats=1 if execution.loop else 3)
+                    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+                        continue  # it is not written in JAX: the eager rows speak for it
                     quantity, arrays = _named(got, execution.name)
                     arithmetic = _arithmetic(device.platform, dtype, precision, execution.loop)
                     ulps, relative, of_bound, holds = _compare(arrays, reference(n, arithmetic), dtype)
@@ -500,8 +504,8 @@ def _named(result, execution: str) -> tuple[str, dict[str, Any]]:
         return "gradient", {"dW1": result.W1, "db1": result.b1, "dW2": result.W2, "db2": result.b2}
     if isinstance(result, tuple) and len(result) == 2:
         return "cost, gradient", {"J": result[0], **_named(result[1], execution)[1]}
-    if isinstance(result, jax.Array) and result.ndim < 2:
-        return ("cost", {"J": result}) if result.ndim == 0 else ("losses", {"L": result})
+    if isinstance(result, jax.Array | np.ndarray | np.generic | float) and np.ndim(result) < 2:
+        return ("cost", {"J": result}) if np.ndim(result) == 0 else ("losses", {"L": result})
     raise TypeError(f"execution {execution!r} must return a Cache, losses, a cost, Params or (cost, Params)")
 
 
@@ -512,9 +516,10 @@ def _compare(arrays: Mapping[str, Any], reference: Reference, dtype) -> tuple[fl
     for name, array in arrays.items():
         expected: Bounded = getattr(reference, name)
         got = np.asarray(array, np.float64)
-        if got.size != expected.value.size:
-            raise TypeError(f"an execution returned {name} of shape {got.shape}, expected {expected.value.shape}")
-        difference = abs(got.reshape(expected.value.shape) - expected.value)
+        shape = {"J": (), "L": expected.value.shape[1:]}.get(name, expected.value.shape)
+        if got.shape != shape:
+            raise TypeError(f"an execution returned {name} of shape {got.shape}, expected {shape}")
+        difference = abs(got - expected.value)
         bound = expected.error * (1 + u64 / expected.arithmetic.u)
         worst = np.maximum(worst, _figures(difference, expected.value, bound, dtype))
     return float(worst[0]), float(worst[1]), float(worst[2]), bool(worst[2] <= 1)

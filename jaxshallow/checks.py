@@ -17,6 +17,8 @@ from jax.typing import ArrayLike
 
 from jaxshallow.params import Params
 
+LEAVES = ("W1", "b1", "W2", "b2")
+
 
 def _is_traced(x) -> bool:
     return isinstance(x, jax.core.Tracer)
@@ -30,9 +32,12 @@ def _real(name: str, array: ArrayLike) -> Array:
     return jnp.asarray(array)
 
 
-def parameters(params: Params) -> Params:
+def parameters(params: Any) -> Params:
     """`params` as JAX arrays: W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1), all of one floating dtype."""
-    leaves: dict[str, Any] = {name: _real(name, getattr(params, name)) for name in ("W1", "b1", "W2", "b2")}
+    if not isinstance(params, Params):
+        fix = ": use result.params" if hasattr(params, "params") else ""
+        raise TypeError(f"params must be Params, got {type(params).__name__}{fix}")
+    leaves: dict[str, Any] = {name: _real(name, getattr(params, name)) for name in LEAVES}
     params = replace(params, **leaves)
     if params.W1.ndim != 2:
         raise ValueError(f"W1 must be (n_h, n_x), got {params.W1.shape}: map over stacked parameters with jax.vmap")
@@ -85,7 +90,10 @@ def targets(params: Params, X: Array, Y: ArrayLike, name: str = "Y") -> Array:
             fix = f": use {name}.reshape(1, -1)"
         elif Y.shape == (m, n_y):
             fix = f": examples are columns, use {name}.T"
-        raise ValueError(f"{name} must be (n_y, m) = ({n_y}, {m}), got {Y.shape}{fix}")
+        elif n_y == 1 and Y.ndim == 2 and Y.shape[1] == m and params.output == "sigmoid":
+            fix = f": for one-hot {name} use output='softmax' and n_y={Y.shape[0]}"
+        columns = "1" if name == "y" else "m"
+        raise ValueError(f"{name} must be (n_y, {columns}) = ({n_y}, {m}), got {Y.shape}{fix}")
     return Y.astype(params.W1.dtype)
 
 
@@ -113,7 +121,8 @@ def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None
         return
     # On the host: no operation is compiled for this, and inside someone's jit these are numbers still.
     arrays = {"X": np.asarray(X), "Y": np.asarray(Y)} | ({} if weights is None else {"weights": np.asarray(weights)})
-    for name, array in arrays.items():
+    leaves = {name: np.asarray(leaf) for name in LEAVES if not _is_traced(leaf := getattr(params, name))}
+    for name, array in (arrays | leaves).items():
         if not (finite := np.isfinite(array)).all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])
             raise ValueError(f"{of}{name} must be finite, got {array[where]} at {where} ({(~finite).sum()} in all)")

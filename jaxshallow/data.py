@@ -315,12 +315,13 @@ def _read_frame(path: Path, target: str | None) -> tuple[np.ndarray, np.ndarray,
     if not frame.height:
         raise ValueError(f"{path} must hold at least one row, got none under {list(names)}")
     if len(names) < 2:
-        raise ValueError(f"{path} must hold a target and at least one feature, got one column, {list(names)}")
+        fix = ": .csv separates columns by commas, .tsv by tabs" if set(names[0]) & set(";\t") else ""
+        raise ValueError(f"{path} must hold a target and at least one feature, got one column, {list(names)}{fix}")
     target = _find(path, names[-1] if target is None else target, names)
     _refuse(path, "missing values", names, frame.null_count().row(0))
     names.remove(target)
     numeric = {name for name, dtype in frame.schema.items() if dtype.is_numeric() or dtype == pl.Boolean}
-    if other := [f"{name!r} ({frame[name][0]!r}, ...)" for name in names if name not in numeric]:
+    if other := [f"{name!r} ({_not_a_number(frame[name])!r})" for name in names if name not in numeric]:
         fix = "encode as numbers, drop, or name one as the target"
         raise ValueError(f"{path}: features must be numeric or boolean, got {', '.join(other)}: {fix}")
 
@@ -329,6 +330,14 @@ def _read_frame(path: Path, target: str | None) -> tuple[np.ndarray, np.ndarray,
         raise ValueError(f"{path}: {target} must be text, boolean or numeric, got {dtype}")
     y = frame[target].cast(pl.String if target not in numeric else pl.Float64 if dtype.is_decimal() else dtype)
     return frame.select(pl.col(names).cast(pl.Float64)).to_numpy(), y.to_numpy(), names, target
+
+
+def _not_a_number(column):
+    """The first value of a column of text that is no number, or its first value where all are."""
+    if column.dtype != "String":
+        return column[0]
+    wrong = column.filter(column.str.strip_chars().cast(float, strict=False).is_null())
+    return wrong[0] if len(wrong) else column[0]
 
 
 def _read_npz(path: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str], str]:
@@ -348,7 +357,7 @@ def _read_npz(path: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, l
     m, n_x = X.shape
     y = y.ravel() if y.shape == (m, 1) else y
     if y.ndim not in (1, 2) or len(y) != m or y.size < m or y.dtype.kind not in ("Ubiuf" if y.ndim == 1 else "biuf"):
-        fix = ": in files, rows are examples, use X.T" if y.ndim and len(y) == n_x else ""
+        fix = f": in files, rows are examples, use X.T and {target}.T" if y.ndim and y.shape[-1] == n_x else ""
         raise ValueError(f"{path}: {target} must be (m,) or (m, n_y) with m = {m}, got {y.dtype} {y.shape}{fix}")
     return X.astype(np.float64), y, [f"x{i + 1}" for i in range(n_x)], target
 

@@ -254,7 +254,9 @@ def fit(
         ValueError: wrong shapes; NaN or infinity; labels outside [0, 1] (sigmoid) or not one-hot (softmax); negative
             or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
             `key`; `patience` without `validation`; `learning_rate` beside an optimizer.
-        TypeError: X is not floating point.
+        TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
+
+    A run that diverges is not an error: its history holds NaN, and `patience` ends it.
 
     Example:
         >>> from jaxshallow import init
@@ -265,6 +267,15 @@ def fit(
         >>> bool(result.history.cost[-1] < 0.05)
         True
     """
+    if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
+    for name, size in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
+        if size is not None and not isinstance(size, int | np.integer):
+            raise TypeError(f"{name} must be an integer, got {size!r}")
+        if size is not None and size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+    if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
+        raise TypeError(f"validation must be (X, Y), got {type(validation).__name__}")
     params = checks.parameters(params)
     X = checks.features(params, X)
     Y = checks.targets(params, X, Y)
@@ -276,9 +287,6 @@ def fit(
         Y_validation = checks.targets(params, X_validation, validation[1], name="validation Y")
         checks.values(params, X_validation, Y_validation, of="validation ")
         validation = X_validation, Y_validation
-    for name, size in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
-        if size is not None and size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
     if batch_size is not None and key is None:
         raise ValueError("batch_size needs a key for the order of the examples, e.g. key=jax.random.key(0)")
     if patience is not None and validation is None:

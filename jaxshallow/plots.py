@@ -88,7 +88,9 @@ def decision_boundary(
     low, high = X.min(axis=1, keepdims=True) - margin, X.max(axis=1, keepdims=True) + margin
     across, up = (np.linspace(low[i, 0], high[i, 0], points) for i in range(2))
     grid = np.stack(np.meshgrid(across, up)).reshape(2, -1)
-    region = np.asarray(predict(params, grid.astype(params.W1.dtype))).reshape(points, points)
+    # In parts of some 2^22 hidden activations: a wide network on the whole grid would take gigabytes.
+    parts = np.array_split(grid.astype(params.W1.dtype), 1 + grid.shape[1] * params.W1.shape[0] // 2**22, axis=1)
+    region = np.concatenate([np.asarray(predict(params, part)) for part in parts]).reshape(points, points)
     ax.pcolormesh(
         across, up, region, cmap=ListedColormap(COLOURS[:n]), vmin=-0.5, vmax=n - 0.5, alpha=0.25, rasterized=True
     )

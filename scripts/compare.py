@@ -1,7 +1,7 @@
 """Compare vmap with the matrix form, and with loops: are they equal, how fast is each, what does XLA make of them?
 
 Examples:
-    python scripts/compare.py                                      the certificate and the times on this machine
+    python scripts/compare.py                                      the certificate and the times; some two minutes
     python scripts/compare.py --n-x 784 --n-h 128 --n-y 10 --output softmax --m 100 1000 10000
     python scripts/compare.py --precision float64 --hidden relu --json
 
@@ -32,7 +32,7 @@ import jax
 
 import jaxshallow as js
 from jaxshallow import plots
-from jaxshallow.store import write_atomically
+from jaxshallow.store import json_text, write_atomically
 
 # Python's own loop costs about a millisecond an example; beyond this it would only be waited for.
 PYTHON_LOOP_EXAMPLES = 300
@@ -63,8 +63,8 @@ class Options:
     """Numbers of hidden units."""
     n_y: int = 1
     """Output units."""
-    hidden: Literal["sigmoid", "tanh", "relu", "leaky_relu", "identity"] = "tanh"
-    """Hidden activation."""
+    hidden: str = "tanh"
+    """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or what else activations.py lists."""
     output: Literal["sigmoid", "softmax", "identity"] = "sigmoid"
     """Output head."""
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
@@ -84,18 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     messages = Console(stderr=True, highlight=False)
     try:
         check(options)
+        options.m = tuple(sorted(options.m))
         options.out.mkdir(parents=True, exist_ok=True)
         with jax.enable_x64(options.precision == "float64"):
             networks = list(zip(options.n_x, options.n_h, strict=True))
-            reports = [compare(options, n_x, n_h, messages) for n_x, n_h in networks]
+            certificates, reports = zip(*(compare(options, n_x, n_h, messages) for n_x, n_h in networks), strict=True)
         drawing, axes = plots.figure(len(reports), 2)
         for report, row in zip(reports, axes.reshape(-1, 2), strict=True):
             for ax, part in zip(row, ("forward", "gradient"), strict=True):
                 plots.time_against_size(ax, options.m, report["seconds"][part], title=f"{report['network']}: {part}")
         plots.save(drawing, options.out / "compare.png")
         settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
-        results = {"ok": all(report["certificate"].ok for report in reports), "options": settings, "networks": reports}
-        text = json.dumps(results, indent=1, default=as_json)
+        results = {"ok": all(certificate.ok for certificate in certificates), "options": settings, "networks": reports}
+        text = json_text(results)
         write_atomically(options.out / "compare.json", text.encode())
     except KeyboardInterrupt:
         messages.print("interrupted")
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         print(text)
     else:
-        show(reports, options)
+        show(certificates, reports, options)
     return 0 if results["ok"] else 1
 
 
@@ -121,14 +122,8 @@ def check(options: Options) -> None:
             raise ValueError(f"--{name} must be at least 1, got {sizes}")
 
 
-def as_json(value: Any) -> Any:
-    if isinstance(value, js.Certificate):
-        return json.loads(value.to_json())
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")
-
-
-def compare(options: Options, n_x: int, n_h: int, messages: Console) -> dict[str, Any]:
-    """The certificate, the times, and XLA's matrix products, for one network."""
+def compare(options: Options, n_x: int, n_h: int, messages: Console) -> tuple[js.Certificate, dict[str, Any]]:
+    """The certificate, and a report of it, the times and XLA's matrix products, for one network."""
     keys = jax.random.split(jax.random.key(options.seed), 3)
     params = js.init(
         keys[0], n_x, n_h, options.n_y,
@@ -151,19 +146,20 @@ def compare(options: Options, n_x: int, n_h: int, messages: Console) -> dict[str
                 taken = timed(executions, params, tuple(array[:, :m] for array in data), options.repeats)
                 for name, time_taken in taken.items():
                     seconds[part].setdefault(name, []).append(time_taken)
-    middle = sorted(options.m)[len(options.m) // 2]
+    middle = options.m[len(options.m) // 2]
     products = {}
     for part, executions, data in parts:
         some = [array[:, :middle] for array in data]
         products[part] = {name: matrix_products(executions[name], params, *some) for name in ("vmap", "matrix")}
-    return {
+    report = {
         "network": network,
-        "certificate": certificate,
+        "certificate": json.loads(certificate.to_json()),
         "m": options.m,
         "seconds": seconds,
         "products": products,
         "products_m": middle,
     }
+    return certificate, report
 
 
 def made_up_targets(key, options: Options, m: int) -> jax.Array:
@@ -185,13 +181,16 @@ def timed(executions: dict[str, Callable], params: js.Params, arguments: tuple, 
     if m * size * params.W1.dtype.itemsize > VMAP_BYTES and len(arguments) == 2:
         left_out.add("vmap")
     runs: dict[str, list[float]] = {name: [] for name in executions if name not in left_out}
-    for name in runs:
-        jax.block_until_ready(executions[name](params, *arguments))
-    for _ in range(repeats):
-        for name, times in runs.items():
-            start = time.perf_counter()
+    # Interleaved, so that noise meets all alike; but the loop, of another order of magnitude, would leave the caches
+    # cold for whoever comes after it.
+    for group in ([name for name in runs if name != "Python loop"], ["Python loop"] * ("Python loop" in runs)):
+        for name in group:
             jax.block_until_ready(executions[name](params, *arguments))
-            times.append(time.perf_counter() - start)
+        for _ in range(repeats):
+            for name in group:
+                start = time.perf_counter()
+                jax.block_until_ready(executions[name](params, *arguments))
+                runs[name].append(time.perf_counter() - start)
     return {name: float(np.median(runs[name])) if name in runs else float("nan") for name in executions}
 
 
@@ -203,10 +202,10 @@ def matrix_products(f: Any, *arguments) -> list[str]:
     return ["×".join(map(str, shape)) or "1" for shape in shapes]
 
 
-def show(reports: list[dict[str, Any]], options: Options) -> None:
+def show(certificates: Sequence[js.Certificate], reports: Sequence[dict[str, Any]], options: Options) -> None:
     console = Console(highlight=False)
-    for report in reports:
-        console.print(str(report["certificate"]), soft_wrap=True)
+    for certificate, report in zip(certificates, reports, strict=True):
+        console.print(str(certificate), soft_wrap=True)
         for part, seconds in report["seconds"].items():
             table = Table(title=f"{report['network']}, {part}: median time", title_justify="left")
             table.add_column("m", justify="right")

@@ -14,12 +14,11 @@ Exit codes: 0 well, 1 a check failed, 2 usage, 130 Ctrl-C, which keeps what has 
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +38,7 @@ import optax
 
 import jaxshallow as js
 from jaxshallow import data, plots
-from jaxshallow.store import write_atomically
+from jaxshallow.store import json_text, write_atomically
 
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "sgd": lambda learning_rate: None,  # plain gradient descent, js.update
@@ -49,6 +48,7 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "adamw": optax.adamw,
     "lbfgs": lambda learning_rate: optax.lbfgs(),
 }
+LEARNING_RATES = {"sgd": 1.2, "momentum": 0.1}
 FORMATS = {"cost": ".6f", "accuracy": ".2%", "R2": ".4f"}
 COURSE_COSTS = (0.693048, 0.288083, 0.254385, 0.233864, 0.226792, 0.222644, 0.219731, 0.217504)
 COURSE_ACCURACIES = {1: 67.5, 2: 67.25, 3: 90.75, 4: 90.5, 5: 91.25}
@@ -57,18 +57,17 @@ COURSE_ACCURACIES = {1: 67.5, 2: 67.25, 3: 90.75, 4: 90.5, 5: 91.25}
 @dataclass
 class Options:
     data: str = "flower"
-    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a path to
-    a .csv, .tsv, .parquet or .npz file."""
+    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file."""
     target: str | None = None
-    """The column to predict, for a table; its last column if not given."""
+    """For a file (.csv, .tsv, .parquet, .npz; rows are examples): the column to predict; the last if not given."""
     n_h: int = 4
     """Hidden units."""
-    hidden: Literal["sigmoid", "tanh", "relu", "leaky_relu", "identity"] = "tanh"
-    """Hidden activation."""
+    hidden: str = "tanh"
+    """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or what else activations.py lists."""
     optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"] = "sgd"
     """sgd is plain gradient descent; lbfgs finds its own step length."""
-    learning_rate: float = 1.2
-    """Step length."""
+    learning_rate: float | None = None
+    """Step length. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
     epochs: int = 10_000
     """Passes over the data; full-batch, one step each."""
     batch_size: int | None = None
@@ -85,9 +84,8 @@ class Options:
     """Of float32 matrix products; default is TF32 on many GPUs."""
     validation: float = 0.0
     """Share of the examples held out for validation, 0 to below 1."""
-    standardize: bool | None = None
-    """Scale each feature, and the target of a regression, to mean 0 and standard deviation 1, fitted on the training
-    examples. If not given: yes, except for the course's data sets of two features."""
+    standardize: Literal["auto", "yes", "no"] = "auto"
+    """Scale features, and a regression's target, to mean 0, deviation 1. auto: all but sets of two features."""
     out: Path = Path("out")
     """Folder for model.safetensors, history.json and the picture."""
     json: bool = False
@@ -108,11 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     program = run_course if options.course else DEMOS[options.demo] if options.demo else run
     try:
         options.out.mkdir(parents=True, exist_ok=True)
+        check(options)
         wide = options.course or options.precision == "float64"
         with jax.enable_x64(wide), jax.default_matmul_precision(options.matmul_precision):
             results, table, ok = program(options)
     except (KeyboardInterrupt, Interrupted) as interrupt:
-        messages.print(f"interrupted{interrupt and f': {interrupt}'}")
+        messages.print(f"interrupted: {str(interrupt) or 'nothing was written'}", soft_wrap=True)
         return 130
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
         messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
@@ -121,10 +120,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
         return 1
     if options.json:
-        print(json.dumps({"ok": ok, **results}, indent=1, default=str))
+        print(json_text({"ok": ok, **results}))
     else:
         Console(highlight=False).print(table)
     return 0 if ok else 1
+
+
+def check(options: Options) -> None:
+    if options.course and options.demo:
+        raise ValueError("--course and --demo are programs of their own: give one of them")
+    if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
+        raise ValueError(f"--learning-rate must be above 0, got {options.learning_rate}")
+    if not 0 <= options.seed < 2**32:
+        raise ValueError(f"--seed must be at least 0 and below 2^32, got {options.seed}")
 
 
 # ---- training on any data ----
@@ -136,58 +144,62 @@ def run(options: Options):
     train, validation, scalings = split(dataset, options)
     scale = weight_scale(options.scale)
     n_x, n_y = len(dataset.X), len(dataset.Y)
+    rate = options.learning_rate or LEARNING_RATES.get(options.optimizer, 0.01)
     start_key, order_key = jax.random.split(jax.random.key(options.seed))
     params = js.init(
         start_key, n_x, options.n_h, n_y,
         hidden=options.hidden, output=dataset.output, scale=scale, dtype=options.precision,
     )  # fmt: skip
 
-    stopped = False
-    with Clock() as clock, interruptible() as ctrl_c, progress_bar(options.epochs) as advance:
+    with interruptible() as ctrl_c:
+        with Clock() as clock, progress_bar(options.epochs) as advance:
 
-        def callback(result):
-            nonlocal stopped
-            stopped = ctrl_c()
-            advance(len(result.history.cost), result.history.cost[-1].item())
-            return stopped
+            def callback(result):
+                advance(len(result.history.cost), result.history.cost[-1].item())
+                return ctrl_c()
 
-        result = js.fit(
-            params, *train,
-            optimizer=OPTIMIZERS[options.optimizer](options.learning_rate),
-            learning_rate=options.learning_rate if options.optimizer == "sgd" else None,
-            epochs=options.epochs, batch_size=options.batch_size, key=order_key,
-            l2=options.l2, validation=validation, callback=callback,
-        )  # fmt: skip
-        jax.block_until_ready(result)
+            result = js.fit(
+                params, *train,
+                optimizer=OPTIMIZERS[options.optimizer](rate),
+                learning_rate=rate if options.optimizer == "sgd" else None,
+                epochs=options.epochs, batch_size=options.batch_size, key=order_key,
+                l2=options.l2, validation=validation, callback=callback,
+            )  # fmt: skip
+            jax.block_until_ready(result)
 
-    device = jax.devices()[0]
-    results: dict[str, Any] = {
-        "data": dataset.name,
-        "examples": train[0].shape[1],
-        "network": f"{n_x}-{options.n_h}-{n_y} {options.hidden}, {dataset.output}",
-        "device": f"{device.platform} ({device.device_kind})",
-        "dtype": options.precision,
-        "epochs": len(result.history.cost),
-        "compile_seconds": round(clock.compiling, 3),
-        "run_seconds": round(clock.total - clock.compiling, 3),
-        "train": scores(result.params, train, options.l2),
-    }
-    if validation is not None:
-        results["validation"] = scores(result.params, validation)
-    ok = bool(np.isfinite(results["train"]["cost"]))
-    results["files"] = write(options, dataset, result, train, scalings, results, ok)
-    if stopped:
-        raise Interrupted(f"kept {results['epochs']:,} of {options.epochs:,} epochs in {', '.join(results['files'])}")
+        device = jax.devices()[0]
+        results: dict[str, Any] = {
+            "data": dataset.name,
+            "examples": train[0].shape[1],
+            "standardised": sorted(scalings),
+            "network": f"{n_x}-{options.n_h}-{n_y} {options.hidden}, {dataset.output}",
+            "optimizer": f"{options.optimizer}, learning rate {rate:g}",
+            "device": f"{device.platform} ({device.device_kind})",
+            "dtype": options.precision,
+            "epochs": len(result.history.cost),
+            "compile_seconds": round(clock.compiling, 3),
+            "run_seconds": round(clock.total - clock.compiling, 3),
+            "train": scores(result.params, train, options.l2),
+        }
+        if validation is not None:
+            results["validation"] = scores(result.params, validation)
+        ok = bool(np.isfinite(results["train"]["cost"]))
+        results["files"] = write(options, dataset, result, train, scalings, results, ok)
+    if ctrl_c():
+        kept = f"kept {results['epochs']:,} of {options.epochs:,} epochs in {', '.join(results['files'])}"
+        raise Interrupted(f"{kept}; {described(results['train'])}")
 
     table = Table("", "", title="jaxshallow", show_header=False, title_justify="left")
-    for name in ("data", "examples", "network", "device", "dtype", "epochs"):
+    for name in ("data", "examples", "standardised", "network", "optimizer", "device", "dtype", "epochs"):
         value = results[name]
+        if isinstance(value, list):
+            value = ", ".join(value) or "no"
         table.add_row(name, f"{value:,}" if isinstance(value, int) else value)
     table.add_row("compile time", f"{clock.compiling:.2f} s")
     table.add_row("run time", f"{clock.total - clock.compiling:.2f} s")
     for part in ("train", "validation"):
         if part in results:
-            table.add_row(part, ", ".join(f"{name} {value:{FORMATS[name]}}" for name, value in results[part].items()))
+            table.add_row(part, described(results[part]))
     if not ok:
         table.add_row("[red]diverged[/]", "the cost is not finite: try a smaller --learning-rate")
     table.add_row("written", "\n".join(results["files"]))
@@ -216,7 +228,7 @@ def split(dataset: data.Dataset, options: Options):
     validation, train = order[:held_out], order[held_out:]
     planar = len(X) == 2 and options.data in data.DATASETS
     scalings = {}
-    if options.standardize or (options.standardize is None and not planar):
+    if options.standardize == "yes" or (options.standardize == "auto" and not planar):
         mean, deviation = scalings["features"] = data.scaling(X[:, train])
         X = (X - mean) / deviation
         if dataset.output == "identity":
@@ -236,39 +248,42 @@ def scores(params: js.Params, examples: Iterable[np.ndarray], l2: float = 0.0) -
     return {"cost": cost, "accuracy": float((np.asarray(js.predict(params, X)) == truth).mean())}
 
 
+def described(found: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:{FORMATS[name]}}" for name, value in found.items())
+
+
 def write(options: Options, dataset: data.Dataset, result: js.FitResult, train, scalings, results, finite) -> list[str]:
     """The model, the history and the picture, into --out; the names of the files."""
     history = {
         name: np.asarray(h, np.float64).tolist() for name, h in result.history._asdict().items() if h is not None
     }
-    for name, values in history.items():
-        history[name] = [v if np.isfinite(v) else None for v in values]
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
-    write_atomically(
-        options.out / "history.json", json.dumps({**results, "options": settings, "history": history}).encode()
-    )
-    files = [options.out / "history.json"]
+    files = []
     if finite:
         metadata = {"results": results, "feature_names": dataset.feature_names, "labels": dataset.labels}
         for what, (mean, deviation) in scalings.items():
             metadata[f"scaling of {what}"] = {"mean": mean.ravel().tolist(), "deviation": deviation.ravel().tolist()}
         js.save(options.out / "model.safetensors", result.params, metadata)
-        files.insert(0, options.out / "model.safetensors")
+        files.append(options.out / "model.safetensors")
         if len(dataset.X) == 2 and dataset.output != "identity":
             drawing, (left, right) = plots.figure(1, 2)
             names = dataset.feature_names if not scalings else [f"{n} (standardised)" for n in dataset.feature_names]
             plots.decision_boundary(left, result.params, *train, labels=dataset.labels, names=names)
-            left.legend(frameon=False, loc="upper right")
+            left.legend(loc="upper right", framealpha=0.9)
             left.set_title(
                 f"{results['network']}: accuracy {results['train']['accuracy']:.1%}", loc="left", fontsize=10
             )
             name = "boundary.png"
         else:
             drawing, (right,) = plots.figure()
+            right.set_title(f"{results['data']}: {results['network']}", loc="left", fontsize=10)
             name = "learning_curves.png"
         plots.learning_curves(right, result.history)
         plots.save(drawing, options.out / name)
         files.append(options.out / name)
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    record = {**results, "options": settings, "history": history}
+    write_atomically(options.out / "history.json", json_text(record).encode())
+    files.append(options.out / "history.json")
     return [str(file) for file in files]
 
 
@@ -305,6 +320,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed = True
+        Console(stderr=True, highlight=False).print("stopping and writing; once more to stop at once")
 
     before = signal.signal(signal.SIGINT, note)
     try:
@@ -403,7 +419,7 @@ def run_symmetry(options: Options):
             ax.plot(iterations, path, lw=6 - 1.5 * unit, label=f"unit {unit + 1}")
         ax.set_title(f"{name}: accuracy {found['accuracy']:.1%}", loc="left", fontsize=10)
         ax.set(xlabel="iteration", ylabel="first weight of each hidden unit")
-    axes[-1].legend(frameon=False)
+    axes[-1].legend(frameon=False, loc="center right")
     plots.save(drawing, options.out / "symmetry.png")
     table.caption = f"Units that start equal stay equal, to the last bit. Picture: {options.out / 'symmetry.png'}"
     identical = results["zero weights"]["spread"] == 0 and results["equal weights, 0.5"]["spread"] == 0
@@ -412,32 +428,40 @@ def run_symmetry(options: Options):
 
 
 def run_scale(options: Options):
-    """Why 0.01? Large weights make |Z1| large; tanh saturates, g′ vanishes, and learning stalls."""
-    X, Y = data.flower()
-    table = Table(
-        "scale",
-        "mean g′(Z1) at the start",
-        "cost",
-        "accuracy",
-        title="Scale: 2-4-1, 2000 iterations",
-        title_justify="left",
-    )
+    """Why 0.01? A large W1 makes |Z1| large; tanh saturates, g′ vanishes, and learning stalls.
+
+    The median of 20 starts, all trained at once by vmap: a single start may be lucky.
+    """
+    X, Y = (jnp.asarray(array, options.precision) for array in data.flower())
+    keys = jax.random.split(jax.random.key(options.seed), 20)
+
+    def train_at(scale: float):
+        def one(key):
+            params = js.init(key, 2, 4, hidden="tanh", dtype=options.precision)
+            params = replace(params, W1=params.W1 * (scale / 0.01))
+            slope = (1 - js.forward(params, X).A1 ** 2).mean()
+            result = js.fit(params, X, Y, learning_rate=1.2, epochs=2000)
+            return slope, result.history.cost, (js.predict(result.params, X) == Y[0].astype(int)).mean()
+
+        return [np.asarray(array, np.float64) for array in jax.jit(jax.vmap(one))(keys)]
+
+    title = "Scale of W1: 2-4-1, 2000 iterations, median of 20 starts"
+    table = Table("scale", "mean g′(Z1) at the start", "cost", "accuracy", title=title, title_justify="left")
     drawing, (left, right) = plots.figure(1, 2)
     results: dict[str, Any] = {}
-    slopes = {}
     for scale in (0.01, 1.0, 10.0, 100.0):
-        params = js.init(jax.random.key(options.seed), 2, 4, hidden="tanh", scale=scale, dtype=options.precision)
-        slope = float((1 - np.asarray(js.forward(params, X).A1, np.float64) ** 2).mean())
-        result = js.fit(params, X, Y, learning_rate=1.2, epochs=2000)
-        found = scores(result.params, (X, Y))
-        results[f"{scale:g}"] = {"slope": slope, **found}
-        slopes[f"{scale:g}"] = slope
-        table.add_row(f"{scale:g}", f"{slope:.4f}", f"{found['cost']:.4f}", f"{found['accuracy']:.1%}")
-        left.semilogy(np.arange(1, 2001), result.history.cost, label=f"scale {scale:g}")
-    left.set(xlabel="iteration", ylabel="cost J")
+        slopes, costs, accuracies = train_at(scale)
+        low, cost, high = np.quantile(costs, (0.25, 0.5, 0.75), axis=0)
+        found = {"slope": np.median(slopes).item(), "cost": cost[-1].item(), "accuracy": np.median(accuracies).item()}
+        results[f"{scale:g}"] = found
+        table.add_row(f"{scale:g}", f"{found['slope']:.4f}", f"{found['cost']:.4f}", f"{found['accuracy']:.1%}")
+        iterations = np.arange(1, len(cost) + 1)
+        left.plot(iterations, cost, label=f"scale {scale:g}")
+        left.fill_between(iterations, low, high, alpha=0.2)
+    left.set(xlabel="iteration", ylabel="cost J, median and quartiles", ylim=(0.2, 1.0))
     left.legend(frameon=False)
-    right.bar(list(slopes), list(slopes.values()), color=plots.COLOURS[:4])
-    right.set(xlabel="scale of the first weights", ylabel="mean g′(Z1) at the start")
+    right.bar(list(results), [found["slope"] for found in results.values()], color=plots.COLOURS[:4])
+    right.set(xlabel="scale of W1", ylabel="mean g′(Z1) at the start")
     plots.save(drawing, options.out / "scale.png")
     table.caption = f"A saturated unit has g′ ≈ 0: its weights hardly move. Picture: {options.out / 'scale.png'}"
     ok = results["100"]["cost"] > results["0.01"]["cost"] and results["100"]["slope"] < results["0.01"]["slope"]

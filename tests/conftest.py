@@ -23,3 +23,10 @@ def x64():
     """Float64 inside the test that asks for it; float32 tests run beside it in the same process."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Compiled programs of one module serve no other, and thousands of them take gigabytes."""
+    yield
+    jax.clear_caches()

@@ -15,6 +15,7 @@ TAKE_X = ["forward", "predict", "losses", "cost", "manual_grads", "cost_and_grad
 TAKE_Y = ["losses", "cost", "manual_grads", "cost_and_grads"]
 TAKE_WEIGHTS = ["cost", "manual_grads", "cost_and_grads"]
 
+ONE_HOT = ": for one-hot Y use output='softmax' and n_y=3"
 BINARY = draw("tanh", "sigmoid", 1, dtype=np.float32)  # n_x 3, n_h 4, n_y 1, m 7
 CLASSES = draw("tanh", "softmax", 3, dtype=np.float32)
 
@@ -61,7 +62,11 @@ def test_a_wrong_X_is_refused(error, X, message):
         (ValueError, BINARY.Y[0], "Y must be (n_y, m) = (1, 7), got (7,): use Y.reshape(1, -1)"),
         (ValueError, BINARY.Y.T, "Y must be (n_y, m) = (1, 7), got (7, 1): use Y.reshape(1, -1)"),
         (ValueError, BINARY.Y[:, :6], "Y must be (n_y, m) = (1, 7), got (1, 6)"),
-        (ValueError, CLASSES.Y, "Y must be (n_y, m) = (1, 7), got (3, 7)"),
+        (
+            ValueError,
+            CLASSES.Y,
+            "Y must be (n_y, m) = (1, 7), got (3, 7): for one-hot Y use output='softmax' and n_y=3",
+        ),
         (ValueError, 1.0, "Y must be (n_y, m) = (1, 7), got ()"),
         (TypeError, BINARY.Y.astype(np.complex64), "Y must be real, got complex64"),
     ],

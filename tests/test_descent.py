@@ -311,3 +311,26 @@ def test_fit_refuses_what_cannot_be_right(message):
     params, X, Y = problem()
     with pytest.raises(ValueError, match=message):
         js.fit(params, **{"X": X, "Y": Y, "epochs": 3, **WRONG[message](X, Y)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "adam"}, "optimizer must be an optax transformation such as optax.adam\\(0.01\\), got 'adam'"),
+        ({"optimizer": optax.adam}, "optimizer must be an optax transformation"),
+        ({"epochs": 1e3}, "epochs must be an integer, got 1000.0"),
+        ({"batch_size": 32.0}, "batch_size must be an integer, got 32.0"),
+        ({"validation": 0.2}, "validation must be \\(X, Y\\), got float"),
+    ],
+)
+def test_fit_refuses_wrong_types_by_name(change, message):
+    params, X, Y = problem()
+    with pytest.raises(TypeError, match=message):
+        js.fit(params, X, Y, **{"epochs": 3, **change})
+
+
+def test_a_result_in_place_of_its_parameters_is_told_apart():
+    params, X, Y = problem()
+    result = js.fit(params, X, Y, epochs=1)
+    with pytest.raises(TypeError, match=r"params must be Params, got FitResult: use result\.params"):
+        js.predict(result, X)

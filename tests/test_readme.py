@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
+import train
 
 from jaxshallow import backprop
 
@@ -14,8 +15,11 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize("block", range(len(BLOCKS)))
-def test_the_python_of_the_readme_runs(block, capsys):
+def test_the_python_of_the_readme_runs(block, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--data", "iris", "--epochs", "200"]) == 0  # one block reads what this command has written
     with jax.numpy_dtype_promotion("standard"), jax.default_matmul_precision("highest"):
+        capsys.readouterr()
         exec(BLOCKS[block], {})
     assert capsys.readouterr().out
 
