@@ -334,7 +334,7 @@ def _read_frame(path: Path, target: str | None) -> tuple[np.ndarray, np.ndarray,
 
 def _not_a_number(column):
     """The first value of a column of text that is no number, or its first value where all are."""
-    if column.dtype != "String":
+    if str(column.dtype) != "String":
         return column[0]
     wrong = column.filter(column.str.strip_chars().cast(float, strict=False).is_null())
     return wrong[0] if len(wrong) else column[0]

@@ -104,8 +104,8 @@ def test_a_wrong_single_example_is_refused():
             with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
                 function(params, x)
     for y, message in [
-        (Y[:, 0], "y must be (n_y, m) = (1, 1), got (1,): use y.reshape(1, -1)"),
-        (Y, "y must be (n_y, m) = (1, 1), got (1, 7)"),
+        (Y[:, 0], "y must be (n_y, 1) = (1, 1), got (1,): use y.reshape(1, -1)"),
+        (Y, "y must be (n_y, 1) = (1, 1), got (1, 7)"),
     ]:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             js.manual_grads_example(params, X[:, :1], y)

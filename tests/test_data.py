@@ -254,7 +254,7 @@ def test_categories_and_decimals_of_parquet_are_read(tmp_path):
 def test_a_column_takes_its_type_from_all_its_rows(table):
     late = "a,b\n" + "1,2\n" * 5000
     assert data.load_table(table("t.csv", late + "0.5,3.5\n")).output == "identity"
-    with pytest.raises(ValueError, match=r"numeric or boolean, got 'a' \('1', ...\)"):
+    with pytest.raises(ValueError, match=r"numeric or boolean, got 'a' \('x'\)"):
         data.load_table(table("t.csv", late + "x,3\n"))
 
 
@@ -352,7 +352,7 @@ def test_npz_that_does_not_fit_is_refused(npz, arrays, message):
         ("t.csv", "a,b\nNA,1\nnan,2\n3,4\n", r"missing values in 'a' \(2\)"),
         ("t.csv", "a,b\ninf,1.5\n-inf,2.5\n3,4\n", r"NaN or infinity in 'a' \(2\)"),
         ("t.csv", "a,b\n1,inf\n2,0.5\n", r"NaN or infinity in 'b' \(1\)"),
-        ("t.csv", "a,b,c,d\n1,x y,p,0\n2,z,q,1\n", r"numeric or boolean, got 'b' \('x y', ...\), 'c' \('p', ...\)"),
+        ("t.csv", "a,b,c,d\n1,x y,p,0\n2,z,q,1\n", r"numeric or boolean, got 'b' \('x y'\), 'c' \('p'\)"),
         ("t.csv", "a,b\n1,yes\n2,yes\n", "b must hold at least two classes, got 'yes' only"),
         ("t.csv", "a,b\n1,4\n2,4\n", "b must hold at least two classes, got '4' only"),
         ("t.csv", "a,a,b\n1,2,3.5\n", "columns must have names, each its own"),
