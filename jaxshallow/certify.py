@@ -18,7 +18,8 @@ each operation of the formula passes the errors on and adds its own:
   XLA's tanh, σ, exp and log1p); g′ is taken from g near 1, 1 − A² or A (1 − A), so there 16 u of 1.
 
 u is the unit roundoff: 2⁻²⁴ for float32, 2⁻⁵³ for float64, 2⁻⁸ for bfloat16, whose sums XLA takes in float32 except
-in the loops.
+in the loops, and whose operations and functions it rounds once from float32: 2 u and 4 u there. What is too small for
+the dtype may be flushed to 0; what is too large for it fails.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ PRECISIONS = ("default", "high", "highest")
 # Sums and tiles split over threads at sizes such as these; compilers have been caught wrong in the last column there.
 THREAD_SPLIT_SIZES = (16385, 32769, 65537)
 LOOP_EXAMPLES, SCAN_EXAMPLES, VMAP_ENTRIES = 16, 1024, 2**25
-DIFFERENCE_EXAMPLES, DIFFERENCE_ENTRIES = 64, 100
+DIFFERENCE_EXAMPLES, DIFFERENCE_ENTRIES = 64, 25
 
 
 # ---- arithmetic with error bounds ----
@@ -61,6 +62,14 @@ class Arithmetic:
     u_sum: float
     tiny: float
 
+    @property
+    def operation(self) -> float:
+        return (4 if self.u < 2**-20 else 2) * self.u
+
+    @property
+    def function(self) -> float:
+        return (16 if self.u < 2**-20 else 4) * self.u
+
     def gamma(self, n: int) -> float:
         """γ(n), the relative error of a sum of n terms."""
         return min(n, 10 * n**0.5) * self.u_sum + self.u
@@ -74,12 +83,12 @@ class Bounded:
     error: np.ndarray
     arithmetic: Arithmetic
 
-    def _rounded(self, value, error, rounding) -> Bounded:
-        return Bounded(value, error + rounding + self.arithmetic.tiny, self.arithmetic)
+    def _rounded(self, value, error, rounding, underflow: float = 1.0) -> Bounded:
+        return Bounded(value, error + rounding + underflow * self.arithmetic.tiny, self.arithmetic)
 
     def __add__(self, other: Bounded) -> Bounded:
         value, error = self.value + other.value, self.error + other.error
-        return self._rounded(value, error, 4 * self.arithmetic.u * (abs(value) + error))
+        return self._rounded(value, error, self.arithmetic.operation * (abs(value) + error))
 
     def __sub__(self, other: Bounded) -> Bounded:
         return self + replace(other, value=-other.value)
@@ -87,27 +96,29 @@ class Bounded:
     def __mul__(self, other: Bounded) -> Bounded:
         a, b = abs(self.value), abs(other.value)
         error = a * other.error + self.error * b + self.error * other.error
-        return self._rounded(self.value * other.value, error, 4 * self.arithmetic.u * a * b)
+        return self._rounded(self.value * other.value, error, self.arithmetic.operation * a * b)
 
     def __truediv__(self, n: float) -> Bounded:
-        return self._rounded(self.value / n, self.error / n, 4 * self.arithmetic.u * abs(self.value) / n)
+        return self._rounded(self.value / n, self.error / n, self.arithmetic.operation * abs(self.value) / n)
 
     def __matmul__(self, other: Bounded) -> Bounded:
         a, b = abs(self.value), abs(other.value)
-        factors = 2 * self.arithmetic.u_product + self.arithmetic.gamma(a.shape[1])
-        return self._rounded(
-            self.value @ other.value, a @ other.error + self.error @ (b + other.error), factors * (a @ b)
-        )
+        n = a.shape[1]
+        error = a @ other.error + self.error @ (b + other.error)
+        rounding = (2 * self.arithmetic.u_product + self.arithmetic.gamma(n)) * (a @ b)
+        # Each of the n terms, and each factor of a term, may have been flushed to 0.
+        return self._rounded(self.value @ other.value, error, rounding, n * (1 + a.max() + b.max()))
 
     def sum(self, axis: int) -> Bounded:
-        rounding = self.arithmetic.gamma(self.value.shape[axis]) * abs(self.value).sum(axis, keepdims=True)
-        return self._rounded(self.value.sum(axis, keepdims=True), self.error.sum(axis, keepdims=True), rounding)
+        n = self.value.shape[axis]
+        value, error = self.value.sum(axis, keepdims=True), self.error.sum(axis, keepdims=True)
+        return self._rounded(value, error, self.arithmetic.gamma(n) * abs(self.value).sum(axis, keepdims=True), n)
 
     def apply(self, f: Callable[[np.ndarray], np.ndarray], least: float = 0.0) -> Bounded:
         """f entry by entry: the spread of f over value ± error, and 16 u of the result, or of `least`."""
         value = f(self.value)
         spread = np.maximum(abs(f(self.value + self.error) - value), abs(f(self.value - self.error) - value))
-        return self._rounded(value, spread, 16 * self.arithmetic.u * np.maximum(abs(value), least))
+        return self._rounded(value, spread, self.arithmetic.function * np.maximum(abs(value), least))
 
     @property
     def T(self) -> Bounded:
@@ -126,7 +137,7 @@ def _softmax(Z: Bounded) -> Bounded:
     A = E / E.sum(axis=0)
     # exp turns errors of z into factors: a_i grows at most by exp(error_i + max_j error_j), and never beyond 1.
     spread = np.minimum(A * np.expm1(np.minimum(Z.error + Z.error.max(axis=0), 700)), 1)
-    return Z._rounded(A, spread, (16 + len(A)) * Z.arithmetic.u * A)
+    return Z._rounded(A, spread, (Z.arithmetic.function + len(A) * Z.arithmetic.u_sum) * A)
 
 
 REFERENCE_HIDDEN: dict[str, tuple[Callable, Callable]] = {
@@ -157,13 +168,17 @@ def _reference_hidden(hidden) -> tuple[Callable, Callable]:
 class Reference:
     """Every quantity of the notes, with its bound: `Reference(...).dW1` and so on, each computed when asked for.
 
-    `spread` is an uncertainty of the parameters themselves; finite differences use it.
+    `spread` is an uncertainty of the parameters themselves, relative to those above 1; finite differences use it.
     """
 
     def __init__(self, params: Params, X, Y, weights, l2, arithmetic: Arithmetic, spread: float = 0.0):
+        # A term of a mean may be flushed to 0 after its division by m, and a sum has as many terms as the longest axis.
+        longest = max(X.shape[1], *params.W1.shape, *params.W2.shape)
+        arithmetic = replace(arithmetic, tiny=arithmetic.tiny * longest)
+
         def exact(array, error=0.0):
             array = np.asarray(array, np.float64)
-            return Bounded(array, np.full(array.shape, error), arithmetic)
+            return Bounded(array, error * np.maximum(1, abs(array)), arithmetic)
 
         self.W1, self.b1, self.W2, self.b2 = (exact(leaf, spread) for leaf in jax.tree.leaves(params))
         self.X, self.Y, self.m = exact(X), exact(Y), X.shape[1]
@@ -205,11 +220,15 @@ class Reference:
         if self.output == "sigmoid":
             f = lambda z: np.maximum(z, 0) - Y.value * z + np.log1p(np.exp(-abs(z)))  # noqa: E731
             L = Z.apply(f)
-            return replace(L, error=L.error + 4 * Z.arithmetic.u * abs(Z.value)).sum(axis=0)
+            return replace(L, error=L.error + Z.arithmetic.operation * abs(Z.value)).sum(axis=0)
         z = Z.value - Z.value.max(axis=0)
         L = (np.log(np.exp(z).sum(axis=0)) - (Y.value * z).sum(axis=0))[None]
         spread = 2 * Z.error.max(axis=0, keepdims=True)
-        return Z._rounded(L, spread, (16 + len(z)) * Z.arithmetic.u * (abs(L) + abs(Y.value * z).sum(axis=0) + 1))
+        return Z._rounded(
+            L,
+            spread,
+            (Z.arithmetic.function + len(z) * Z.arithmetic.u_sum) * (abs(L) + abs(Y.value * z).sum(axis=0) + 1),
+        )
 
     @cached_property
     def J(self):
@@ -454,7 +473,8 @@ def _executions(params: Params, more: Mapping[str, Callable] | None) -> list[Exe
         return Execution("Python loop", run, LOOP_EXAMPLES, loop=True)
 
     def scan_loop(run):
-        return Execution("scan loop", run, SCAN_EXAMPLES, loop=True)
+        wide = params.W1.dtype in (jnp.float32, jnp.float64)  # sums of 1024 terms mean nothing in a narrower dtype
+        return Execution("scan loop", run, SCAN_EXAMPLES if wide else LOOP_EXAMPLES, loop=True)
 
     vmap_examples = max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
     return [
@@ -535,27 +555,33 @@ def _figures(difference, expected, bound, dtype) -> np.ndarray:
 
 
 def _finite_differences(params: Params, X, Y, weights, l2) -> Row:
-    """The reference's gradient against central differences of its cost, for up to a hundred entries.
+    """The reference's gradient against central differences of its cost, for up to 25 entries of each array.
 
     By the mean value theorem a central difference is the derivative somewhere within ±h, so it is within the
     gradient's bound for parameters uncertain by h, and the rounding of the two costs over 2 h. Kinks are included.
     """
     start = time.perf_counter()
     h = 1e-7
+    if params.output == "softmax":
+        Y = np.asarray(Y, np.float64)
+        Y = Y / Y.sum(axis=0)  # dZ2 = A2 − Y is the derivative where Y sums to 1; rounded to its dtype, it nearly does
     arithmetic = Arithmetic(2**-53, 2**-53, 2**-53, float(np.finfo(np.float64).tiny))
     gradient = Reference(params, X, Y, weights, l2, arithmetic, spread=h)
     leaves, structure = jax.tree.flatten(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params))
-    places = [(i, j) for i, leaf in enumerate(leaves) for j in range(leaf.size)]
-    kept = np.linspace(0, len(places) - 1, min(len(places), DIFFERENCE_ENTRIES)).round().astype(int)
+    places = [
+        (i, j)
+        for i, leaf in enumerate(leaves)
+        for j in np.linspace(0, leaf.size - 1, min(leaf.size, DIFFERENCE_ENTRIES)).round().astype(int)
+    ]
 
     def cost_at(i, j, step):
         moved = [leaf.copy() for leaf in leaves]
-        moved[i].flat[j] += step
+        moved[i].flat[j] += step * max(1, abs(leaves[i].flat[j]))
         at = moved[i].flat[j] - leaves[i].flat[j]  # what the addition really moved
         return Reference(jax.tree.unflatten(structure, moved), X, Y, weights, l2, arithmetic).J, at
 
     found = []
-    for i, j in (places[k] for k in kept):
+    for i, j in places:
         expected = (gradient.dW1, gradient.db1, gradient.dW2, gradient.db2)[i]
         (above, up), (below, down) = cost_at(i, j, h), cost_at(i, j, -h)
         slope = (above.value - below.value).item() / (up - down)

@@ -142,5 +142,7 @@ def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None
         raise ValueError(f"weights must be at least 0 and not all 0, got values from {w.min()} to {w.max()}")
     if weights is not None:
         total, limits = arrays["weights"].sum(dtype=np.float64), jnp.finfo(arrays["weights"].dtype)
-        if not float(limits.tiny) <= total <= float(limits.max):
-            raise ValueError(f"weights must sum to a number that {limits.dtype} holds, got {total:g}: scale them")
+        if not float(limits.tiny) <= min(total, 1 / total):
+            raise ValueError(
+                f"weights must sum to a number that {limits.dtype} can divide by, got {total:g}: scale them"
+            )

@@ -87,7 +87,10 @@ def _keeps_params(optimizer: Optimizer) -> bool:
     """Whether the optimizer's state holds the very buffers of the parameters, as L-BFGS's first state does."""
     W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
     one = Params(W1, b1, W2, b2)
-    leaves = jax.tree.leaves((one, optimizer.init(one)))
+    try:
+        leaves = jax.tree.leaves((one, optimizer.init(one)))
+    except (TypeError, ValueError):
+        return True  # a mask or labels made for the user's own network: there is no telling from another one
     buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves if isinstance(leaf, Array)]
     return len(set(buffers)) < len(buffers)
 
@@ -147,7 +150,7 @@ def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimize
 
     def descend(carry, batch):
         params, opt_state = carry
-        X, Y, weights = batch
+        X, Y, weights, l2 = batch
         J, g = grads(params, X, Y, weights=weights, l2=l2)
         value_fn = lambda p: grads(p, X, Y, weights=weights, l2=l2)[0]  # noqa: E731
         return _descend(optimizer, learning_rate, params, opt_state, J, g, value_fn), J
@@ -159,16 +162,19 @@ def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimize
         full = weights is None and order.size == X.shape[1]
         totals = jnp.sum(w, axis=1)
 
-        def one(carry, batch):
-            x, y, w = batch
-            return descend(carry, (x.T, y.T, None if full else w))
+        # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
+        shares = l2 * totals / jnp.sum(totals)
 
-        carry, J = lax.scan(one, carry, (*rows, w))
+        def one(carry, batch):
+            x, y, w, share = batch
+            return descend(carry, (x.T, y.T, None if full else w, share))
+
+        carry, J = lax.scan(one, carry, (*rows, w, shares))
         return carry, jnp.sum(J * totals) / jnp.sum(totals)
 
     def epoch(state, order):
         carry = state.params, state.opt_state
-        carry, J = descend(carry, (X, Y, weights)) if order is None else minibatches(carry, order)
+        carry, J = descend(carry, (X, Y, weights, l2)) if order is None else minibatches(carry, order)
         state = state._replace(params=carry[0], opt_state=carry[1])
         if validation is None:
             return state, (History(J), True)
@@ -189,7 +195,16 @@ def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimize
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
 
 
-def epoch_order(key: ArrayLike, epoch: int, m: int, batch_size: int) -> np.ndarray:
+def _words(key: ArrayLike | list[int]) -> list[int]:
+    """The integers of a JAX random key, new style or old."""
+    if isinstance(key, list):
+        return key
+    with jax.ensure_compile_time_eval():  # inside someone's jit these are numbers still
+        words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
+        return np.asarray(words).ravel().tolist()
+
+
+def epoch_order(key: ArrayLike | list[int], epoch: int, m: int, batch_size: int) -> np.ndarray:
     """The order of the examples in one epoch: a function of (key, epoch) alone, so that a resumed run is the same.
 
     Drawn by NumPy on the host, since `jax.random.permutation` can cost more than the epoch itself on a CPU.
@@ -201,8 +216,7 @@ def epoch_order(key: ArrayLike, epoch: int, m: int, batch_size: int) -> np.ndarr
         >>> epoch_order(jax.random.key(0), epoch=3, m=5, batch_size=4).shape
         (2, 4)
     """
-    words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
-    permutation = np.random.default_rng([*np.asarray(words).ravel().tolist(), epoch]).permutation(m)
+    permutation = np.random.default_rng([*_words(key), epoch]).permutation(m)
     batches = -(-m // batch_size)
     order = np.full(batches * batch_size, -1, np.int32)
     order[:m] = permutation
@@ -240,7 +254,7 @@ def fit(
         batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
         key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
         weights: (m,) weight of each example, ≥ 0, not all 0.
-        l2: strength of the weight decay, ≥ 0.
+        l2: strength of the weight decay, ≥ 0; minibatches share it, so that they descend `cost` of all the data.
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
         patience: stop after this many epochs without a lower validation cost, and return the best parameters.
         callback: called now and then (at least some hundred times in a run of that many epochs, and at the end) with
@@ -267,7 +281,7 @@ def fit(
         >>> bool(result.history.cost[-1] < 0.05)
         True
     """
-    if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
+    if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
     for name, size in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
         if size is not None and not isinstance(size, int | np.integer):
@@ -293,22 +307,27 @@ def fit(
         raise ValueError("patience needs validation=(X, Y) to watch")
     if optimizer is not None and learning_rate is not None:
         raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
+    if isinstance(learning_rate, int | float) and not np.isfinite(learning_rate):
+        raise ValueError(f"learning_rate must be finite, got {learning_rate}")
     learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
 
     state = _State(params, () if optimizer is None else optimizer.init(params))
     if patience is not None:
         state = state._replace(best_params=params, best_cost=jnp.full((), jnp.inf, dtype), idle_epochs=jnp.int32(0))
     programs = []
-    chunk = _epochs_a_program(params, m, epochs, callback)
+    words = None if batch_size is None or key is None else _words(key)  # read once: it costs more than an epoch
+    chunk = _epochs_a_program(params, m, batch_size or m, epochs, callback)
     for start in range(0, epochs, chunk):
         n = min(chunk, epochs - start)
         order = None
-        if batch_size is not None and key is not None:
-            order = np.stack([epoch_order(key, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)])
+        if batch_size is not None and words is not None:
+            order = np.stack([epoch_order(words, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)])
         state, (costs, ran) = _run(
             state, X, Y, weights, validation, order, learning_rate, l2,
             optimizer=optimizer, grads=grads, epochs=n, patience=patience,
         )  # fmt: skip
+        if patience is not None and isinstance(ran, jax.core.Tracer):
+            raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
         stopped = patience is not None and not ran[-1]
         programs.append(jax.tree.map(lambda c, ran=ran: np.asarray(c)[ran], costs) if stopped else costs)
         if (callback is not None and callback(_result(state, programs))) or stopped:
@@ -318,14 +337,18 @@ def fit(
 
 def _result(state: _State, programs: list[History]) -> FitResult:
     """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
-    traced = isinstance(programs[0].cost, jax.core.Tracer)
-    history = programs[0] if traced else jax.tree.map(lambda *parts: np.concatenate(parts), *programs)
+    join = jnp.concatenate if isinstance(programs[0].cost, jax.core.Tracer) else np.concatenate
+    history = jax.tree.map(lambda *parts: join(parts), *programs)
     best = state.params if state.best_params is None else state.best_params
     return FitResult(best, state.opt_state, history)
 
 
-def _epochs_a_program(params: Params, m: int, epochs: int, callback) -> int:
-    """So many epochs that a program runs for about a tenth of a second: Ctrl-C and `callback` get their turn."""
-    operations = 6 * m * sum(leaf.size for leaf in jax.tree.leaves(params))
-    most = epochs if callback is None else max(1, epochs // 100)
-    return int(min(most, max(1, 2e9 // operations)))
+def _epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback) -> int:
+    """So many epochs that a program runs for about a tenth of a second: Ctrl-C and `callback` get their turn.
+
+    At least two: XLA unrolls a loop of one, and rounds it otherwise.
+    """
+    steps = -(-m // batch_size)
+    operations = 6 * m * sum(leaf.size for leaf in jax.tree.leaves(params)) + 200_000 * steps  # a step takes its 10 µs
+    most = epochs if callback is None else max(2, epochs // 100)
+    return int(min(most, max(2, 2e9 // operations)))

@@ -78,6 +78,36 @@ def test_it_holds_where_units_are_at_a_kink_or_saturated(scale):
     assert certificate.ok, str(certificate)
 
 
+EXTREMES = {
+    "underflow": (dict(W1=1.0, W2=0.0, b2=-84.0, hidden="tanh"), 300, 0.1, 0.0),
+    "a bias of 2e9": (dict(W1=1.0, W2=1.0, b2=2e9, hidden="relu", output="identity"), 5, 1.0, 2e9),
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_it_holds_at_the_ends_of_the_range(name):
+    options, m, x, y = EXTREMES[name]
+    full = lambda value, *shape: np.full(shape, value, np.float32)  # noqa: E731
+    params = js.Params(
+        W1=full(options["W1"], 3, 2),
+        b1=full(0.0, 3, 1),
+        W2=full(options["W2"], 1, 3),
+        b2=full(options["b2"], 1, 1),
+        hidden=options["hidden"],
+        output=options.get("output", "sigmoid"),
+    )
+    certificate = js.certify(params, full(x, 2, m), full(y, 1, m), precisions=ONE)
+    assert certificate.ok, str(certificate)
+
+
+def test_it_holds_for_soft_labels_that_rounding_keeps_from_summing_to_one():
+    params, X, Y = problem(output="softmax", n_y=3, dtype="bfloat16")
+    soft = jax.nn.softmax(2 * Y + X, axis=0)
+    assert (np.asarray(soft, np.float64).sum(axis=0) != 1).any()
+    certificate = js.certify(params, X, soft, precisions=ONE)
+    assert certificate.ok, str(certificate)
+
+
 def test_it_holds_where_a_subsample_has_no_weight_at_all():
     """The Python loop takes 16 of 31 examples, every second one; exactly those weigh nothing here."""
     certificate = js.certify(*problem(m=31), weights=np.arange(31) % 2, l2=0.5, precisions=ONE)
@@ -116,6 +146,15 @@ def _gradient_only(params, X, Y, execution) -> bool:
     arrays = _named(execution(params, X, Y), "planted")[1]
     reference = Reference(params, X, Y, None, 0.0, _arithmetic("cpu", X.dtype, "highest", False))
     return _compare(arrays, reference, X.dtype)[-1]
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0, -1.0])
+def test_a_wrong_gradient_is_found_in_bfloat16_too(factor):
+    """Whole gradients, not entries: bfloat16 has three digits, and its bounds are as wide."""
+    params, X, Y = problem(n_x=2, m=300, dtype="bfloat16")
+    planted = lambda *args, **kw: jax.tree.map(lambda leaf: leaf * factor, js.manual_grads(*args, **kw))  # noqa: E731
+    assert _gradient_only(params, X, Y, js.manual_grads)
+    assert not _gradient_only(params, X, Y, planted)
 
 
 def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows():
