@@ -72,15 +72,20 @@ def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
     return jax.tree.map(lambda W, dW: (W - learning_rate * dW).astype(W.dtype), params, grads)
 
 
-def _descend(optimizer: Optimizer | None, learning_rate, params, opt_state, J, grads, value_fn):
-    """One step from `params` along `grads`: optax's where an optimizer is given, `update` otherwise."""
+def _descend(optimizer: Optimizer | None, learning_rate, grads: CostAndGrads, params, opt_state, X, Y, weights, l2):
+    """One step, optax's where an optimizer is given and `update` otherwise, and the cost before it."""
+
+    def at(params):
+        return grads(params, X, Y, weights=weights, l2=l2)
+
+    J, g = at(params)
     if optimizer is None:
-        return update(params, grads, learning_rate), opt_state
+        return (update(params, g, learning_rate), opt_state), J
     # Line searches (L-BFGS) and plateau schedules ask for the cost as well; others pass it over.
     updates, opt_state = optax.with_extra_args_support(optimizer).update(
-        grads, opt_state, params, value=J, grad=grads, value_fn=value_fn
+        g, opt_state, params, value=J, grad=g, value_fn=lambda params: at(params)[0]
     )
-    return optax.apply_updates(params, updates), opt_state
+    return (optax.apply_updates(params, updates), opt_state), J
 
 
 def _keeps_params(optimizer: Optimizer) -> bool:
@@ -123,9 +128,7 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
     """
 
     def step(params, opt_state, X, Y, weights=None):
-        J, g = grads(params, X, Y, weights=weights, l2=l2)
-        value_fn = lambda p: grads(p, X, Y, weights=weights, l2=l2)[0]  # noqa: E731
-        params, opt_state = _descend(optimizer, None, params, opt_state, J, g, value_fn)
+        (params, opt_state), J = _descend(optimizer, None, grads, params, opt_state, X, Y, weights, l2)
         return params, opt_state, J
 
     return jax.jit(step, donate_argnums=() if _keeps_params(optimizer) else (0, 1))
@@ -149,11 +152,7 @@ def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimize
     """
 
     def descend(carry, batch):
-        params, opt_state = carry
-        X, Y, weights, l2 = batch
-        J, g = grads(params, X, Y, weights=weights, l2=l2)
-        value_fn = lambda p: grads(p, X, Y, weights=weights, l2=l2)[0]  # noqa: E731
-        return _descend(optimizer, learning_rate, params, opt_state, J, g, value_fn), J
+        return _descend(optimizer, learning_rate, grads, *carry, *batch)
 
     def minibatches(carry, order):
         # Rows are gathered once an epoch, since a column of X is scattered in memory; -1 fills up the last batch.
@@ -189,7 +188,7 @@ def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimize
         return state, (History(J, validation_cost), True)
 
     def epoch_unless_stopped(state, order):
-        idle = state, (History(*[jnp.zeros((), X.dtype)] * 2), False)
+        idle = state, (History(jnp.zeros((), X.dtype), jnp.zeros((), X.dtype)), False)
         return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
 
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
