@@ -2,8 +2,16 @@
 
 from jaxshallow import data
 from jaxshallow.activations import Activation
-from jaxshallow.backprop import cost_and_grads, manual_grads, manual_grads_example
+from jaxshallow.backprop import (
+    clipped_grads,
+    cost_and_grads,
+    grad_noise_scale,
+    manual_grads,
+    manual_grads_example,
+    per_example_grad_norms,
+)
 from jaxshallow.certify import Certificate, certify
+from jaxshallow.compilation import enable_compilation_cache
 from jaxshallow.descent import FitResult, History, fit, make_train_step, update
 from jaxshallow.executions import (
     forward_loop,
@@ -12,6 +20,8 @@ from jaxshallow.executions import (
     manual_grads_loop,
     manual_grads_scan,
     manual_grads_vmap,
+    shard,
+    stream,
 )
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
 from jaxshallow.params import Params, init
@@ -25,15 +35,18 @@ __all__ = [
     "History",
     "Params",
     "certify",
+    "clipped_grads",
     "cost",
     "cost_and_grads",
     "data",
+    "enable_compilation_cache",
     "fit",
     "forward",
     "forward_example",
     "forward_loop",
     "forward_scan",
     "forward_vmap",
+    "grad_noise_scale",
     "init",
     "load",
     "losses",
@@ -43,8 +56,11 @@ __all__ = [
     "manual_grads_loop",
     "manual_grads_scan",
     "manual_grads_vmap",
+    "per_example_grad_norms",
     "predict",
     "read_metadata",
     "save",
+    "shard",
+    "stream",
     "update",
 ]

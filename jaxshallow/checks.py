@@ -20,6 +20,14 @@ from jaxshallow.params import Params
 LEAVES = ("W1", "b1", "W2", "b2")
 
 
+def __getattr__(name: str):
+    if name != "chex":
+        raise AttributeError(name)
+    import chex  # takes longer to import than all of this library, and is needed first when something is traced
+
+    return chex
+
+
 def _is_traced(x) -> bool:
     return isinstance(x, jax.core.Tracer)
 
@@ -112,6 +120,26 @@ def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayL
     return weights, decay.astype(dtype)
 
 
+def max_norm(params: Params, max_norm: ArrayLike) -> Array:
+    """`max_norm` as a positive scalar of the parameters' dtype."""
+    norm = _real("max_norm", max_norm)
+    if norm.ndim != 0:
+        raise ValueError(f"max_norm must be a scalar, got {norm.shape}")
+    if not _is_traced(max_norm) and not np.asarray(max_norm) > 0:
+        raise ValueError(f"max_norm must be above 0, got {max_norm}")
+    return norm.astype(params.W1.dtype)
+
+
+def _on_host(array: ArrayLike) -> np.ndarray:
+    """The numbers, or this process's part of an array that is spread over several.
+
+    On the host no operation is compiled for the checks, and inside someone's jit these are numbers still.
+    """
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        return np.concatenate([np.asarray(shard.data) for shard in array.addressable_shards], axis=-1)
+    return np.asarray(array)
+
+
 def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None = None, of: str = "") -> None:
     """ValueError where a number cannot be right: NaN or infinity, labels outside the head's range, bad weights.
 
@@ -119,9 +147,8 @@ def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None
     """
     if any(_is_traced(x) for x in (X, Y, weights)):
         return
-    # On the host: no operation is compiled for this, and inside someone's jit these are numbers still.
-    arrays = {"X": np.asarray(X), "Y": np.asarray(Y)} | ({} if weights is None else {"weights": np.asarray(weights)})
-    leaves = {name: np.asarray(leaf) for name in LEAVES if not _is_traced(leaf := getattr(params, name))}
+    arrays = {"X": _on_host(X), "Y": _on_host(Y)} | ({} if weights is None else {"weights": _on_host(weights)})
+    leaves = {name: _on_host(leaf) for name in LEAVES if not _is_traced(leaf := getattr(params, name))}
     for name, array in (arrays | leaves).items():
         if not (finite := np.isfinite(array)).all():
             where = tuple(int(i) for i in np.argwhere(~finite)[0])

@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.backprop import cost_and_grads
+from jaxshallow.executions import faster
 from jaxshallow.network import cost
 from jaxshallow.params import Params
 
@@ -144,8 +145,11 @@ class _State(NamedTuple):
     idle_epochs: Array | None = None
 
 
-@partial(jax.jit, static_argnames=("optimizer", "grads", "epochs", "patience"))
-def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimizer, grads, epochs, patience):
+@partial(jax.jit, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience"))
+def _run(
+    state, X, Y, weights, validation, order, learning_rate, l2,
+    *, optimizer, grads, validation_cost_of, epochs, patience,
+):  # fmt: skip
     """`epochs` epochs in one program, after (epochs, batches, batch_size) `order`, or full-batch where it is None.
 
     Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
@@ -177,7 +181,7 @@ def _run(state, X, Y, weights, validation, order, learning_rate, l2, *, optimize
         state = state._replace(params=carry[0], opt_state=carry[1])
         if validation is None:
             return state, (History(J), True)
-        validation_cost = cost(state.params, *validation)
+        validation_cost = validation_cost_of(state.params, *validation)
         if patience is not None:
             gain = validation_cost < state.best_cost
             state = state._replace(
@@ -258,7 +262,8 @@ def fit(
         patience: stop after this many epochs without a lower validation cost, and return the best parameters.
         callback: called now and then (at least some hundred times in a run of that many epochs, and at the end) with
             the `FitResult` so far; anything true that it returns ends the run there.
-        grads: cost and gradient, with `cost_and_grads`' signature.
+        grads: cost and gradient, with `cost_and_grads`' signature, which on a CPU is streamed if there are many
+            examples (`stream`). `shard(cost_and_grads, mesh)` trains on all devices of a mesh.
 
     Returns:
         `FitResult` with `params`, `opt_state` and `history`.
@@ -310,6 +315,9 @@ def fit(
         raise ValueError(f"learning_rate must be finite, got {learning_rate}")
     learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
 
+    if grads is cost_and_grads:
+        grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
+    validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     state = _State(params, () if optimizer is None else optimizer.init(params))
     if patience is not None:
         state = state._replace(best_params=params, best_cost=jnp.full((), jnp.inf, dtype), idle_epochs=jnp.int32(0))
@@ -323,7 +331,7 @@ def fit(
             order = np.stack([epoch_order(words, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)])
         state, (costs, ran) = _run(
             state, X, Y, weights, validation, order, learning_rate, l2,
-            optimizer=optimizer, grads=grads, epochs=n, patience=patience,
+            optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
         )  # fmt: skip
         if patience is not None and isinstance(ran, jax.core.Tracer):
             raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")

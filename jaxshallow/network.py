@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import chex
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -65,8 +64,8 @@ def forward(params: Params, X: ArrayLike) -> Cache:
     A2 = σ(Z2)
 
     n_h, n_y, m = W1.shape[0], W2.shape[0], X.shape[1]
-    chex.assert_shape([Z1, A1], (n_h, m))
-    chex.assert_shape([Z2, A2], (n_y, m))
+    checks.chex.assert_shape([Z1, A1], (n_h, m))
+    checks.chex.assert_shape([Z2, A2], (n_y, m))
     return Cache(Z1, A1, Z2, A2)
 
 
@@ -100,8 +99,8 @@ def forward_example(params: Params, x: ArrayLike) -> Cache:
     z2 = W2 @ a1 + b2
     a2 = σ(z2)
 
-    chex.assert_shape([z1, a1], (W1.shape[0], 1))
-    chex.assert_shape([z2, a2], (W2.shape[0], 1))
+    checks.chex.assert_shape([z1, a1], (W1.shape[0], 1))
+    checks.chex.assert_shape([z2, a2], (W2.shape[0], 1))
     return Cache(z1, a1, z2, a2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -107,16 +108,18 @@ def init(
         raise ValueError(f"scale must be a number, {' or '.join(INITIALIZERS)}, got {scale!r}")
     if isinstance(scale, int | float) and not 0 <= scale < float("inf"):
         raise ValueError(f"scale must be at least 0 and finite, got {scale}")
-    dtype = jnp.zeros((), dtype).dtype
+    dtype = jax.eval_shape(lambda: jnp.zeros((), dtype)).dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
-    draw = INITIALIZERS[scale] if isinstance(scale, str) else jax.nn.initializers.normal(scale)
+    rule, deviation = (scale, 0.0) if isinstance(scale, str) else (None, scale)
+    W1, W2 = _draw(key, deviation, rule=rule, n_x=int(n_x), n_h=int(n_h), n_y=int(n_y), dtype=dtype)
+    b1, b2 = (np.zeros((n, 1), dtype) for n in (n_h, n_y))
+    return Params(W1, jnp.asarray(b1), W2, jnp.asarray(b2), hidden=hidden, output=output)
+
+
+# One program, or a first run would compile a dozen operations one after another: most of its start-up time.
+@partial(jax.jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
+def _draw(key, deviation, *, rule: str | None, n_x: int, n_h: int, n_y: int, dtype):
+    draw = INITIALIZERS[rule] if rule else jax.nn.initializers.normal(deviation)
     key1, key2 = jax.random.split(key)
-    return Params(
-        W1=draw(key1, (n_h, n_x), dtype),
-        b1=jnp.zeros((n_h, 1), dtype),
-        W2=draw(key2, (n_y, n_h), dtype),
-        b2=jnp.zeros((n_y, 1), dtype),
-        hidden=hidden,
-        output=output,
-    )
+    return draw(key1, (n_h, n_x), dtype), draw(key2, (n_y, n_h), dtype)

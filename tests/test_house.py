@@ -12,12 +12,13 @@ import jaxshallow
 
 ORDER = [
     "activations",
+    "compilation",
     "params",
     "checks",
     "network",
     "backprop",
-    "descent",
     "executions",
+    "descent",
     "certify",
     "many",
     "data",
