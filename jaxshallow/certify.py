@@ -36,6 +36,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from jaxshallow import backprop, checks, executions, network
@@ -169,9 +170,12 @@ class Reference:
     """Every quantity of the notes, with its bound: `Reference(...).dW1` and so on, each computed when asked for.
 
     `spread` is an uncertainty of the parameters themselves, relative to those above 1; finite differences use it.
+    `max_norm` is that of the clipped gradient.
     """
 
-    def __init__(self, params: Params, X, Y, weights, l2, arithmetic: Arithmetic, spread: float = 0.0):
+    def __init__(
+        self, params: Params, X, Y, weights, l2, arithmetic: Arithmetic, *, spread: float = 0.0, max_norm: float = 1.0
+    ):
         # A term of a mean may be flushed to 0 after its division by m, and a sum has as many terms as the longest axis.
         longest = max(X.shape[1], *params.W1.shape, *params.W2.shape)
         arithmetic = replace(arithmetic, tiny=arithmetic.tiny * longest)
@@ -184,7 +188,7 @@ class Reference:
         self.X, self.Y, self.m = exact(X), exact(Y), X.shape[1]
         self.g, self.g_prime = _reference_hidden(params.hidden)
         self.least = 0.0 if params.hidden in REFERENCE_HIDDEN else 1.0
-        self.output = params.output
+        self.output, self.max_norm = params.output, max_norm
         w = exact(np.ones((1, self.m)) if weights is None else np.asarray(weights, np.float64).reshape(1, -1))
         total = w.sum(axis=1)
         if weights is None:
@@ -259,6 +263,41 @@ class Reference:
     def db1(self):
         return self.dZ1.sum(axis=1) / self.m
 
+    @cached_property
+    def dz2(self):
+        return self.A2 - self.Y
+
+    @cached_property
+    def dz1(self):
+        return (self.W2.T @ self.dz2) * self.Z1.apply(self.g_prime, 1.0)
+
+    @cached_property
+    def norms(self):
+        """(1, m), each from all entries of its own gradient: ‖dz1 xᵀ‖² + ‖dz1‖² + ‖dz2 a1ᵀ‖² + ‖dz2‖²."""
+        outer = (self.dz1 * self.dz1).sum(0) * (self.X * self.X).sum(0) + (self.dz1 * self.dz1).sum(0)
+        outer2 = (self.dz2 * self.dz2).sum(0) * (self.A1 * self.A1).sum(0) + (self.dz2 * self.dz2).sum(0)
+        return (outer + outer2).apply(lambda square: np.sqrt(np.maximum(square, 0)))
+
+    @cached_property
+    def clipping(self):
+        return self.w * self.norms.apply(lambda norm: np.minimum(1, self.max_norm / np.maximum(norm, 1e-300)))
+
+    @cached_property
+    def clipped_dW2(self):
+        return (self.clipping * self.dz2) @ self.A1.T / self.m + self.λ * self.W2
+
+    @cached_property
+    def clipped_db2(self):
+        return (self.clipping * self.dz2).sum(axis=1) / self.m
+
+    @cached_property
+    def clipped_dW1(self):
+        return (self.clipping * self.dz1) @ self.X.T / self.m + self.λ * self.W1
+
+    @cached_property
+    def clipped_db1(self):
+        return (self.clipping * self.dz1).sum(axis=1) / self.m
+
 
 # ---- the certificate ----
 
@@ -268,7 +307,8 @@ class Row:
     """One execution, in one mode, at one precision, on one number of examples.
 
     Attributes:
-        quantity: what was compared: "forward", "losses", "cost", "gradient" or "cost, gradient".
+        quantity: what was compared: "forward", "losses", "cost", "gradient", "cost, gradient", "gradient norms" (of
+            each example) or "clipped gradient".
         execution: how it was computed.
         mode: "eager", "jit", or "NumPy" for the finite differences of the reference itself.
         precision: of matrix products, as `jax.default_matmul_precision`.
@@ -365,9 +405,10 @@ def certify(
 ) -> Certificate:
     """Run every execution of the formula on this data and device, and hold each against a float64 reference.
 
-    Forward propagation, losses, cost and gradients; by Python loop, scan loop, vmap, matrix form and autodiff; eager
-    and jitted; at matmul precision default, high and highest. The reference itself is held against finite
-    differences of its cost. See the module's docstring for the bounds.
+    Forward propagation, losses, cost and gradients; by Python loop, scan loop, vmap, matrix form, autodiff and
+    `stream`, where there are several devices by `shard` and both together; per-example norms and the gradient clipped
+    at their median; eager and jitted; at matmul precision default, high and highest. The reference itself is held
+    against finite differences of its cost. See the module's docstring for the bounds.
 
     The loops and vmap take a subsample, since they are slow or store much. Data of more than `max_examples` examples
     is certified on subsamples of the sizes at which threads split it (16385, 32769 and 65537), eagerly on the first.
@@ -413,16 +454,19 @@ def certify(
     @lru_cache(maxsize=4)
     def reference(n: int, arithmetic: Arithmetic) -> Reference:
         x, y, w = sample(n)
-        return Reference(params, x, y, w, l2, arithmetic)
+        return Reference(params, x, y, w, l2, arithmetic, max_norm=max_norm)
 
+    max_norm = float(
+        np.median(jax.jit(backprop.per_example_grad_norms)(params, *sample(min(X.shape[1], max_examples))[:2]))
+    )
     rows = []
-    for execution in _executions(params, executions):
+    for execution in _executions(params, executions, max_norm):
         sizes = sorted({min(size, execution.most) for size in _sizes(X.shape[1], max_examples)})
         for n in sizes:
             x, y, w = sample(n)
             # Operation by operation nothing is fused or split: one size shows it, and each further one would compile
             # every operation anew.
-            for mode in ("eager", "jit") if n == sizes[0] else ("jit",):
+            for mode in ("eager", "jit") if n == sizes[0] and not execution.compiled else ("jit",):
                 for precision in precisions:
                     f = jax.jit(execution.run) if mode == "jit" else execution.run
                     try:
@@ -430,7 +474,7 @@ def certify(
                             got, seconds = _timed(f, params, x, y, weights=w, l2=l2, repeats=1 if execution.loop else 3)
                     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
                         continue  # it is not written in JAX: the eager rows speak for it
-                    quantity, arrays = _named(got, execution.name)
+                    quantity, arrays = execution.named(got, execution.name)
                     arithmetic = _arithmetic(device.platform, dtype, precision, execution.loop)
                     ulps, relative, of_bound, holds = _compare(arrays, reference(n, arithmetic), dtype)
                     row = Row(quantity, execution.name, mode, precision, n, ulps, relative, of_bound, holds, seconds)
@@ -444,14 +488,41 @@ def certify(
     return Certificate(f"{device.platform} ({device.device_kind})", str(dtype), name, tuple(rows))
 
 
+def _named(result, execution: str) -> tuple[str, dict[str, Any]]:
+    """What an execution returned: the quantity, and its arrays by the names of the reference."""
+    if isinstance(result, Cache):
+        return "forward", result._asdict()
+    if isinstance(result, Params):
+        return "gradient", {"dW1": result.W1, "db1": result.b1, "dW2": result.W2, "db2": result.b2}
+    if isinstance(result, tuple) and len(result) == 2:
+        return "cost, gradient", {"J": result[0], **_named(result[1], execution)[1]}
+    if isinstance(result, jax.Array | np.ndarray | np.generic | float) and np.ndim(result) < 2:
+        return ("cost", {"J": result}) if np.ndim(result) == 0 else ("losses", {"L": result})
+    raise TypeError(f"execution {execution!r} must return a Cache, losses, a cost, Params or (cost, Params)")
+
+
+def _named_clipped(grads: Params, execution: str) -> tuple[str, dict[str, Any]]:
+    return "clipped gradient", {f"clipped_{name}": leaf for name, leaf in _named(grads, execution)[1].items()}
+
+
+def _named_norms(norms, execution: str) -> tuple[str, dict[str, Any]]:
+    return "gradient norms", {"norms": norms[None]}
+
+
 @dataclass(frozen=True)
 class Execution:
-    """One way of running the formula: `run(params, X, Y, *, weights, l2)`, on at most `most` examples."""
+    """One way of running the formula: `run(params, X, Y, *, weights, l2)`, on at most `most` examples.
+
+    `loop`: it goes example by example, so sums are taken one by one. `compiled`: it is a program even when not jitted.
+    `named` says what its result is.
+    """
 
     name: str
     run: Callable
     most: int = sys.maxsize
     loop: bool = False
+    compiled: bool = False
+    named: Callable[[Any, str], tuple[str, dict[str, Any]]] = _named
 
 
 @cache
@@ -468,7 +539,18 @@ def _without_weights(losses: Callable) -> Callable:
     return lambda params, X, Y, **_: losses(params, X, Y)
 
 
-def _executions(params: Params, more: Mapping[str, Callable] | None) -> list[Execution]:
+@cache
+def _clipped_at(max_norm: float) -> Callable:
+    return lambda params, X, Y, **options: backprop.clipped_grads(params, X, Y, max_norm, **options)
+
+
+def _streamed(params: Params, X, Y, **options):
+    """In three tiles or more, and mostly a rest."""
+    tile = max(1, min(executions.tile_size(params), X.shape[1] // 3))
+    return executions.stream(backprop.cost_and_grads, tile)(params, X, Y, **options)
+
+
+def _executions(params: Params, more: Mapping[str, Callable] | None, max_norm: float) -> list[Execution]:
     def python_loop(run):
         return Execution("Python loop", run, LOOP_EXAMPLES, loop=True)
 
@@ -477,6 +559,11 @@ def _executions(params: Params, more: Mapping[str, Callable] | None) -> list[Exe
         return Execution("scan loop", run, SCAN_EXAMPLES if wide else LOOP_EXAMPLES, loop=True)
 
     vmap_examples = max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
+    tiled = {"stream": _streamed}
+    if jax.local_device_count() > 1:
+        mesh = Mesh(np.array(jax.local_devices()), ("examples",))
+        tiled["shard"] = executions.shard(backprop.cost_and_grads, mesh)
+        tiled["shard, stream"] = executions.shard(_streamed, mesh)
     return [
         python_loop(_with_targets(executions.forward_loop)),
         scan_loop(_with_targets(executions.forward_scan)),
@@ -490,6 +577,9 @@ def _executions(params: Params, more: Mapping[str, Callable] | None) -> list[Exe
         Execution("matrix", backprop.manual_grads),
         Execution("matrix", backprop.cost_and_grads),
         Execution("autodiff", _gradient_of(network.cost)),
+        *(Execution(name, run, compiled=True) for name, run in tiled.items()),
+        Execution("matrix", _without_weights(backprop.per_example_grad_norms), named=_named_norms),
+        Execution("matrix", _clipped_at(max_norm), named=_named_clipped),
         *(Execution(name, run) for name, run in (more or {}).items()),
     ]
 
@@ -514,19 +604,6 @@ def _timed(f: Callable, *args, repeats: int, **kwargs) -> tuple[Any, float]:
         jax.block_until_ready(f(*args, **kwargs))
         best = min(best, time.perf_counter() - start)
     return result, best
-
-
-def _named(result, execution: str) -> tuple[str, dict[str, Any]]:
-    """What an execution returned: the quantity, and its arrays by the names of the reference."""
-    if isinstance(result, Cache):
-        return "forward", result._asdict()
-    if isinstance(result, Params):
-        return "gradient", {"dW1": result.W1, "db1": result.b1, "dW2": result.W2, "db2": result.b2}
-    if isinstance(result, tuple) and len(result) == 2:
-        return "cost, gradient", {"J": result[0], **_named(result[1], execution)[1]}
-    if isinstance(result, jax.Array | np.ndarray | np.generic | float) and np.ndim(result) < 2:
-        return ("cost", {"J": result}) if np.ndim(result) == 0 else ("losses", {"L": result})
-    raise TypeError(f"execution {execution!r} must return a Cache, losses, a cost, Params or (cost, Params)")
 
 
 def _compare(arrays: Mapping[str, Any], reference: Reference, dtype) -> tuple[float, float, float, bool]:

@@ -186,7 +186,7 @@ def manual_grads_vmap(
 ONE_CORE = 2**15
 # Products of so many entries of W1 are bound by arithmetic, not by memory: they want long tiles and all cores.
 WIDE = 2**14
-HOST_TILE_BYTES = 2**25
+HOST_TILE_BYTES = 2**24
 DEVICE_TILE_BYTES = 2**30
 
 
@@ -223,7 +223,9 @@ class _Parts:
             few = [jax.ShapeDtypeStruct((len(array), m), params.W1.dtype) for array in data]
             return jax.eval_shape(lambda params, *data: fn(params, *data, *rest, **options), params, *few)
 
-        two, self.structure = jax.tree.flatten(result_of(2))
+        two = result_of(2)
+        self.rebuild = partial(jax.tree.unflatten, jax.tree.structure(two))
+        two = jax.tree.leaves(two)
         self.is_column = [a.shape != b.shape for a, b in zip(two, jax.tree.leaves(result_of(3)), strict=True)]
         self.means, self.columns = self._leaves(two, columns=False), self._leaves(two, columns=True)
 
@@ -240,29 +242,25 @@ class _Parts:
         if "l2" in options:
             options["l2"] = options["l2"] * (share if l2_share is None else l2_share)
         leaves = jax.tree.leaves(self.fn(params, *data, *self.rest, **options))
-        means = zip(self._leaves(leaves, columns=False), self.zeros(), strict=True)
-        return [mean.astype(zero.dtype) * jnp.asarray(share, zero.dtype) for mean, zero in means], self._leaves(
-            leaves, columns=True
-        )
+        means = [mean.astype(_wide(mean.dtype)) for mean in self._leaves(leaves, columns=False)]
+        return [mean * jnp.asarray(share, mean.dtype) for mean in means], self._leaves(leaves, columns=True)
 
     def whole(self, means, columns):
         """The result of `fn`, from the sums of the means and the columns side by side."""
         sums = iter([total.astype(mean.dtype) for total, mean in zip(means, self.means, strict=True)])
         joined = iter(columns)
-        return self.structure.unflatten([next(joined if is_column else sums) for is_column in self.is_column])
+        return self.rebuild([next(joined if is_column else sums) for is_column in self.is_column])
 
 
 def _arguments(params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]):
     """What a function of the examples was called with: params, (X, Y), what comes after them, weights, options."""
     params = checks.parameters(params)
-    data = (checks.features(params, X),)
-    if rest:
-        data, rest = (*data, checks.targets(params, data[0], rest[0])), rest[1:]
-    options = dict(options)
-    weights, l2 = checks.weights_and_l2(params, data[0].shape[1], options.pop("weights", None), options.get("l2", 0.0))
+    X, options = checks.features(params, X), dict(options)
+    data = (X, checks.targets(params, X, rest[0])) if rest else (X,)
+    weights, l2 = checks.weights_and_l2(params, X.shape[1], options.pop("weights", None), options.get("l2", 0.0))
     if "l2" in options:
         options["l2"] = l2
-    return params, data, rest, weights, options
+    return params, data, rest[1:], weights, options
 
 
 def _wide(dtype):
@@ -288,7 +286,7 @@ def stream(fn: Callable, tile: int | None = None) -> Callable:
 
     X may also be larger than memory. A NumPy memory map, `np.load("x.npy", mmap_mode="r").T`, and with it Y, is read
     tile by tile, as is any iterable of tiles, each a tuple (X, Y) or (X, Y, weights) of some of the examples
-    (`data.tiles` makes one of a file), in the place of X, Y and weights. The device computes while the next tile is
+    (`data.Tiles` reads a Parquet file so), in the place of X, Y and weights. The device computes while the next tile is
     read. Such a call cannot be inside jit, and compiles what it needs itself.
 
     Args:
@@ -358,13 +356,10 @@ def _host_tiles(params: Params, X, rest: tuple, weights) -> Iterator[tuple]:
     """(data, weights) of one host tile after another."""
     if _is_iterable(X):
         if rest or weights is not None:
-            raise TypeError(
-                "tiles hold Y and weights themselves: (X, Y) or (X, Y, weights) each, and nothing beside them"
-            )
-        for item in X:
-            item = item if isinstance(item, tuple) else (item,)
-            *data, w = item if len(item) == 3 else (*item, None)
-            yield tuple(data), w
+            raise TypeError("tiles hold Y and weights themselves, (X, Y) or (X, Y, weights): give nothing beside them")
+        for tile in X:
+            tile = tile if isinstance(tile, tuple) else (tile,)
+            yield tile[:2], tile[2] if len(tile) > 2 else None
         return
     data = (X, *rest)
     shapes = [jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)) for array in data]
@@ -374,7 +369,7 @@ def _host_tiles(params: Params, X, rest: tuple, weights) -> Iterator[tuple]:
     for start in range(0, m, t):
         here = slice(start, min(start + t, m))
         yield (
-            tuple(np.ascontiguousarray(array[:, here]) for array in data),
+            tuple(np.array(array[:, here], order="K") for array in data),
             None if weights is None else np.asarray(weights)[here],
         )
         for array in data:
@@ -392,15 +387,17 @@ def _forget(array) -> None:
 
 
 def _from_host(streamed: Callable, add: Callable, params: Params, X, rest: tuple, options: dict[str, Any]):
-    """The whole of a function from host tiles: Σ Wₖ partₖ / Σ Wₖ, with all of l2 on the first tile that has a weight."""
+    """The whole of a function: Σ Wₖ partₖ / Σ Wₖ over host tiles, with all of l2 on the first that has a weight."""
     params, options = checks.parameters(params), dict(options)
-    weights, pieces, total, penalised = options.pop("weights", None), [], 0.0, False
+    weights, total, penalised = options.pop("weights", None), 0.0, False
+    pieces: list[list[Array]] = []
     for data, w in _host_tiles(params, X, rest[:1], weights):
         weight = float(data[0].shape[1] if w is None else np.sum(w))
         if not pieces:
             parts = _Parts(streamed, params, data, rest[1:], options)
             sums = parts.zeros()
-        jax.block_until_ready(sums)  # one tile is computed while the next is read, and no more than that wait
+        data = jax.tree.map(jnp.asarray, data)
+        jax.block_until_ready(sums)  # one tile is computed while the next is read and moved, and no more than that wait
         l2_share = float(weight > 0 and not penalised)
         sums, columns = add(sums, params, data, w, rest[1:], options, weight, l2_share)
         pieces.append(columns)
