@@ -456,9 +456,8 @@ def certify(
         x, y, w = sample(n)
         return Reference(params, x, y, w, l2, arithmetic, max_norm=max_norm)
 
-    max_norm = float(
-        np.median(jax.jit(backprop.per_example_grad_norms)(params, *sample(min(X.shape[1], max_examples))[:2]))
-    )
+    norms = jax.jit(backprop.per_example_grad_norms)(params, *sample(min(X.shape[1], max_examples))[:2])
+    max_norm = float(np.median(norms)) or 1.0  # clips every second example, or none of those that have no gradient
     rows = []
     for execution in _executions(params, executions, max_norm):
         sizes = sorted({min(size, execution.most) for size in _sizes(X.shape[1], max_examples)})

@@ -155,12 +155,14 @@ def _run(
     Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
     """
 
+    # A column of X is scattered in memory: each example's numbers are laid together, once and not in every epoch.
+    rows_of = () if order is None else lax.optimization_barrier((X.T, Y.T))
+
     def descend(carry, batch):
         return _descend(optimizer, learning_rate, grads, *carry, *batch)
 
     def minibatches(carry, order):
-        # Rows are gathered once an epoch, since a column of X is scattered in memory; -1 fills up the last batch.
-        rows = (X.T[order], Y.T[order])
+        rows = [rows[order] for rows in rows_of]  # -1 fills up the last batch
         w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(X.dtype)
         full = weights is None and order.size == X.shape[1]
         totals = jnp.sum(w, axis=1)

@@ -128,3 +128,21 @@ def time_against_size(ax: Axes, sizes: Sequence[int], seconds: dict[str, Sequenc
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     return ax
+
+
+def times_of_peers(
+    ax: Axes, seconds: dict[str, float], *, ours: str, limit: float | None = None, title: str = ""
+) -> Axes:
+    """A bar for each contestant, ours in colour, logarithmic; a line at the machine's limit."""
+    names = [name for name in seconds if not name.startswith("limit")][::-1]
+    for place, name in enumerate(names):
+        ax.barh(place, seconds[name] * 1e3, color=COLOURS[0] if name.startswith(ours) else "#999999", height=0.7)
+        ax.text(seconds[name] * 1e3, place, f" {seconds[name] * 1e3:,.3g}", va="center", fontsize=8)
+    if limit is not None:
+        ax.axvline(limit * 1e3, color=COLOURS[4], linestyle="--", linewidth=1)
+        ax.text(limit * 1e3, len(names) - 0.45, "limit", color=COLOURS[4], fontsize=8, ha="center", va="bottom")
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set(xscale="log", xlabel="time, ms")
+    ax.set_title(title, loc="left", fontsize=9, pad=14)
+    ax.margins(x=0.15)
+    return ax

@@ -43,7 +43,8 @@ def test_every_execution_of_the_course_network_holds_at_every_precision():
     assert executions == {
         *((("forward", how)) for how in ("Python loop", "scan loop", "vmap", "matrix")),
         *((("gradient", how)) for how in ("Python loop", "scan loop", "vmap", "matrix", "autodiff")),
-        *(((what, "matrix")) for what in ("losses", "cost", "cost, gradient")),
+        *(((what, "matrix")) for what in ("losses", "cost", "cost, gradient", "gradient norms", "clipped gradient")),
+        ("cost, gradient", "stream"),
         ("gradient", "finite differences"),
     }
     per_execution = {
@@ -167,15 +168,16 @@ def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows():
     certificate = js.certify(params, X, Y, executions={"planted": planted}, precisions=ONE)
     assert not certificate.ok
     assert failing(certificate) == {("gradient", "planted", "eager"), ("gradient", "planted", "jit")}
-    assert "2 of 27 rows FAIL" in str(certificate)
+    assert f"2 of {len(certificate.rows)} rows FAIL" in str(certificate)
 
 
 def test_a_wrong_derivative_of_a_users_activation_is_found():
     params, X, Y = problem(js.Activation(jnp.sin, jnp.sin))
     certificate = js.certify(params, X, Y, precisions=ONE)
     wrong = {execution for quantity, execution, _ in failing(certificate)}
-    assert wrong == {"Python loop", "scan loop", "vmap", "matrix"}  # autodiff and differences do not use it
-    assert {quantity for quantity, _, _ in failing(certificate)} == {"gradient", "cost, gradient"}
+    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream"}  # autodiff, differences do not use it
+    gradients = {"gradient", "cost, gradient", "gradient norms", "clipped gradient"}
+    assert {quantity for quantity, _, _ in failing(certificate)} == gradients
 
 
 def test_an_activation_listed_by_its_name_is_certified_against_its_derivative(monkeypatch):
@@ -208,12 +210,12 @@ def test_a_students_numpy_is_certified_eagerly():
 
 def test_a_fault_in_the_library_itself_is_found(monkeypatch):
     monkeypatch.setattr(js.backprop, "manual_grads", lambda *args, **kwargs: jax.grad(js.cost)(*args))
-    certificate = js.certify(*problem(), l2=1.0, precisions=ONE)  # the replacement forgets l2
-    found = failing(certificate)
-    assert {("gradient", "matrix", "eager"), ("cost, gradient", "matrix", "eager")} <= found
-    assert {(quantity, execution) for quantity, execution, _ in found} <= {
-        ("gradient", "matrix"),
-        ("cost, gradient", "matrix"),
+    # The replacement forgets l2. No other test has 23 examples: its programs serve none of them.
+    found = failing(js.certify(*problem(m=23), l2=1.0, precisions=ONE))
+    assert found == {
+        *(("gradient", "matrix", mode) for mode in ("eager", "jit")),
+        *(("cost, gradient", "matrix", mode) for mode in ("eager", "jit")),
+        ("cost, gradient", "stream", "jit"),
     }
 
 
