@@ -7,6 +7,7 @@ saved picture reads on a dark page too.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -133,16 +134,24 @@ def time_against_size(ax: Axes, sizes: Sequence[int], seconds: dict[str, Sequenc
 def times_of_peers(
     ax: Axes, seconds: dict[str, float], *, ours: str, limit: float | None = None, title: str = ""
 ) -> Axes:
-    """A bar for each contestant, ours in colour, logarithmic; a line at the machine's limit."""
+    """A point for each contestant on a logarithmic axis of ms, ours in colour; a line at the machine's limit.
+
+    Points and not bars, whose length would mean nothing where no 0 is.
+    """
     names = [name for name in seconds if not name.startswith("limit")][::-1]
     for place, name in enumerate(names):
-        ax.barh(place, seconds[name] * 1e3, color=COLOURS[0] if name.startswith(ours) else "#999999", height=0.7)
-        ax.text(seconds[name] * 1e3, place, f" {seconds[name] * 1e3:,.3g}", va="center", fontsize=8)
+        ms = seconds[name] * 1e3
+        ax.plot(ms, place, "o", color=COLOURS[0] if name.startswith(ours) else "#777777")
+        ax.annotate(
+            f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}", (ms, place), (7, 0), textcoords="offset points", va="center"
+        )
     if limit is not None:
-        ax.axvline(limit * 1e3, color=COLOURS[4], linestyle="--", linewidth=1)
-        ax.text(limit * 1e3, len(names) - 0.45, "limit", color=COLOURS[4], fontsize=8, ha="center", va="bottom")
-    ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set(xscale="log", xlabel="time, ms")
-    ax.set_title(title, loc="left", fontsize=9, pad=14)
-    ax.margins(x=0.15)
+        ax.axvline(limit * 1e3, color=COLOURS[4], linestyle="--", linewidth=1, label="limit")
+        ax.legend(frameon=False, loc="upper right")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xscale="log", xlabel="time, ms", ylim=(-0.6, len(names) - 0.4))
+    low, high = ax.get_xlim()
+    ax.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high * 1.5)))
+    ax.grid(alpha=0.3)
+    ax.set_title(textwrap.fill(title, 46), loc="left", fontsize="medium")
     return ax

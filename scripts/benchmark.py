@@ -431,7 +431,7 @@ def split(n_x: int, m: int):
     return mesh, jax.device_put(network(n_x, 64), everywhere), X, Y
 
 
-@contestant("W4a W4b", f"{OURS}, stream on a device for each core", "jax, all devices")
+@contestant("W4a W4b", f"{OURS}, stream, a device per core", "jax, all devices")
 def _(n_x, m):
     import jaxshallow as js
 
@@ -818,7 +818,7 @@ def write(results: dict[str, Any], out: Path) -> str:
     text = json_text(results)
     write_atomically(out / "benchmark.json", text.encode())
     rows = results["rows"]
-    drawing, axes = plots.figure(-(-len(rows) // 2), min(2, len(rows)), size=(6.4, 2.6))
+    drawing, axes = plots.figure(-(-len(rows) // 2), min(2, len(rows)), size=(7.0, 2.6))
     for ax, (name, row) in zip(axes, rows.items(), strict=False):
         plots.times_of_peers(ax, row["median"], ours=OURS, limit=row["limit"], title=f"{name}: {row['work']}")
     for ax in axes[len(rows) :]:

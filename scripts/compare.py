@@ -230,4 +230,5 @@ def show(certificates: Sequence[js.Certificate], reports: Sequence[dict[str, Any
 
 
 if __name__ == "__main__":
+    js.enable_compilation_cache()
     sys.exit(main())

@@ -472,4 +472,5 @@ DEMOS = {"symmetry": run_symmetry, "scale": run_scale}
 
 
 if __name__ == "__main__":
+    js.enable_compilation_cache()
     sys.exit(main())

@@ -115,6 +115,19 @@ def draw(hidden="tanh", output="sigmoid", n_y=1, *, n_x=3, n_h=4, m=7, dtype=np.
     return Case(params, X, Y, rng.uniform(0.2, 2.0, size=m).astype(dtype))
 
 
+def largest_array(f, *arguments) -> int:
+    """Entries of the largest array that f makes on its way, inside loops too."""
+
+    def sizes(jaxpr):
+        for equation in jaxpr.eqns:
+            yield from (np.prod(variable.aval.shape, dtype=int) for variable in equation.outvars)
+            for inner in jax.tree.leaves(list(equation.params.values())):
+                if hasattr(inner, "eqns"):
+                    yield from sizes(inner)
+
+    return int(max(sizes(jax.make_jaxpr(f)(*arguments).jaxpr)))
+
+
 def stack(*trees):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 

@@ -1,0 +1,287 @@
+"""stream: tile by tile, from memory, from mapped files and from iterables; the same answer in less memory."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import HEADS, HIDDEN, THREAD_EDGES, assert_close, assert_same, draw, largest_array
+
+import jaxshallow as js
+from jaxshallow import executions
+
+# Tiles that divide m = 7, that leave a rest, of one example, and larger than m.
+TILES = [1, 3, 7, 100]
+
+COLUMNS = {
+    "forward": js.forward,
+    "vmap": js.forward_vmap,
+    "predict": js.predict,
+    "losses": js.losses,
+    "norms": js.per_example_grad_norms,
+}
+MEANS = {
+    "cost": js.cost,
+    "manual_grads": js.manual_grads,
+    "cost_and_grads": js.cost_and_grads,
+    "autodiff": jax.value_and_grad(js.cost),
+    "clipped_grads": js.clipped_grads,
+}
+
+
+def called(name, fn, params, X, Y, **keywords):
+    arguments = {"forward": (X,), "vmap": (X,), "predict": (X,), "clipped_grads": (X, Y, 0.5)}.get(name, (X, Y))
+    return fn(params, *arguments, **keywords)
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("name", MEANS)
+def test_means_over_tiles_are_the_mean(x64, name, tile):
+    case = draw("tanh", "softmax", 3)
+    for keywords in case.penalties:
+        expected = called(name, MEANS[name], *case[:3], **keywords)
+        assert_close(called(name, js.stream(MEANS[name], tile), *case[:3], **keywords), expected, "float64")
+    jitted = jax.jit(lambda *arguments: called(name, js.stream(MEANS[name], tile), *arguments, **keywords))
+    assert_close(jitted(*case[:3]), expected, "float64")
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_tiles_lie_side_by_side(x64, name, tile):
+    case = draw("tanh", "softmax", 3)
+    assert_close(
+        called(name, js.stream(COLUMNS[name], tile), *case[:3]), called(name, COLUMNS[name], *case[:3]), "float64"
+    )
+
+
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+def test_every_activation_and_head_streams(x64, hidden, output, n_y):
+    case = draw(hidden, output, n_y)
+    keywords = case.penalties[-1]
+    assert_close(
+        js.stream(js.cost_and_grads, 3)(*case[:3], **keywords), js.cost_and_grads(*case[:3], **keywords), "float64"
+    )
+
+
+@pytest.mark.parametrize("weights", [[0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1], [0] * 7])
+def test_a_tile_without_weight_counts_nothing(x64, weights):
+    case = draw()
+    keywords = {"weights": np.array(weights, float), "l2": 0.3}
+    assert_close(
+        js.stream(js.cost_and_grads, 3)(*case[:3], **keywords), js.cost_and_grads(*case[:3], **keywords), "float64"
+    )
+
+
+@pytest.mark.parametrize("m", THREAD_EDGES)
+@pytest.mark.parametrize("tile", [None, 4096])
+def test_it_holds_at_sizes_where_threads_split_the_work(m, tile):
+    params, X, Y, *_ = draw("tanh", "softmax", 3, m=m, dtype=np.float32)
+    J, grads = jax.jit(js.stream(js.cost_and_grads, tile))(params, X, Y)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: leaf.astype(np.float64), (params, X, Y))
+        expected = js.cost_and_grads(*wide)
+        losses = js.losses(*wide)
+    assert_close((J, grads), expected, "float32, sums over many examples")
+    assert_close(jax.jit(js.stream(js.losses, tile))(params, X, Y), losses, "float32, each example")
+
+
+def test_thousands_of_tiles_add_up_in_bfloat16():
+    """Its sums stop growing at 256 equal terms; over tiles they are taken in float32."""
+    params, X, Y, *_ = draw(m=4096, dtype=np.float32)
+    params, X, Y = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), (params, X, Y))
+    J, grads = js.stream(js.cost_and_grads, 1)(params, X, Y)
+    assert {leaf.dtype for leaf in jax.tree.leaves((J, grads))} == {jnp.dtype(jnp.bfloat16)}
+    assert_close(J, js.cost_and_grads(params, X, Y)[0], "bfloat16")
+
+
+def test_memory_does_not_grow_with_the_examples():
+    def largest(m):
+        return largest_array(js.stream(js.cost_and_grads, 64), *draw(n_x=3, n_h=50, m=m, dtype=np.float32)[:3])
+
+    assert largest(6400) == largest(64_000) == 50 * 64
+    assert largest_array(js.cost_and_grads, *draw(n_x=3, n_h=50, m=6400, dtype=np.float32)[:3]) == 50 * 6400
+
+
+def test_the_same_function_again_is_the_same_stream():
+    """So that jit, which knows functions by identity, compiles once; and it keeps its name."""
+    assert js.stream(js.cost_and_grads) is js.stream(js.cost_and_grads)
+    assert js.stream(js.cost_and_grads, 5) is not js.stream(js.cost_and_grads)
+    assert js.stream(js.cost_and_grads).__name__ == "cost_and_grads"
+
+
+def test_streams_compose_with_grad_and_vmap(x64):
+    case = draw()
+    assert_close(jax.grad(js.stream(js.cost, 3))(*case[:3]), js.manual_grads(*case[:3]), "float64")
+    stacked = jax.tree.map(lambda leaf: np.stack([leaf, 2 * leaf]), case.params)
+    each = jax.vmap(js.stream(js.cost, 3), (0, None, None))(stacked, *case[1:3])
+    assert_close(each, jax.vmap(js.cost, (0, None, None))(stacked, *case[1:3]), "float64")
+
+
+@pytest.mark.parametrize(("tile", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError)])
+def test_a_tile_that_cannot_be_is_refused(tile, error):
+    with pytest.raises(error, match="tile must be"):
+        js.stream(js.cost, tile)
+
+
+def test_a_wrong_shape_is_named_as_without_it():
+    params, X, Y, *_ = draw(dtype=np.float32)
+    with pytest.raises(ValueError, match=r"examples are columns, use X\.T"):
+        js.stream(js.cost, 3)(params, X.T, Y)
+    with pytest.raises(ValueError, match=r"Y must be \(n_y, m\) = \(1, 7\), got \(7,\)"):
+        js.stream(js.cost, 3)(params, X, Y[0])
+    with pytest.raises(ValueError, match=r"weights must be \(m,\) = \(7,\), got \(3,\)"):
+        js.stream(js.cost, 3)(params, X, Y, weights=np.ones(3))
+
+
+# ---- fit ----
+
+
+def test_fit_streams(x64):
+    case = draw("tanh", m=50)
+    settings = {"learning_rate": 0.5, "epochs": 20, "l2": 0.1}
+    plain = js.fit(*case[:3], **settings)
+    streamed = js.fit(*case[:3], **settings, grads=js.stream(js.cost_and_grads, 8))
+    assert_close(streamed.params, plain.params, "float64")
+    assert_close(streamed.history.cost, plain.history.cost, "float64")
+
+
+def test_fit_streams_by_itself_where_that_is_faster(monkeypatch):
+    """On one CPU device, for eight tiles or more; and never inside someone's jit, where devices are not known."""
+    monkeypatch.setattr(executions, "tile_size", lambda params: 10)
+    case = draw(m=80, dtype=np.float32)
+    X = jnp.asarray(case.X)
+    on_cpu = jax.default_backend() == "cpu"
+    assert (executions.faster(js.cost, case.params, X, 80) is js.stream(js.cost)) == on_cpu
+    assert executions.faster(js.cost, case.params, X, 79) is js.cost
+
+    traced = []
+    jax.jit(lambda X: traced.append(executions.faster(js.cost, case.params, X, 80)) or X)(X)
+    assert traced == [js.cost]
+
+
+def test_the_tile_fits_the_cache_and_holds_at_least_128_examples():
+    def tile(n_x, n_h):
+        return executions.tile_size(js.init(jax.random.key(0), n_x, n_h))
+
+    assert tile(30, 64) * 64 * 4 <= 2**26
+    assert tile(20_000, 3000) >= 128
+    assert tile(30, 64) > tile(30, 128)
+
+
+# ---- larger than memory ----
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """A case whose X and Y lie in .npy files, rows as examples, and are mapped."""
+    case = draw("tanh", "softmax", 3, m=50, dtype=np.float32)
+    for name, array in (("x", case.X), ("y", case.Y)):
+        np.save(tmp_path / f"{name}.npy", array.T)
+    X, Y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r").T for name in ("x", "y"))
+    return case, X, Y
+
+
+@pytest.fixture
+def small_host_tiles(monkeypatch):
+    monkeypatch.setattr(executions, "HOST_TILE_BYTES", 3 * 4 * 12)  # 12 examples of 3 float32
+
+
+@pytest.mark.parametrize("name", MEANS)
+@pytest.mark.usefixtures("small_host_tiles")
+def test_a_mapped_file_is_streamed(mapped, name):
+    case, X, Y = mapped
+    for keywords in case.penalties:
+        expected = called(name, MEANS[name], *case[:3], **keywords)
+        assert_close(called(name, js.stream(MEANS[name], 5), case.params, X, Y, **keywords), expected, "float32")
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.usefixtures("small_host_tiles")
+def test_columns_of_a_mapped_file_lie_side_by_side(mapped, name):
+    case, X, Y = mapped
+    expected = called(name, COLUMNS[name], *case[:3])
+    assert_close(called(name, js.stream(COLUMNS[name], 5), case.params, X, Y), expected, "float32")
+
+
+class Tiles:
+    """Tiles of 20, 1 and 29 examples, again and again, with weights or without."""
+
+    def __init__(self, case, weighted):
+        self.arrays = (case.X, case.Y, case.weights)[: 3 if weighted else 2]
+
+    def __iter__(self):
+        for here in (slice(0, 20), slice(20, 21), slice(21, 50)):
+            yield tuple(array[..., here] for array in self.arrays)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["cost", "cost_and_grads", "losses", "norms"])
+def test_any_iterable_of_tiles_is_streamed(name, weighted):
+    case = draw("tanh", m=50, dtype=np.float32)
+    fn, tiles = (MEANS | COLUMNS)[name], Tiles(case, weighted)
+    keywords = {"l2": 0.3} if name in MEANS else {}
+    expected = fn(*case[:3], **keywords, **({"weights": case.weights} if weighted and name in MEANS else {}))
+    if name in COLUMNS and weighted:
+        with pytest.raises(TypeError):  # what has a column for each example takes no weights
+            js.stream(fn, 8)(case.params, tiles)
+        return
+    for _ in range(2):
+        assert_close(js.stream(fn, 8)(case.params, tiles, **keywords), expected, "float32")
+    assert_close(js.stream(fn, 8)(case.params, iter(tiles), **keywords), expected, "float32")
+
+
+def test_what_is_no_stream_of_tiles_is_said(mapped):
+    case, X, Y = mapped
+    streamed = js.stream(js.cost)
+    with pytest.raises(ValueError, match="X held no tiles: an iterator serves once"):
+        streamed(case.params, iter([]))
+    with pytest.raises(TypeError, match="give nothing beside them"):
+        streamed(case.params, iter([(case.X, case.Y)]), case.Y)
+    with pytest.raises(ValueError, match=r"examples are columns, use X\.T"):
+        streamed(case.params, X.T, Y)
+    with pytest.raises(ValueError, match=r"Y must be \(n_y, m\) = \(3, 50\), got \(3, 40\)"):
+        streamed(case.params, X, Y[:, :40])
+
+
+@pytest.mark.usefixtures("small_host_tiles")
+def test_changes_in_a_private_map_are_read_and_kept(tmp_path, mapped):
+    case, *_ = mapped
+    X = np.load(tmp_path / "x.npy", mmap_mode="c").T
+    X[:] = 2 * case.X
+    expected = js.forward(case.params, 2 * case.X)
+    for _ in range(2):
+        assert_close(js.stream(js.forward)(case.params, X), expected, "float32")
+    assert_same(np.array(X), 2 * case.X)
+
+
+LARGE = """
+import resource, sys
+import jax, numpy as np
+import jaxshallow as js
+
+m, n_x = 10_000_000, 28
+X, Y = (np.load(sys.argv[1], mmap_mode="r").T, np.load(sys.argv[2], mmap_mode="r").T)
+params = js.init(jax.random.key(0), n_x, 64, hidden="tanh")
+grads = js.stream(js.cost_and_grads)
+grads(params, X[:, :1_000_000], Y[:, :1_000_000])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+J, g = grads(params, X, Y)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, float(J), float(g.b2[0, 0]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss has other units elsewhere")
+def test_a_file_of_a_gigabyte_is_streamed_in_a_fraction_of_it(tmp_path):
+    """The files are sparse, all zeros: they take no disk, but memory all the same if they are read at once."""
+    m, n_x = 10_000_000, 28
+    for name, columns in (("x", n_x), ("y", 1)):
+        np.lib.format.open_memmap(tmp_path / f"{name}.npy", "w+", np.float32, (m, columns)).flush()
+    run = [sys.executable, "-c", LARGE, tmp_path / "x.npy", tmp_path / "y.npy"]
+    result = subprocess.run(run, capture_output=True, text=True, check=True)
+    grown, J, db2 = map(float, result.stdout.split())
+    assert grown < 250  # MiB, of 1,107; a tile is 16 MiB, and several are under way
+    # All X are 0 and so are the biases: A2 = ½. Some 400 equal terms are summed at a time, each sum rounding once.
+    np.testing.assert_allclose([J, db2], [np.log(2), 0.5], rtol=400 * 2**-24)
