@@ -458,13 +458,14 @@ def shard(fn: Callable, mesh: Mesh) -> Callable:
             means, columns = parts.part(params, data, weights, share)
             return lax.psum(means, axes), columns
 
-        means, joined = jax.shard_map(
+        program = jax.shard_map(
             on_device,
             mesh=mesh,
             in_specs=(PartitionSpec(), *jax.tree.map(split, (data, weights))),
             out_specs=(PartitionSpec(), [split(column) for column in parts.columns]),
             check_vma=False,
-        )(params, data, weights)
+        )
+        means, joined = jax.jit(program)(params, data, weights)  # operation by operation it would take seconds
         return parts.whole(means, [c[..., :m] for c in joined])
 
     return sharded

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -554,6 +555,7 @@ def _(n_x, n_h, n_y, m):
     from opacus.optimizers.optimizer_fast_gradient_clipping import DPOptimizerFastGradientClipping
     from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 
+    warnings.filterwarnings("ignore", message="Full backward hook")  # as it must where inputs need no gradient
     x, y, loss = torch_examples(n_x, m, n_y)
     net = GradSampleModuleFastGradientClipping(
         torch_network(n_x, n_h, n_y, "relu"), max_grad_norm=1.0, use_ghost_clipping=True
@@ -653,6 +655,8 @@ def serve(pipe, group: str) -> None:
             pipe.send(time.perf_counter() - start)
         except KeyboardInterrupt:
             return
+        except ImportError as error:
+            pipe.send(f"{error}: pip install 'jaxshallow[bench]'")
         except Exception as error:
             pipe.send(f"{type(error).__name__}: {error}".splitlines()[0])
 
@@ -729,7 +733,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
     messages = Console(stderr=True, highlight=False)
-    repeats = options.repeats or (5 if options.quick else 9)
+    repeats = (5 if options.quick else 9) if options.repeats is None else options.repeats
     if unknown := set(options.rows) - set(ROWS):
         messages.print(f"[bold red]error[/]: --rows must be of {', '.join(ROWS)}, got {', '.join(sorted(unknown))}")
         return 2
