@@ -601,7 +601,9 @@ optimizer.step()
 
 
 def new_process(program: str) -> None:
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    if result.returncode:
+        raise RuntimeError(result.stderr.strip().splitlines()[-1])
 
 
 @contestant("W7", f"{OURS}, warm cache", "start")

@@ -1,11 +1,14 @@
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
 import sklearn.datasets
+from cases import assert_close
 
+import jaxshallow as js
 from jaxshallow import data
 
 # name: n_x, m, n_y, output, examples per class
@@ -461,6 +464,63 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch, table, module,
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=fix):
         call() if call else data.load(path)
+
+
+# ---- tiles of a file that is larger than memory ----
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A Parquet file of 50 rows in row groups of 20, with a boolean target in the middle, and its columns."""
+    random = np.random.default_rng(0)
+    columns = {"a": random.normal(size=50).astype(np.float32), "label": random.random(50) < 0.5, "b": np.arange(50)}
+    pl.DataFrame(columns).write_parquet(tmp_path / "large.parquet", row_group_size=20)
+    return tmp_path / "large.parquet", np.stack([columns["a"], columns["b"]]).astype(np.float64), columns["label"]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 20, 50, 1000])
+def test_tiles_are_the_file_again_and_again(large, rows):
+    path, X, label = large
+    tiles = data.Tiles(path, "label", rows)
+    for _ in range(2):
+        parts = list(tiles)
+        assert [part.shape[1] for part, _ in parts] == [min(rows, 50 - start) for start in range(0, 50, rows)]
+        np.testing.assert_array_equal(np.concatenate([x for x, _ in parts], axis=1), X)
+        np.testing.assert_array_equal(np.concatenate([y for _, y in parts], axis=1), label[None])
+
+
+def test_a_parquet_file_is_streamed(large):
+    path, X, label = large
+    params = js.init(jax.random.key(0), 2, 3, hidden="tanh", scale=1.0)
+    tiles = data.Tiles(path, "label", rows=17)
+    J, grads = js.stream(js.cost_and_grads, 8)(params, tiles, l2=0.3)
+    assert_close((J, grads), js.cost_and_grads(params, X, label[None], l2=0.3), "float32")
+    assert_close(js.stream(js.losses)(params, tiles), js.losses(params, X, label[None]), "float32")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"b": ["1", "2", "3"]}, r"columns must be numeric or boolean, got 'b' \(String\)"),
+        ({"b": [1.0, None, 3.0]}, r"in rows 0 to 2, missing values, NaN or infinity in 'b' \(1\)"),
+        ({"b": [1.0, 2.0, float("nan")]}, r"in rows 2 to 3, missing values, NaN or infinity in 'b' \(1\)"),
+        ({"labels": [1, 2, 3]}, "must hold 'label', got .*: did you mean 'labels'?"),
+    ],
+)
+def test_tiles_that_cannot_be_learned_from_name_the_rows_and_columns(tmp_path, change, message):
+    label = {} if "labels" in change else {"label": [0, 1, 1]}
+    pl.DataFrame({"a": [1.0, 2.0, 3.0], **change, **label}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=message):
+        list(data.Tiles(tmp_path / "t.parquet", "label", rows=2))
+
+
+def test_tiles_of_no_file_of_no_rows_and_of_no_parquet_are_refused(tmp_path, table):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        data.Tiles(tmp_path / "none.parquet")
+    with pytest.raises(ValueError, match="rows must be at least 1, got 0"):
+        data.Tiles(table("t.parquet", "text"), rows=0)
+    with pytest.raises(ValueError, match=r"is not a readable \.parquet file"):
+        list(data.Tiles(table("t.parquet", "text")))
 
 
 def test_npz_and_the_flower_need_numpy_only(monkeypatch, npz):
