@@ -16,6 +16,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ OURS = "jaxshallow"
 LIMIT = "limit: "
 PAUSE = 0.05  # seconds between two contestants: the last one's idle threads spin for a while
 CHUNK = 65_536  # examples, for PyTorch
-FEW, SLOW = 3, 1.0  # whoever takes more than a second runs three times, not more
+FEW, SLOW = 4, 0.25  # whoever takes more than a quarter of a second runs four times, not more
 
 
 @dataclass
@@ -154,6 +156,7 @@ def network(n_x: int, n_h: int, n_y: int = 1, hidden: str = "tanh"):
     return js.init(jax.random.key(0), n_x, n_h, n_y, hidden=hidden, output=output, scale="glorot")
 
 
+@cache
 def on_device(n_x: int, n_h: int, m: int, n_y: int = 1, hidden: str = "tanh"):
     """Parameters, X and Y, on the device already."""
     import jax
@@ -176,6 +179,7 @@ def torch_network(n_x: int, n_h: int, n_y: int = 1, hidden: str = "tanh"):
     return torch.nn.Sequential(*layers, torch.nn.Linear(n_h, n_y))
 
 
+@cache
 def torch_examples(n_x: int, m: int, n_y: int = 1):
     """Rows as PyTorch has them, and its loss."""
     import torch
@@ -420,6 +424,7 @@ def _(n_x, m):
     return jitted(js.stream(js.manual_grads), *on_device(n_x, 64, m))
 
 
+@cache
 def split(n_x: int, m: int):
     """A mesh of all devices, and the examples split over them."""
     import jax
@@ -452,7 +457,7 @@ def _(n_x, m):
 
 @contestant("W4a W4b", "NumPy", "numpy")
 def _(n_x, m):
-    fits(5 * 64 * m * 4)
+    fits(4 * 64 * m * 4)
     X, Y = examples(n_x, m)
     params = numpy_network(n_x, 64)
     return lambda: numpy_gradient(params, X, Y)
@@ -629,10 +634,10 @@ for _name in ("import jax alone", "scikit-learn", "PyTorch"):
 
 
 def fits(needed: int) -> None:
-    """MemoryError, which leaves the contestant out, unless that many bytes are free."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > 0.8 * free:
-        raise MemoryError(f"would take {needed / 2**30:.0f} GiB")
+    """MemoryError, which leaves the contestant out, where the system says that so many bytes are not to be had."""
+    memory = Path("/proc/meminfo").read_text() if Path("/proc/meminfo").exists() else ""
+    if (found := re.search(r"MemAvailable: *(\d+) kB", memory)) and needed > 0.8 * 1024 * int(found[1]):
+        raise MemoryError(f"would take {needed / 2**30:,.0f} GiB")
 
 
 def serve(pipe, group: str) -> None:
@@ -648,6 +653,8 @@ def serve(pipe, group: str) -> None:
             return
         if command == "drop":
             runs.clear()
+            for shared in (on_device, torch_examples, split):
+                shared.cache_clear()
             continue
         try:
             if command == "prepare":
@@ -725,7 +732,7 @@ class Options:
     rows: tuple[str, ...] = tuple(ROWS)
     """Which rows to run."""
     repeats: int | None = None
-    """Runs of each contestant; 5 with --quick, else 9."""
+    """Runs of each contestant, slow ones fewer; 9 with --quick, else 25."""
     out: Path = Path("out")
     """Folder for benchmark.json and benchmark.png."""
     json: bool = False
@@ -735,7 +742,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
     messages = Console(stderr=True, highlight=False)
-    repeats = (5 if options.quick else 9) if options.repeats is None else options.repeats
+    repeats = (9 if options.quick else 25) if options.repeats is None else options.repeats
     if unknown := set(options.rows) - set(ROWS):
         messages.print(f"[bold red]error[/]: --rows must be of {', '.join(ROWS)}, got {', '.join(sorted(unknown))}")
         return 2

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import benchmark
 import jax
@@ -68,8 +69,9 @@ def test_an_aim_is_reached_or_missed(value, aim, expected):
 
 
 def test_a_contestant_that_needs_more_memory_than_there_is_is_left_out():
-    with pytest.raises(MemoryError, match="would take 1048576 GiB"):
-        benchmark.fits(2**50)
+    if Path("/proc/meminfo").exists():
+        with pytest.raises(MemoryError, match="would take 1,048,576 GiB"):
+            benchmark.fits(2**50)
     row = benchmark.ROWS["W4a"]
     aims = {claim: value({"jaxshallow, stream": 1.0}) for claim, value, _ in row.aims}
     assert all(math.isnan(value) for value in aims.values())
