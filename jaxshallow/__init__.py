@@ -23,6 +23,7 @@ from jaxshallow.executions import (
     shard,
     stream,
 )
+from jaxshallow.many import Many, Progress, fit_many
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
 from jaxshallow.params import Params, init
 from jaxshallow.store import load, read_metadata, save
@@ -33,7 +34,9 @@ __all__ = [
     "Certificate",
     "FitResult",
     "History",
+    "Many",
     "Params",
+    "Progress",
     "certify",
     "clipped_grads",
     "cost",
@@ -41,6 +44,7 @@ __all__ = [
     "data",
     "enable_compilation_cache",
     "fit",
+    "fit_many",
     "forward",
     "forward_example",
     "forward_loop",

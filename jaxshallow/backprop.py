@@ -214,7 +214,8 @@ def clipped_grads(
 
     Example:
         DP-SGD: noise of standard deviation `noise_multiplier * max_norm / batch_size` on the clipped mean, by optax.
-        (`fit` shuffles; privacy accounting that assumes Poisson sampling is an approximation then.)
+        `batch_size` must divide m, since a smaller last batch would need more noise. (`fit` shuffles; privacy
+        accounting that assumes Poisson sampling is an approximation then.)
 
         >>> import jax, optax
         >>> from jaxshallow import cost, fit, init

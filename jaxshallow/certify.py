@@ -39,7 +39,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from jaxshallow import backprop, checks, executions, network
+from jaxshallow import backprop, checks, executions, many, network
 from jaxshallow.activations import resolve
 from jaxshallow.network import Cache
 from jaxshallow.params import Params
@@ -405,10 +405,11 @@ def certify(
 ) -> Certificate:
     """Run every execution of the formula on this data and device, and hold each against a float64 reference.
 
-    Forward propagation, losses, cost and gradients; by Python loop, scan loop, vmap, matrix form, autodiff and
-    `stream`, where there are several devices by `shard` and both together; per-example norms and the gradient clipped
-    at their median; eager and jitted; at matmul precision default, high and highest. The reference itself is held
-    against finite differences of its cost. See the module's docstring for the bounds.
+    Forward propagation, losses, cost and gradients; by Python loop, scan loop, vmap, matrix form, autodiff, `stream`,
+    and padded among other networks as in `fit_many`; where there are several devices by `shard`, and by it and `stream`
+    together; per-example norms and the gradient clipped at their median; eager and jitted; at matmul precision default,
+    high and highest. The reference itself is held against finite differences of its cost. See the module's docstring
+    for the bounds.
 
     The loops and vmap take a subsample, since they are slow or store much. Data of more than `max_examples` examples
     is certified on subsamples of the sizes at which threads split it (16385, 32769 and 65537), eagerly on the first.
@@ -577,6 +578,7 @@ def _executions(params: Params, more: Mapping[str, Callable] | None, max_norm: f
         Execution("matrix", backprop.cost_and_grads),
         Execution("autodiff", _gradient_of(network.cost)),
         *(Execution(name, run, compiled=True) for name, run in tiled.items()),
+        Execution("many", many.cost_and_grads_among_others, compiled=True),
         Execution("matrix", _without_weights(backprop.per_example_grad_norms), named=_named_norms),
         Execution("matrix", _clipped_at(max_norm), named=_named_clipped),
         *(Execution(name, run) for name, run in (more or {}).items()),

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 
 def enable_compilation_cache(path: str | os.PathLike | None = None) -> Path | None:
@@ -41,6 +42,7 @@ def enable_compilation_cache(path: str | os.PathLike | None = None) -> Path | No
         warnings.warn(f"programs are not kept compiled: {error}", stacklevel=2)
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    compilation_cache.reset_cache()  # else an earlier folder stays in use
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder

@@ -342,6 +342,8 @@ class Tiles:
             m = table.select(pl.len()).collect().item()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise _malformed(path, error) from error
+        if not m:
+            raise ValueError(f"{path} must hold at least one row, got none under {list(schema)}")
         names = list(schema)
         target = _find(path, names[-1] if self.target is None else self.target, names)
         if other := [
@@ -350,7 +352,10 @@ class Tiles:
             raise ValueError(f"{path}: columns must be numeric or boolean, got {', '.join(other)}")
         features = [name for name in names if name != target]
         for start in range(0, m, self.rows):
-            frame = table.slice(start, self.rows).select(pl.col([*features, target]).cast(pl.Float64)).collect()
+            try:
+                frame = table.slice(start, self.rows).select(pl.col([*features, target]).cast(pl.Float64)).collect()
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+                raise _malformed(path, error) from error
             tile = frame.to_numpy()  # a missing value is NaN here
             counts = (~np.isfinite(tile)).sum(axis=0)
             _refuse(

@@ -20,7 +20,7 @@ from jaxshallow import checks
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.executions import faster
 from jaxshallow.network import cost
-from jaxshallow.params import Params
+from jaxshallow.params import Params, check_sizes
 
 Optimizer: TypeAlias = optax.GradientTransformation
 CostAndGrads = Callable[..., tuple[Array, Params]]
@@ -135,7 +135,7 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
     return jax.jit(step, donate_argnums=() if _keeps_params(optimizer) else (0, 1))
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """What training carries from epoch to epoch; the last three only where `patience` watches the validation cost."""
 
     params: Params
@@ -145,14 +145,14 @@ class _State(NamedTuple):
     idle_epochs: Array | None = None
 
 
-@partial(jax.jit, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience"))
-def _run(
+def run_epochs(
     state, X, Y, weights, validation, order, learning_rate, l2,
     *, optimizer, grads, validation_cost_of, epochs, patience,
 ):  # fmt: skip
-    """`epochs` epochs in one program, after (epochs, batches, batch_size) `order`, or full-batch where it is None.
+    """`epochs` epochs, after (epochs, batches, batch_size) `order`, or full-batch where it is None.
 
-    Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
+    Returns:
+        The new `State`, and for each epoch a `History` and whether it was run.
     """
 
     # A column of X is scattered in memory: each example's numbers are laid together, once and not in every epoch.
@@ -200,7 +200,11 @@ def _run(
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
 
 
-def _words(key: ArrayLike | list[int]) -> list[int]:
+# Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
+_run = jax.jit(run_epochs, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience"))
+
+
+def words(key: ArrayLike | list[int]) -> list[int]:
     """The integers of a JAX random key, new style or old."""
     if isinstance(key, list):
         return key
@@ -221,7 +225,7 @@ def epoch_order(key: ArrayLike | list[int], epoch: int, m: int, batch_size: int)
         >>> epoch_order(jax.random.key(0), epoch=3, m=5, batch_size=4).shape
         (2, 4)
     """
-    permutation = np.random.default_rng([*_words(key), epoch]).permutation(m)
+    permutation = np.random.default_rng([*words(key), epoch]).permutation(m)
     batches = -(-m // batch_size)
     order = np.full(batches * batch_size, -1, np.int32)
     order[:m] = permutation
@@ -253,17 +257,19 @@ def fit(
         params: the network to start from; it is left as it is.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
-        optimizer: any optax transformation; None is plain gradient descent, `update`.
+        optimizer: any optax transformation; None is plain gradient descent, `update`. Each new object is compiled
+            anew: keep it for the next call.
         learning_rate: α of plain gradient descent, 0.1 if not given; an optax optimizer has its own.
         epochs: passes over the data.
         batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
         key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
-        weights: (m,) weight of each example, ≥ 0, not all 0.
-        l2: strength of the weight decay, ≥ 0; minibatches share it, so that they descend `cost` of all the data.
+        weights: (m,) weight of each example, ≥ 0, not all 0. A minibatch's cost is its own weighted mean, as in
+            scikit-learn and PyTorch: weights act within a batch, and a heavy one steps no further than a light one.
+        l2: strength of the weight decay, ≥ 0; minibatches share it, so that together they feel that of `cost`.
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
         patience: stop after this many epochs without a lower validation cost, and return the best parameters.
-        callback: called now and then (at least some hundred times in a run of that many epochs, and at the end) with
-            the `FitResult` so far; anything true that it returns ends the run there.
+        callback: called now and then (a hundred times in a long run, and at the end) with the `FitResult` so far;
+            anything true that it returns ends the run there.
         grads: cost and gradient, with `cost_and_grads`' signature, which on a CPU is streamed if there are many
             examples (`stream`). `shard(cost_and_grads, mesh)` trains on all devices of a mesh.
 
@@ -289,11 +295,7 @@ def fit(
     """
     if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
-    for name, size in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
-        if size is not None and not isinstance(size, int | np.integer):
-            raise TypeError(f"{name} must be an integer, got {size!r}")
-        if size is not None and size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
+    check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
         raise TypeError(f"validation must be (X, Y), got {type(validation).__name__}")
     params = checks.parameters(params)
@@ -320,17 +322,19 @@ def fit(
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
-    state = _State(params, () if optimizer is None else optimizer.init(params))
+    state = State(params, () if optimizer is None else optimizer.init(params))
     if patience is not None:
         state = state._replace(best_params=params, best_cost=jnp.full((), jnp.inf, dtype), idle_epochs=jnp.int32(0))
     programs = []
-    words = None if batch_size is None or key is None else _words(key)  # read once: it costs more than an epoch
+    key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
     chunk = _epochs_a_program(params, m, batch_size or m, epochs, callback)
     for start in range(0, epochs, chunk):
         n = min(chunk, epochs - start)
         order = None
-        if batch_size is not None and words is not None:
-            order = np.stack([epoch_order(words, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)])
+        if batch_size is not None and key_words is not None:
+            order = np.stack(
+                [epoch_order(key_words, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)]
+            )
         state, (costs, ran) = _run(
             state, X, Y, weights, validation, order, learning_rate, l2,
             optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
@@ -344,7 +348,7 @@ def fit(
     return _result(state, programs)
 
 
-def _result(state: _State, programs: list[History]) -> FitResult:
+def _result(state: State, programs: list[History]) -> FitResult:
     """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
     join = jnp.concatenate if isinstance(programs[0].cost, jax.core.Tracer) else np.concatenate
     history = jax.tree.map(lambda *parts: join(parts), *programs)

@@ -216,17 +216,29 @@ class _Parts:
     shareₖ is the part's share of Σ wᵢ.
     """
 
-    def __init__(self, fn: Callable, params: Params, data: tuple, rest: tuple, options: dict[str, Any]):
+    def __init__(self, fn: Callable, params: Params, data: tuple, weights, rest: tuple, options: dict[str, Any]):
         self.fn, self.rest, self.options = fn, rest, options
 
         def result_of(m: int):
             few = [jax.ShapeDtypeStruct((len(array), m), params.W1.dtype) for array in data]
-            return jax.eval_shape(lambda params, *data: fn(params, *data, *rest, **options), params, *few)
+            w = {} if weights is None else {"weights": jax.ShapeDtypeStruct((m,), params.W1.dtype)}
+            return jax.eval_shape(
+                lambda params, *data, **w: fn(params, *data, *rest, **options, **w), params, *few, **w
+            )
 
         two = result_of(2)
         self.rebuild = partial(jax.tree.unflatten, jax.tree.structure(two))
-        two = jax.tree.leaves(two)
-        self.is_column = [a.shape != b.shape for a, b in zip(two, jax.tree.leaves(result_of(3)), strict=True)]
+        two, three = jax.tree.leaves(two), jax.tree.leaves(result_of(3))
+        self.is_column = [a.shape != b.shape for a, b in zip(two, three, strict=True)]
+        for leaf, longer, is_column in zip(two, three, self.is_column, strict=True):
+            if is_column and (leaf.shape, longer.shape) != ((*leaf.shape[:-1], 2), (*leaf.shape[:-1], 3)):
+                raise ValueError(
+                    f"the examples must lie along the last axis of what {_name(fn)} returns, got {leaf.shape}"
+                )
+            if not is_column and not jnp.issubdtype(leaf.dtype, jnp.floating):
+                raise TypeError(
+                    f"what {_name(fn)} returns must be means over the examples, or columns, got {leaf.dtype}"
+                )
         self.means, self.columns = self._leaves(two, columns=False), self._leaves(two, columns=True)
 
     def _leaves(self, leaves, *, columns: bool) -> list:
@@ -243,7 +255,9 @@ class _Parts:
             options["l2"] = options["l2"] * (share if l2_share is None else l2_share)
         leaves = jax.tree.leaves(self.fn(params, *data, *self.rest, **options))
         means = [mean.astype(_wide(mean.dtype)) for mean in self._leaves(leaves, columns=False)]
-        return [mean * jnp.asarray(share, mean.dtype) for mean in means], self._leaves(leaves, columns=True)
+        # A part without weight counts nothing, even if a mean over it is 0 / 0.
+        means = [jnp.where(share > 0, mean * jnp.asarray(share, mean.dtype), 0) for mean in means]
+        return means, self._leaves(leaves, columns=True)
 
     def whole(self, means, columns):
         """The result of `fn`, from the sums of the means and the columns side by side."""
@@ -252,10 +266,32 @@ class _Parts:
         return self.rebuild([next(joined if is_column else sums) for is_column in self.is_column])
 
 
+def _name(fn: Callable) -> str:
+    return getattr(fn, "__name__", "the function")
+
+
+def _compiled(body: Callable) -> Callable:
+    """`body(*arrays, options)`, compiled once for all calls alike; of the options, what is no number is static."""
+
+    @partial(jax.jit, static_argnames="static")
+    def program(arrays, numbers, static):
+        return body(*arrays, {**numbers, **dict(static)})
+
+    def run(*arrays_and_options):
+        *arrays, options = arrays_and_options
+        numbers = {k: v for k, v in options.items() if isinstance(v, Array | np.ndarray | np.generic | int | float)}
+        static = tuple((k, v) for k, v in options.items() if k not in numbers)
+        return program(arrays, numbers, static)
+
+    return run
+
+
 def _arguments(params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]):
     """What a function of the examples was called with: params, (X, Y), what comes after them, weights, options."""
     params = checks.parameters(params)
     X, options = checks.features(params, X), dict(options)
+    if "Y" in options:
+        rest = (options.pop("Y"), *rest)
     data = (X, checks.targets(params, X, rest[0])) if rest else (X,)
     weights, l2 = checks.weights_and_l2(params, X.shape[1], options.pop("weights", None), options.get("l2", 0.0))
     if "l2" in options:
@@ -287,19 +323,21 @@ def stream(fn: Callable, tile: int | None = None) -> Callable:
     X may also be larger than memory. A NumPy memory map, `np.load("x.npy", mmap_mode="r").T`, and with it Y, is read
     tile by tile, as is any iterable of tiles, each a tuple (X, Y) or (X, Y, weights) of some of the examples
     (`data.Tiles` reads a Parquet file so), in the place of X, Y and weights. The device computes while the next tile is
-    read. Such a call cannot be inside jit, and compiles what it needs itself.
+    read. Such a call compiles what it needs itself; inside jit the file would become a part of the program.
 
     Args:
         fn: a function of the examples, called as `fn(params, X, ...)`: with a mean over them (`cost_and_grads`,
-            `manual_grads`, `cost`, `clipped_grads`, or your own with their `weights` and `l2`), or with a column for
-            each (`forward`, `predict`, `losses`, `per_example_grad_norms`).
+            `manual_grads`, `cost`, `clipped_grads`, or your own), or with a column for each along the last axis
+            (`forward`, `predict`, `losses`, `per_example_grad_norms`). `weights` and `l2` must be given when it is
+            called: bound to it beforehand they would count in each tile.
         tile: examples in a tile; None chooses it from the shapes.
 
     Returns:
         A function of the same signature.
 
     Raises:
-        ValueError, TypeError: `tile` is not an integer of at least 1; and when called, as `fn`.
+        ValueError, TypeError: `tile` is not an integer of at least 1; when called, as `fn`, or because its result is
+            neither means nor columns.
 
     Example:
         >>> from jaxshallow import cost_and_grads, init
@@ -308,17 +346,24 @@ def stream(fn: Callable, tile: int | None = None) -> Callable:
         >>> bool(jnp.allclose(grads.W2, cost_and_grads(params, X, Y)[1].W2))
         True
     """
-    if tile is not None and not isinstance(tile, int):
+    if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int | np.integer)):
         raise TypeError(f"tile must be an integer, got {tile!r}")
     if tile is not None and tile < 1:
         raise ValueError(f"tile must be at least 1, got {tile}")
 
     @wraps(fn)
     def streamed(params, X, *rest, **options):
-        if isinstance(X, np.memmap) or _is_iterable(X):
+        if isinstance(X, np.memmap) or _is_tiles(X):
             return _from_host(streamed, add_host_tile, params, X, rest, options)
         params, data, rest, weights, options = _arguments(params, X, rest, options)
-        parts = _Parts(fn, params, data, rest, options)
+        _Parts(
+            fn, params, data, weights, rest, options
+        )  # says what is wrong while numbers are known; the program's is traced
+        return tile_by_tile(params, data, weights, rest, options)
+
+    @_compiled
+    def tile_by_tile(params, data, weights, rest, options):
+        parts = _Parts(fn, params, data, weights, rest, options)
         m, t = data[0].shape[1], tile or tile_size(params)
         total = m if weights is None else _weight(weights)
 
@@ -331,35 +376,42 @@ def stream(fn: Callable, tile: int | None = None) -> Callable:
 
         means, pieces = parts.zeros(), []
         if m >= t:
-            means, columns = lax.scan(add, means, t * jnp.arange(m // t))
+            # Who differentiates this computes a tile again, and keeps none.
+            means, columns = lax.scan(jax.checkpoint(add), means, t * jnp.arange(m // t))
             pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1) for c in columns])
         if m % t:
             means, columns = add(means, m - m % t, m % t)
             pieces.append(columns)
         return parts.whole(means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
 
-    @jax.jit
-    def add_host_tile(sums, params, data, weights, rest, options, share, l2_share):
-        parts = _Parts(streamed, params, data, rest, options)
+    @_compiled
+    def add_host_tile(sums, params, data, weights, rest, share, l2_share, options):
+        parts = _Parts(streamed, params, data, weights, rest, options)
         means, columns = parts.part(params, data, weights, share, l2_share)
         return [a + b for a, b in zip(sums, means, strict=True)], columns
 
     return streamed
 
 
-def _is_iterable(X) -> bool:
+def _is_tiles(X) -> bool:
     """Whether X is tiles one after another, and no array or list of numbers."""
-    return hasattr(X, "__iter__") and not hasattr(X, "__array__") and not isinstance(X, list | tuple)
+    if isinstance(X, list | tuple):
+        return len(X) > 0 and isinstance(X[0], tuple) and getattr(X[0][0], "ndim", 0) == 2
+    return hasattr(X, "__iter__") and not hasattr(X, "__array__")
 
 
 def _host_tiles(params: Params, X, rest: tuple, weights) -> Iterator[tuple]:
-    """(data, weights) of one host tile after another."""
-    if _is_iterable(X):
+    """(data, weights) of one host tile after another, in memory that nobody writes to."""
+    if _is_tiles(X):
         if rest or weights is not None:
             raise TypeError("tiles hold Y and weights themselves, (X, Y) or (X, Y, weights): give nothing beside them")
         for tile in X:
-            tile = tile if isinstance(tile, tuple) else (tile,)
-            yield tile[:2], tile[2] if len(tile) > 2 else None
+            tile = tuple(tile) if isinstance(tile, tuple | list) else (tile,)
+            if not all(hasattr(array, "shape") for array in tile) or not 1 <= len(tile) <= 3:
+                raise TypeError("a tile must be arrays X, (X, Y) or (X, Y, weights)")
+            # What gives the tiles may use its memory again while the device still reads.
+            x, *more = (array if isinstance(array, Array) else np.array(array, order="K") for array in tile)
+            yield (x, *more[:1]), more[1] if len(more) > 1 else None
         return
     data = (X, *rest)
     shapes = [jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)) for array in data]
@@ -389,17 +441,23 @@ def _forget(array) -> None:
 def _from_host(streamed: Callable, add: Callable, params: Params, X, rest: tuple, options: dict[str, Any]):
     """The whole of a function: Σ Wₖ partₖ / Σ Wₖ over host tiles, with all of l2 on the first that has a weight."""
     params, options = checks.parameters(params), dict(options)
+    if "Y" in options:
+        rest = (options.pop("Y"), *rest)
     weights, total, penalised = options.pop("weights", None), 0.0, False
     pieces: list[list[Array]] = []
     for data, w in _host_tiles(params, X, rest[:1], weights):
-        weight = float(data[0].shape[1] if w is None else np.sum(w))
+        x = checks.features(params, data[0])
+        data = (x, *(checks.targets(params, x, y) for y in data[1:]))
+        if w is not None:
+            w = np.asarray(checks.weights_and_l2(params, x.shape[1], w, 0.0)[0])
+            w = np.where(w < jnp.finfo(w.dtype).tiny, 0, w)  # as the device has it, which flushes what is below
+        weight = float(x.shape[1] if w is None else np.sum(w, dtype=np.float64))
         if not pieces:
-            parts = _Parts(streamed, params, data, rest[1:], options)
+            parts = _Parts(streamed, params, data, w, rest[1:], options)
             sums = parts.zeros()
-        data = jax.tree.map(jnp.asarray, data)
         jax.block_until_ready(sums)  # one tile is computed while the next is read and moved, and no more than that wait
         l2_share = float(weight > 0 and not penalised)
-        sums, columns = add(sums, params, data, w, rest[1:], options, weight, l2_share)
+        sums, columns = add(sums, params, data, w, rest[1:], weight, l2_share, options)
         pieces.append(columns)
         total, penalised = total + weight, penalised or weight > 0
     if not pieces:
@@ -418,7 +476,7 @@ def shard(fn: Callable, mesh: Mesh) -> Callable:
     once, by `jax.device_put(X, NamedSharding(mesh, PartitionSpec(None, mesh.axis_names)))`, and Y too.
 
     Args:
-        fn: a function of the examples, as `stream` takes.
+        fn: a function of the examples, as `stream` takes; a mean needs `weights`, unless the devices divide m.
         mesh: `jax.make_mesh((8,), ("examples",))`; the examples are split over all its axes.
 
     Returns:
@@ -444,7 +502,14 @@ def shard(fn: Callable, mesh: Mesh) -> Callable:
     @wraps(fn)
     def sharded(params, X, *rest, **options):
         params, data, rest, weights, options = _arguments(params, X, rest, options)
-        parts = _Parts(fn, params, data, rest, options)
+        _Parts(
+            fn, params, data, weights, rest, options
+        )  # says what is wrong while numbers are known; the program's is traced
+        return over_devices(params, data, weights, rest, options)
+
+    @_compiled
+    def over_devices(params, data, weights, rest, options):
+        parts = _Parts(fn, params, data, weights, rest, options)
         m = data[0].shape[1]
         spare = -m % mesh.size
         if spare:
@@ -458,14 +523,13 @@ def shard(fn: Callable, mesh: Mesh) -> Callable:
             means, columns = parts.part(params, data, weights, share)
             return lax.psum(means, axes), columns
 
-        program = jax.shard_map(
+        means, joined = jax.shard_map(
             on_device,
             mesh=mesh,
             in_specs=(PartitionSpec(), *jax.tree.map(split, (data, weights))),
             out_specs=(PartitionSpec(), [split(column) for column in parts.columns]),
             check_vma=False,
-        )
-        means, joined = jax.jit(program)(params, data, weights)  # operation by operation it would take seconds
+        )(params, data, weights)
         return parts.whole(means, [c[..., :m] for c in joined])
 
     return sharded

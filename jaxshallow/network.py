@@ -169,7 +169,7 @@ def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: Arra
     total = weights.sum()
     some = total > 0
     per_total = jnp.where(some, 1 / jnp.where(some, total, 1), 0)  # twice, so that its derivative is finite too
-    return total, weights.reshape(1, m) * (m * per_total), l2 * per_total
+    return total, weights.reshape(1, m) * per_total * m, l2 * per_total
 
 
 def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0) -> Array:

@@ -97,17 +97,10 @@ def init(
         >>> params.W1.shape, params.b1.shape, params.W2.shape, params.b2.shape
         ((4, 3), (4, 1), (1, 4), (1, 1))
     """
-    for name, size in (("n_x", n_x), ("n_h", n_h), ("n_y", n_y)):
-        if not isinstance(size, int | np.integer):
-            raise TypeError(f"{name} must be an integer, got {size!r}")
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
+    check_sizes(n_x=n_x, n_h=n_h, n_y=n_y)
+    check_scale(scale)
     if output == "softmax" and n_y == 1:
         raise ValueError("softmax needs n_y of at least 2, got 1: for two classes in one unit use output='sigmoid'")
-    if isinstance(scale, str) and scale not in INITIALIZERS:
-        raise ValueError(f"scale must be a number, {' or '.join(INITIALIZERS)}, got {scale!r}")
-    if isinstance(scale, int | float) and not 0 <= scale < float("inf"):
-        raise ValueError(f"scale must be at least 0 and finite, got {scale}")
     dtype = jax.eval_shape(lambda: jnp.zeros((), dtype)).dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
@@ -115,6 +108,23 @@ def init(
     W1, W2 = _draw(key, deviation, rule=rule, n_x=int(n_x), n_h=int(n_h), n_y=int(n_y), dtype=dtype)
     b1, b2 = (np.zeros((n, 1), dtype) for n in (n_h, n_y))
     return Params(W1, jnp.asarray(b1), W2, jnp.asarray(b2), hidden=hidden, output=output)
+
+
+def check_sizes(**sizes: int | None) -> None:
+    """TypeError or ValueError for a size that is not an integer of at least 1; None is one that was not given."""
+    for name, size in sizes.items():
+        if size is not None and not isinstance(size, int | np.integer):
+            raise TypeError(f"{name} must be an integer, got {size!r}")
+        if size is not None and size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+
+
+def check_scale(scale: float | str) -> None:
+    """ValueError for a scale that is neither a number of at least 0 nor the name of a rule."""
+    if isinstance(scale, str) and scale not in INITIALIZERS:
+        raise ValueError(f"scale must be a number, {' or '.join(INITIALIZERS)}, got {scale!r}")
+    if isinstance(scale, int | float) and not 0 <= scale < float("inf"):
+        raise ValueError(f"scale must be at least 0 and finite, got {scale}")
 
 
 # One program, or a first run would compile a dozen operations one after another: most of its start-up time.

@@ -45,6 +45,7 @@ def test_every_execution_of_the_course_network_holds_at_every_precision():
         *((("gradient", how)) for how in ("Python loop", "scan loop", "vmap", "matrix", "autodiff")),
         *(((what, "matrix")) for what in ("losses", "cost", "cost, gradient", "gradient norms", "clipped gradient")),
         ("cost, gradient", "stream"),
+        ("cost, gradient", "many"),
         ("gradient", "finite differences"),
     }
     per_execution = {
@@ -175,7 +176,8 @@ def test_a_wrong_derivative_of_a_users_activation_is_found():
     params, X, Y = problem(js.Activation(jnp.sin, jnp.sin))
     certificate = js.certify(params, X, Y, precisions=ONE)
     wrong = {execution for quantity, execution, _ in failing(certificate)}
-    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream"}  # autodiff, differences do not use it
+    # Neither autodiff nor differences use it.
+    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream", "many"}
     gradients = {"gradient", "cost, gradient", "gradient norms", "clipped gradient"}
     assert {quantity for quantity, _, _ in failing(certificate)} == gradients
 
@@ -215,7 +217,7 @@ def test_a_fault_in_the_library_itself_is_found(monkeypatch):
     assert found == {
         *(("gradient", "matrix", mode) for mode in ("eager", "jit")),
         *(("cost, gradient", "matrix", mode) for mode in ("eager", "jit")),
-        ("cost, gradient", "stream", "jit"),
+        *(("cost, gradient", how, "jit") for how in ("stream", "many")),
     }
 
 

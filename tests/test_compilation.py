@@ -44,6 +44,21 @@ def test_a_second_process_finds_every_program_compiled(tmp_path):
     assert misses_again == "0"
 
 
+def test_another_folder_takes_the_place_of_the_first(tmp_path):
+    program = """
+import sys
+import jax
+import jax.numpy as jnp
+import jaxshallow as js
+for folder in sys.argv[1:]:
+    js.enable_compilation_cache(folder)
+    jax.jit(lambda x: jnp.sin(x) + len(folder))(1.0)
+"""
+    folders = tmp_path / "one", tmp_path / "another"
+    subprocess.run([sys.executable, "-c", program, *folders], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert all(any(folder.iterdir()) for folder in folders)
+
+
 @pytest.mark.parametrize(
     ("variable", "folder"),
     [("JAX_COMPILATION_CACHE_DIR", ""), ("XDG_CACHE_HOME", "jaxshallow"), ("HOME", ".cache/jaxshallow")],

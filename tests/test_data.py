@@ -521,6 +521,9 @@ def test_tiles_of_no_file_of_no_rows_and_of_no_parquet_are_refused(tmp_path, tab
         data.Tiles(table("t.parquet", "text"), rows=0)
     with pytest.raises(ValueError, match=r"is not a readable \.parquet file"):
         list(data.Tiles(table("t.parquet", "text")))
+    pl.DataFrame({"a": [], "b": []}).write_parquet(tmp_path / "empty.parquet")
+    with pytest.raises(ValueError, match=r"must hold at least one row, got none under \['a', 'b'\]"):
+        list(data.Tiles(tmp_path / "empty.parquet"))
 
 
 def test_npz_and_the_flower_need_numpy_only(monkeypatch, npz):

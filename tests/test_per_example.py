@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import EXAMPLES, HEADS, HIDDEN, assert_close, draw, largest_array
+from cases import EXAMPLES, HEADS, PAIRS, assert_close, draw, largest_array
 
 import jaxshallow as js
 
@@ -32,7 +32,7 @@ def clipped(params, X, Y, max_norm, *, weights=None, l2=0.0):
 
 CASES = pytest.mark.parametrize(
     ("hidden", "output", "n_y", "m"),
-    [(hidden, *head, m) for hidden in HIDDEN.values() for head in HEADS for m in EXAMPLES],
+    [(*pair, m) for pair in [*PAIRS, *(("tanh", *head) for head in HEADS)] for m in EXAMPLES],
 )
 
 

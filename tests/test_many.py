@@ -1,0 +1,326 @@
+"""fit_many: each network is the one that fit makes of it alone, and none disturbs another."""
+
+import functools
+
+import jax
+import numpy as np
+import optax
+import polars as pl
+import pytest
+from cases import assert_close, draw
+from sklearn.model_selection import StratifiedKFold
+
+import jaxshallow as js
+from jaxshallow import many as engine
+
+KEY = jax.random.key(3)
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """optax itself promotes (β ** count): strict promotion is for the library's own code."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+# All free at once: widths on both sides of buckets, activations with g(0) ≠ 0, every kind of scale.
+CONFIGS = [
+    {"n_h": 1, "hidden": "tanh", "learning_rate": 0.5, "seed": 0, "scale": "glorot"},
+    {"n_h": 4, "hidden": "sigmoid", "learning_rate": 0.1, "l2": 0.1, "seed": 1, "scale": 0.5},
+    {"n_h": 5, "hidden": "relu", "learning_rate": 0.05, "seed": 2, "scale": "he"},
+    {"n_h": 6, "hidden": "sigmoid", "learning_rate": 0.3, "seed": 3},
+    {"n_h": 3, "hidden": "sigmoid", "learning_rate": 0.2, "l2": 0.3, "seed": 1, "scale": "glorot"},
+]
+OPTIMIZERS = {
+    "sgd": ("sgd", lambda rate: {"learning_rate": rate}),
+    "adam": ("adam", lambda rate: {"optimizer": optax.adam(rate)}),
+    "momentum": (functools.partial(optax.sgd, momentum=0.9), lambda rate: {"optimizer": optax.sgd(rate, momentum=0.9)}),
+}
+
+
+def alone(config, case, *, output="sigmoid", settings, **more):
+    """The same network, by fit."""
+    params = js.init(
+        jax.random.fold_in(KEY, config.get("seed", 0)), len(case.X), config["n_h"], len(case.Y),
+        hidden=config.get("hidden", "sigmoid"), output=output, scale=config.get("scale", 0.01),
+    )  # fmt: skip
+    return js.fit(params, case.X, case.Y, l2=config.get("l2", 0.0), key=KEY, **settings, **more)
+
+
+@pytest.mark.parametrize("batch_size", [None, 6])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_network_is_the_one_that_fit_trains_alone(x64, optimizer, batch_size):
+    case, (name, by_fit) = draw(m=20), OPTIMIZERS[optimizer]
+    settings = {"epochs": 15, "batch_size": batch_size}
+    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, optimizer=name, **settings)
+    for k, config in enumerate(CONFIGS):
+        expected = alone(config, case, settings=settings, **by_fit(config["learning_rate"]))
+        assert jax.tree.structure(many.params(k)) == jax.tree.structure(expected.params)
+        assert_close(many.params(k), expected.params, "float64, after training")
+        assert_close(many.history.cost[k], expected.history.cost, "float64, after training")
+
+
+@pytest.mark.parametrize(("output", "n_y"), [("softmax", 3), ("sigmoid", 3), ("identity", 2)])
+def test_every_head_is_trained_with_weights_of_its_own(x64, output, n_y):
+    case = draw("tanh", output, n_y, m=20)
+    own = np.arange(20) % 3
+    configs = [{**CONFIGS[1], "weights": own}, {**CONFIGS[3]}]
+    settings = {"epochs": 10, "batch_size": 8}
+    many = js.fit_many(KEY, case.X, case.Y, configs, output=output, weights=case.weights, **settings)
+    for k, weights in enumerate((own, case.weights)):
+        rate = configs[k]["learning_rate"]
+        expected = alone(configs[k], case, output=output, settings=settings, weights=weights, learning_rate=rate)
+        assert_close(many.params(k), expected.params, "float64, after training")
+
+
+def test_optimizers_take_numbers_of_their_own_for_each_network(x64):
+    case = draw(m=20)
+    configs = [{"n_h": 3, "b1": 0.5, "learning_rate": 0.1}, {"n_h": 4, "learning_rate": 0.2}, {"n_h": 4, "eps": 0.1}]
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=10, optimizer=optax.adam)
+    optimizers = optax.adam(0.1, b1=0.5), optax.adam(0.2), optax.adam(0.001, eps=0.1)
+    for k, optimizer in enumerate(optimizers):
+        expected = alone(configs[k], case, settings={"epochs": 10}, optimizer=optimizer)
+        assert_close(many.params(k), expected.params, "float64, after training")
+
+
+def test_padding_stays_exactly_zero():
+    case = draw(m=20, dtype=np.float32)
+    configs = [{"n_h": 1, "hidden": "sigmoid", "scale": 1.0}, {"n_h": 3, "hidden": "sigmoid", "scale": 1.0}]
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=50, optimizer="adamw")
+    ((members, stack),) = many._stacks
+    assert stack.W1.shape == (2, 4, 3)
+    for k, n_h in zip(members, (1, 3), strict=True):
+        assert not stack.W1[k, n_h:].any()
+        assert not stack.b1[k, n_h:].any()
+        assert not stack.W2[k, :, n_h:].any()
+        assert stack.W1[k, :n_h].all()
+
+
+@pytest.mark.parametrize("elements", [1, 10**9])
+def test_chunks_do_not_matter(x64, monkeypatch, elements):
+    case = draw(m=20)
+    configs = {"n_h": [3, 4, 4, 2, 1], "seed": range(5), "hidden": "tanh", "learning_rate": 0.5}
+    expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=20)
+    monkeypatch.setattr(engine, "CHUNK_ELEMENTS", elements)
+    assert_close(js.fit_many(KEY, case.X, case.Y, configs, epochs=20).history.cost, expected.history.cost, "float64")
+
+
+def test_examples_that_outgrow_the_cache_are_streamed(x64, monkeypatch):
+    case = draw(m=50)
+    expected = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5)
+    for module in (js.executions, engine):
+        monkeypatch.setattr(module, "tile_size", lambda params: 6)
+    got = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5)
+    assert_close(got.history.cost, expected.history.cost, "float64")
+
+
+def test_more_than_memory_holds_are_trained_in_shifts(x64):
+    case = draw(m=20)
+    configs = {"n_h": 4, "seed": range(7), "learning_rate": 0.5}
+    expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=5)
+    shifts = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=2000)
+    assert len(shifts._stacks) > 1
+    assert_close(shifts.history.cost, expected.history.cost, "float64")
+    assert_close([shifts.params(k) for k in range(7)], [expected.params(k) for k in range(7)], "float64")
+    with pytest.raises(ValueError, match=r"7 networks take .* GiB .* max_memory .*: raise it"):
+        js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=100)
+
+
+def test_other_numbers_within_a_bucket_do_not_recompile():
+    case = draw(m=20, dtype=np.float32)
+    train = lambda widths, rate, l2, seed: js.fit_many(  # noqa: E731
+        KEY, case.X, case.Y, {"n_h": widths, "learning_rate": rate, "l2": l2, "seed": seed}, epochs=4, optimizer="adam"
+    )
+    train([5, 6], 0.1, 0.0, 0)
+    before = engine._train._cache_size(), engine._start._cache_size()
+    train([8, 7], 0.3, 0.2, 5)
+    assert (engine._train._cache_size(), engine._start._cache_size()) == before
+
+
+@pytest.mark.parametrize(
+    ("n_h", "width"), [(1, 4), (4, 4), (5, 8), (20, 20), (33, 40), (50, 56), (100, 112), (128, 128)]
+)
+def test_buckets_pad_by_a_quarter_at_most(n_h, width):
+    assert engine.bucket(n_h) == width
+
+
+# ---- validation, folds, patience ----
+
+
+def test_folds_train_on_the_others_and_validate_on_themselves(x64):
+    case = draw(m=20)
+    y = case.Y[0].astype(int)
+    pairs = list(StratifiedKFold(3).split(case.X.T, y))
+    settings = {"epochs": 8, "batch_size": 6}
+    many = js.fit_many(KEY, case.X, case.Y, CONFIGS[:2], folds=iter(pairs), **settings)
+    assert [config["fold"] for config in many.configs] == [0, 1, 2] * 2
+    for k, (config, (train, test)) in enumerate((c, p) for c in CONFIGS[:2] for p in pairs):
+        mask = np.isin(np.arange(20), train).astype(float)
+        expected = alone(config, case, settings=settings, weights=mask, learning_rate=config["learning_rate"])
+        assert_close(many.params(k), expected.params, "float64, after training")
+        held_out = js.cost(expected.params, case.X[:, test], case.Y[:, test])
+        assert_close(many.validation_cost[k], held_out, "float64, after training")
+
+
+def test_a_number_of_folds_cuts_the_examples_in_a_row(x64):
+    case = draw(m=7)
+    many = js.fit_many(KEY, case.X, case.Y, {"n_h": 2}, epochs=1, folds=3)
+    held_out = np.stack([config["validation_weights"] for config in many.configs])
+    np.testing.assert_array_equal(held_out.argmax(axis=0), [0, 0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal([config["weights"] for config in many.configs], 1 - held_out)
+
+
+def test_patience_stops_each_network_as_fit_does(x64):
+    case, held_out = draw(m=30), draw(m=30, seed=1)
+    validation = held_out.X, held_out.Y
+    configs = [{**config, "learning_rate": 20 * config["learning_rate"]} for config in CONFIGS]
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=60, validation=validation, patience=3)
+    assert len(set(many.epochs)) > 1
+    for k, config in enumerate(configs):
+        expected = alone(
+            config, case, settings={"epochs": 60}, validation=validation, patience=3,
+            learning_rate=config["learning_rate"],
+        )  # fmt: skip
+        n = len(expected.history.cost)
+        assert many.epochs[k] == n
+        assert np.isnan(many.history.cost[k, n:]).all()
+        assert_close(many.history.validation_cost[k, :n], expected.history.validation_cost, "float64, after training")
+        assert_close(many.params(k), expected.params, "float64, after training")
+        assert_close(many.validation_cost[k], js.cost(many.params(k), *validation), "float64, after training")
+
+
+def test_a_network_that_diverges_stops_alone(x64):
+    case = draw("tanh", "identity", m=20)
+    tame = [{"n_h": 4, "seed": seed, "scale": 1.0, "learning_rate": 0.01} for seed in range(3)]
+    wild = {"n_h": 4, "seed": 9, "scale": 1.0, "learning_rate": 1e6}
+    expected = js.fit_many(KEY, case.X, case.Y, tame, epochs=2000, output="identity")
+    many = js.fit_many(KEY, case.X, case.Y, [tame[0], wild, *tame[1:]], epochs=2000, output="identity")
+    assert many.diverged_at[1] == np.flatnonzero(~np.isfinite(many.history.cost[1]))[0] > 0
+    assert many.epochs[1] <= 2000 == many.epochs[0]
+    assert (many.diverged_at[[0, 2, 3]] == -1).all()
+    assert_close(many.history.cost[[0, 2, 3]], expected.history.cost, "float64")
+    assert many.best() != 1
+    assert many.order()[-1] == 1
+    with pytest.raises(ValueError, match="top must be between 1 and the 3 networks"):
+        many.predict_proba(case.X, top=4)
+    lost = js.fit_many(KEY, case.X, case.Y, [wild], epochs=2000, output="identity")
+    with pytest.raises(ValueError, match="all diverged: lower the learning rate"):
+        lost.best()
+
+
+# ---- being interrupted ----
+
+
+def raising(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("callback", [raising, lambda progress: progress.share > 0.1])
+def test_an_interrupted_run_returns_what_it_has(x64, callback):
+    case = draw(m=20)
+    configs = {"n_h": [4, 4, 50], "learning_rate": 0.5, "seed": [0, 1, 2]}
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=1000, callback=callback)
+    assert not many.finished
+    n = many.epochs[0]
+    assert 0 < n < 1000
+    expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=int(n))
+    assert_close(many.params(1), expected.params(1), "float64, after training")
+    assert np.isnan(many.cost[2])
+    assert many.best() in (0, 1)
+    with pytest.raises(IndexError, match="network 2 was not trained"):
+        many.params(2)
+
+
+def test_the_callback_sees_the_work_grow():
+    case = draw(m=20, dtype=np.float32)
+    seen = []
+    many = js.fit_many(
+        KEY, case.X, case.Y, {"n_h": [3, 50], "learning_rate": 0.5}, epochs=300, callback=lambda p: seen.append(p)
+    )
+    shares = [progress.share for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert many.finished
+    assert seen[-1].best == np.nanmin(many.history.cost)
+    assert all(progress.seconds_left >= 0 for progress in seen)
+
+
+# ---- what comes out ----
+
+
+def test_the_table_is_a_data_frame_and_the_best_comes_first():
+    case = draw(m=20, dtype=np.float32)
+    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=10, validation=(case.X, case.Y))
+    frame = pl.DataFrame(many.table())
+    assert frame.height == len(many) == 5
+    assert frame["n_h"].to_list() == [config["n_h"] for config in CONFIGS]
+    assert {"hidden", "scale", "l2", "seed", "learning_rate", "cost", "validation_cost", "epochs"} <= set(frame.columns)
+    assert many.best() == frame["validation_cost"].arg_min() == many.order()[0]
+    assert (np.diff(many.validation_cost[many.order()]) >= 0).all()
+
+
+@pytest.mark.parametrize("top", [None, 1, 2])
+def test_an_ensemble_averages_probabilities(x64, top):
+    case = draw("tanh", "softmax", 3, m=20)
+    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=10, output="softmax")
+    members = many.order()[:top]
+    expected = np.mean([js.forward(many.params(k), case.X).A2 for k in members], axis=0)
+    assert_close(many.predict_proba(case.X, top=top), expected, "float64")
+
+
+def test_networks_are_numbered_as_lists_are():
+    case = draw(m=20, dtype=np.float32)
+    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=2)
+    assert many.params(-1).W1.shape == (3, 3)
+    with pytest.raises(IndexError):
+        many.params(5)
+
+
+# ---- what is refused ----
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"configs": []}, ValueError, "at least one network"),
+        ({"configs": [{"hidden": "tanh"}]}, ValueError, r"configs\[0\] must have n_h"),
+        (
+            {"configs": [{"n_h": 3}, {"n_h": 4, "lr": 1}]},
+            ValueError,
+            r"configs\[1\] must have names of .*, got \['lr'\]",
+        ),
+        ({"configs": {"n_h": [1, 2], "seed": [1, 2, 3]}}, ValueError, "of one length, got {'n_h': 2, 'seed': 3}"),
+        ({"configs": {"n_h": 2.5}}, TypeError, "n_h must be an integer, got 2.5"),
+        ({"configs": {"n_h": 0}}, ValueError, "n_h must be at least 1, got 0"),
+        ({"configs": {"n_h": 2, "hidden": "tan"}}, ValueError, "hidden must be one of"),
+        ({"configs": {"n_h": 2, "scale": "xavier"}}, ValueError, "scale must be"),
+        ({"configs": {"n_h": 2, "scale": -1.0}}, ValueError, "scale must be"),
+        ({"configs": {"n_h": 2, "seed": -1}}, ValueError, "seed must be at least 0"),
+        ({"configs": {"n_h": 2, "l2": -1.0}}, ValueError, "l2 must be at least 0, got -1.0"),
+        ({"configs": {"n_h": 2, "learning_rate": "fast"}}, TypeError, "learning_rate must be a number, got 'fast'"),
+        ({"configs": {"n_h": 2, "learning_rate": np.inf}}, ValueError, "learning_rate must be finite, got inf"),
+        ({"configs": [{"n_h": 2, "weights": np.ones(3)}]}, ValueError, r"weights must be \(m,\) = \(20,\), got \(3,\)"),
+        ({"configs": [{"n_h": 2, "weights": -np.ones(20)}]}, ValueError, "weights must be finite, at least 0"),
+        ({"configs": [{"n_h": 2, "validation_weights": np.ones(20)}]}, ValueError, "need validation"),
+        ({"configs": {"n_h": 2, "b1": 0.9}}, ValueError, r"got \['b1'\]"),
+        ({"configs": {"n_h": 2, "nesterov": True}, "optimizer": "adam"}, TypeError, "nesterov must be a number"),
+        ({"optimizer": "adams"}, ValueError, "optimizer must be 'sgd', the name of an optax optimizer"),
+        ({"optimizer": optax.adam(0.1)}, TypeError, "must be a factory such as optax.adam, not its result"),
+        ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
+        ({"batch_size": 2.0}, TypeError, "batch_size must be an integer"),
+        ({"patience": 3}, ValueError, "patience needs validation"),
+        ({"folds": 1}, ValueError, "folds must be between 2 and m = 20, got 1"),
+        ({"folds": 2, "validation": (np.ones((3, 2)), np.ones((1, 2)))}, ValueError, "bring their own validation"),
+        ({"validation": 0.2}, TypeError, r"validation must be \(X, Y\), got float"),
+        ({"output": "softmax"}, ValueError, "softmax needs n_y of at least 2"),
+        ({"Y": np.ones(20)}, ValueError, r"Y must be \(n_y, m\), examples as columns, got \(20,\)"),
+        ({"Y": np.full((1, 20), 2.0)}, ValueError, r"Y must lie in \[0, 1\]"),
+        ({"X": np.full((3, 20), np.nan)}, ValueError, "X must be finite"),
+        ({"X": np.ones((20, 3))}, ValueError, r"Y must be \(n_y, m\) = \(1, 3\), got \(1, 20\)"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(change, error, message):
+    case = draw(m=20, dtype=np.float32)
+    arguments = {"X": case.X, "Y": case.Y, "configs": {"n_h": 2}, "epochs": 2, **change}
+    with pytest.raises(error, match=message):
+        js.fit_many(KEY, arguments.pop("X"), arguments.pop("Y"), arguments.pop("configs"), **arguments)
