@@ -34,8 +34,8 @@ from jaxshallow.params import Params, check_scale, check_sizes, init
 
 DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
 PER_EXAMPLE = ("weights", "validation_weights")
-# Activations of a chunk, in elements: those of a step, of all its networks, in one core's share of the cache.
-CHUNK_ELEMENTS = 2**17
+# Numbers in A1 of the networks that run at once on a CPU: few enough for the cache, enough to be worth a product.
+CHUNK_ELEMENTS = 2**19
 OPERATIONS_A_PROGRAM = 4e9  # about a tenth of a second: Ctrl-C and `callback` get their turn
 MAX_MEMORY = 2**32
 CUT_DEVIATION = 0.87962566103423978  # of the standard normal distribution cut off at ±2
@@ -518,13 +518,12 @@ def cost_and_grads_among_others(
 
 
 @partial(jax.jit, static_argnames=("factory", "grads", "epochs", "patience"))
-def _train(states, networks, X, Y, weights, validation, order, *, factory, grads, epochs, patience):
+def _train(X, Y, validation, states, networks, weights, validation_weights, order, *, factory, grads, epochs, patience):
     """`epochs` epochs of a chunk of networks; X, Y and order, (epochs, batches, batch_size), are the same for all."""
-    X_validation, Y_validation, validation_weights = validation or (None, None, None)
 
     def one(state, network, weights, validation_weights):
         return run_epochs(
-            state, X, Y, weights, validation and (X_validation, Y_validation, validation_weights), order,
+            state, X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"],
             optimizer=_optimizer(factory, network), grads=padded(grads, network["n_h"]),
             validation_cost_of=_validation_cost, epochs=epochs, patience=patience,
@@ -557,6 +556,8 @@ class _Run:
         self.epochs_run, self.diverged_at, self.ended = np.zeros(K, int), np.full(K, -1), np.zeros(K, bool)
         self.start = time.monotonic()
         self.key_words = None if self.batch_size is None else words(self.key)
+        self.devices = jax.local_devices()
+        self.data = [jax.device_put((self.X, self.Y, self.validation), device) for device in self.devices]
 
     def train(self, width: int, members: np.ndarray) -> Iterator[Params]:
         """Train the members, block of epochs after block; the stack of their parameters after each block."""
@@ -620,8 +621,10 @@ class _Run:
             return max(1, min(n, 2**26 // (widest * batch))), cost_and_grads
         if batch >= 8 * tile:
             return 1, stream(cost_and_grads)
-        most = max(1, CHUNK_ELEMENTS // (widest * batch))
-        return -(-n // -(-n // most)), cost_and_grads
+        devices = len(self.devices)
+        most = max(1, CHUNK_ELEMENTS // devices // (widest * batch))
+        chunks = -(-n // most // devices) * devices
+        return -(-n // chunks), cost_and_grads
 
     def epochs_a_program(self, params: Params, size: int) -> int:
         m = self.X.shape[1]
@@ -638,19 +641,18 @@ class _Run:
             batch = min(self.batch_size, m)
             order = np.stack([epoch_order(self.key_words, e, m, batch) for e in range(epoch, epoch + n)])
         running = []
-        for start in range(0, len(alive), size):
+        for turn, start in enumerate(range(0, len(alive), size)):
             rows = alive[start : start + size]
             full = np.resize(rows, size)  # the last chunk is filled up with networks that it has already
             some = partial(jax.tree.map, lambda leaf, full=full: leaf[full])
-            weights, validation = self.rows("weights", self.weights, m, members[full]), None
+            weights, own = self.rows("weights", self.weights, m, members[full]), None
             if self.validation is not None:
-                m_validation = self.validation[0].shape[1]
-                own = self.rows("validation_weights", None, m_validation, members[full])
-                validation = (*self.validation, own)
+                own = self.rows("validation_weights", None, self.validation[0].shape[1], members[full])
+            device = turn % len(self.devices)
+            chunk = jax.device_put((some(state), some(hyper), weights, own, order), self.devices[device])
             out = _train(
-                some(state), some(hyper), self.X, self.Y, weights, validation, order,
-                factory=self.factory, grads=grads, epochs=n, patience=self.patience,
-            )  # fmt: skip
+                *self.data[device], *chunk, factory=self.factory, grads=grads, epochs=n, patience=self.patience
+            )
             running.append((len(rows), out))
         parts = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[:k], out) for k, out in running]
         states, (histories, ran) = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

@@ -13,6 +13,8 @@ Exit codes: 0 measured (whether or not the aims are reached), 1 could not write,
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import multiprocessing
 import os
 import platform
@@ -101,6 +103,26 @@ ROWS = {
         )
         for name, n_x in (("W4a", 32), ("W4b", 28))
     },
+    "W5a": Row(
+        "64-100-10 relu on digits, Adam, batch 200: {networks} networks, {epochs} epochs",
+        quick={"networks": 16, "epochs": 5},
+        full={"networks": 64, "epochs": 20},
+        aims=[
+            ("× scikit-learn on all cores", lambda t: best(t, "scikit-learn") / best(t, OURS), "≥ 50"),
+            ("× plain vmap", lambda t: best(t, "plain vmap") / best(t, OURS), "≥ 2"),
+            ("of the rate of the bare products", lambda t: limit(t) / best(t, OURS), "≥ 0.6"),
+        ],
+    ),
+    "W5b": Row(
+        "30-32-1 tanh on breast_cancer, full batch: {networks} networks, {epochs} epochs",
+        quick={"networks": 100, "epochs": 20},
+        full={"networks": 1000, "epochs": 100},
+        aims=[
+            ("× scikit-learn on all cores", lambda t: best(t, "scikit-learn") / best(t, OURS), "≥ 50"),
+            ("× plain vmap", lambda t: best(t, "plain vmap") / best(t, OURS), "≥ 2"),
+            ("of the rate of the bare products", lambda t: limit(t) / best(t, OURS), ""),
+        ],
+    ),
     **{
         name: Row(
             f"{n_x}-{n_h}-{n_y} relu, m = {{m:,}}: gradient of examples clipped at norm 1",
@@ -509,6 +531,161 @@ def _(n_x, m):
     return jitted(jax.shard_map(on_each, mesh=mesh, in_specs=P(None, "examples"), out_specs=P(None, "examples")), X)
 
 
+# W5: many networks
+
+SETS: dict[str, dict[str, Any]] = {
+    "W5a": dict(data="digits", n_h=100, hidden="relu", output="softmax", optimizer="adam", rate=1e-3, batch_size=200),
+    "W5b": dict(data="breast_cancer", n_h=32, hidden="tanh", output="sigmoid", optimizer="sgd", rate=0.1),
+}
+
+
+def table(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A standardised data set of scikit-learn's, examples as columns."""
+    from jaxshallow import data
+
+    X, Y = data.load(SETS[name]["data"])
+    deviation = X.std(axis=1, keepdims=True)
+    X = (X - X.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1)
+    return X.astype(np.float32), Y.astype(np.float32)
+
+
+def stacked(name: str, networks: int):
+    """Networks as one `Params` with an axis of them, X, Y, and an order of minibatches or None for full batch."""
+    import jax
+
+    import jaxshallow as js
+    from jaxshallow.descent import epoch_order
+
+    X, Y = table(name)
+    how = SETS[name]
+    keys = jax.random.split(jax.random.key(0), networks)
+    one = lambda key: js.init(  # noqa: E731
+        key, len(X), how["n_h"], len(Y), hidden=how["hidden"], output=how["output"], scale="glorot"
+    )
+    order = epoch_order([0], 0, X.shape[1], how["batch_size"]) if "batch_size" in how else None
+    return *jax.device_put((jax.vmap(one)(keys), X, Y)), order
+
+
+def entered(name: str) -> None:
+    """The contestants of one row of many networks."""
+    how = SETS[name]
+
+    def ours(networks, epochs):
+        import jax
+
+        import jaxshallow as js
+
+        X, Y = table(name)
+        configs = {
+            "n_h": how["n_h"], "hidden": how["hidden"], "scale": "glorot", "seed": range(networks),
+            "learning_rate": how["rate"],
+        }  # fmt: skip
+        return lambda: js.fit_many(
+            jax.random.key(0), X, Y, configs,
+            epochs=epochs, output=how["output"], optimizer=how["optimizer"], batch_size=how.get("batch_size"),
+        )  # fmt: skip
+
+    contestant(name, f"{OURS}, fit_many", "jax")(ours)
+    contestant(name, f"{OURS}, fit_many, a device per core", "jax, all devices")(ours)
+
+    @contestant(name, "plain vmap", "jax")
+    def _(networks, epochs):
+        import jax
+        import jax.numpy as jnp
+        import optax
+
+        import jaxshallow as js
+
+        params, X, Y, order = stacked(name, networks)
+        optimizer = getattr(optax, how["optimizer"])(how["rate"])
+
+        def train(params, X, Y):
+            def step(carry, columns):
+                params, state = carry
+                x, y = (X, Y) if columns is None else (X[:, columns], Y[:, columns])
+                J, grads = jax.value_and_grad(js.cost)(params, x, y)
+                updates, state = optimizer.update(grads, state, params)
+                return (optax.apply_updates(params, updates), state), J
+
+            batches = None if order is None else jnp.tile(order[: X.shape[1] // how["batch_size"]], (epochs, 1))
+            length = epochs if batches is None else len(batches)
+            return jax.lax.scan(step, (params, optimizer.init(params)), batches, length=length)[0][0]
+
+        return jitted(jax.vmap(train, (0, None, None)), params, X, Y)
+
+    @contestant(name, "scikit-learn", "numpy")
+    def _(networks, epochs):
+        import warnings
+
+        from joblib import Parallel, delayed
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.neural_network import MLPClassifier
+
+        X, Y = table(name)
+        x, y = np.ascontiguousarray(X.T), Y.argmax(axis=0) if len(Y) > 1 else Y[0].astype(int)
+
+        def fit(seed):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # it is to stop after these epochs
+                MLPClassifier(
+                    (how["n_h"],), activation=how["hidden"], solver=how["optimizer"], alpha=0, momentum=0,
+                    learning_rate_init=how["rate"], batch_size=how.get("batch_size", len(x)), max_iter=epochs,
+                    n_iter_no_change=epochs, random_state=seed,
+                ).fit(x, y)  # fmt: skip
+
+        return lambda: Parallel(n_jobs=-1)(delayed(fit)(seed) for seed in range(networks))
+
+    @contestant(name, "PyTorch, torch.func", "torch")
+    def _(networks, epochs):
+        import torch
+        from torch.func import functional_call, grad, stack_module_state, vmap
+
+        X, Y = table(name)
+        x = torch.from_numpy(np.ascontiguousarray(X.T))
+        many = len(Y) > 1
+        y = torch.from_numpy(Y.argmax(axis=0) if many else np.ascontiguousarray(Y.T))
+        loss = torch.nn.CrossEntropyLoss() if many else torch.nn.BCEWithLogitsLoss()
+        nets = [torch_network(len(X), how["n_h"], len(Y), how["hidden"]) for _ in range(networks)]
+        params, _ = stack_module_state(nets)
+        params = {key: value.detach().requires_grad_() for key, value in params.items()}
+        optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[how["optimizer"]](
+            params.values(), lr=how["rate"]
+        )
+        gradient = vmap(grad(lambda p, x, y: loss(functional_call(nets[0], p, (x,)), y)), (0, None, None))
+
+        def run():
+            for _ in range(epochs):
+                for rows in torch.randperm(len(x)).split(how.get("batch_size", len(x))):
+                    grads = gradient({key: value.detach() for key, value in params.items()}, x[rows], y[rows])
+                    for key, value in params.items():
+                        value.grad = grads[key]
+                    optimizer.step()
+
+        return run
+
+    @contestant(name, f"{LIMIT}its products", "jax")
+    def _(networks, epochs):
+        import jax
+
+        import jaxshallow as js
+
+        together = 8  # networks
+        params, X, Y, order = stacked(name, together)
+        batch = X.shape[1] if order is None else how["batch_size"]
+
+        def products(params, x, y):
+            def step(params, _):
+                return js.update(params, bare_products(params, x, y), 1e-9), None
+
+            return jax.lax.scan(step, params, length=epochs * X.shape[1] // batch)[0]
+
+        run = jitted(jax.vmap(products, (0, None, None)), params, X[:, :batch], Y[:, :batch])
+        return lambda: [run() for _ in range(networks // together)]
+
+
+for _row in SETS:
+    entered(_row)
+
 # W6: clipped gradients
 
 
@@ -649,6 +826,7 @@ def serve(pipe, group: str) -> None:
     while True:
         command, row, name, size = pipe.recv()
         if command == "stop":
+            atexit._run_exitfuncs()  # joblib's, which multiprocessing passes over
             return
         if command == "drop":
             runs.clear()
@@ -681,7 +859,8 @@ class Workers:
     def ask(self, group: str, *message):
         if group not in self.pipes:
             self.pipes[group], theirs = self.context.Pipe()
-            self.processes.append(self.context.Process(target=serve, args=(theirs, group), daemon=True))
+            # No daemon: joblib's own processes, scikit-learn's on all cores, could not be its children.
+            self.processes.append(self.context.Process(target=serve, args=(theirs, group)))
             self.processes[-1].start()
             theirs.close()
         self.pipes[group].send(message)
@@ -693,7 +872,11 @@ class Workers:
                 return "its process died: out of memory?"
 
     def stop(self):
+        for pipe in self.pipes.values():
+            with contextlib.suppress(OSError):
+                pipe.send(("stop", "", "", {}))
         for process in self.processes:
+            process.join(timeout=5)
             process.terminate()
 
 
