@@ -168,12 +168,16 @@ class Many:
         return np.asarray(total) / len(chosen)
 
 
+def _output(params: Params, X: ArrayLike) -> Array:
+    return forward(params, X).A2
+
+
 @jax.jit
 def _sum_of_outputs(stack: Params, X: ArrayLike) -> Array:
-    one = stream(lambda params, X: forward(params, X).A2)
+    """Σ A2 over the networks of a stack, one after another and in tiles: memory for one output."""
 
     def add(total, params):
-        return total + one(params, X), None
+        return total + stream(_output)(params, X), None
 
     first = jax.tree.map(lambda leaf: leaf[0], stack)
     X = checks.features(checks.parameters(first), X)

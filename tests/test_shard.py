@@ -133,6 +133,17 @@ def test_long_runs_over_devices_do_not_pile_up():
 
 
 @on_eight_devices
+def test_many_networks_are_spread_over_devices(x64):
+    case, key = draw(m=20), jax.random.key(3)
+    configs = {"n_h": 4, "hidden": "tanh", "learning_rate": 0.5, "seed": range(11), "scale": 0.5}
+    many = js.fit_many(key, case.X, case.Y, configs, epochs=5)
+    for k in range(11):
+        params = js.init(jax.random.fold_in(key, k), 3, 4, hidden="tanh", scale=0.5)
+        alone = js.fit(params, case.X, case.Y, learning_rate=0.5, epochs=5)
+        assert_close(many.params(k), alone.params, "float64, after training")
+
+
+@on_eight_devices
 def test_the_certificate_covers_stream_shard_and_both_together():
     params, X, Y, *_ = draw("tanh", m=50, dtype=np.float32)
     certificate = js.certify(params, X, Y, l2=0.1, precisions=("highest",))
