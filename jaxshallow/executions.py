@@ -313,7 +313,7 @@ def _share(weights: Array, total: Array) -> Array:
     return jnp.where(total > 0, _weight(weights) / jnp.where(total > 0, total, 1), 0)
 
 
-@lru_cache(maxsize=128)  # the same function again for the same arguments, so that jit knows it
+@lru_cache(maxsize=128, typed=True)  # the same function again for the same arguments, so that jit knows it
 def stream(fn: Callable, tile: int | None = None) -> Callable:
     """`fn` on one tile of the examples after another: the same answer, in memory O(tile).
 

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import EXAMPLES, HEADS, PAIRS, assert_close, draw, largest_array
+from cases import HEADS, PAIRS, assert_close, draw, largest_array
 
 import jaxshallow as js
 
 
+@jax.jit
 def each_gradient(params, X, Y):
     """vmap(jax.grad): every example's gradient, with a leading axis of m. What the library never stores."""
     one = jax.grad(lambda params, x, y: js.cost(params, x[:, None], y[:, None]))
@@ -32,7 +33,7 @@ def clipped(params, X, Y, max_norm, *, weights=None, l2=0.0):
 
 CASES = pytest.mark.parametrize(
     ("hidden", "output", "n_y", "m"),
-    [(*pair, m) for pair in [*PAIRS, *(("tanh", *head) for head in HEADS)] for m in EXAMPLES],
+    [*((*pair, 7) for pair in PAIRS), *(("tanh", *head, 1) for head in HEADS)],
 )
 
 
