@@ -5,7 +5,7 @@ meets all alike. Times are medians, with the minimum beside them; machines diffe
 
 Examples:
     python scripts/benchmark.py --quick                    small sizes, under two minutes
-    python scripts/benchmark.py                            the sizes that the aims are set for; some ten minutes
+    python scripts/benchmark.py                            the sizes that the aims are set for; a quarter of an hour
     python scripts/benchmark.py --rows W1 W3 --repeats 15
 
 Exit codes: 0 measured (whether or not the aims are reached), 1 could not write, 2 usage, 130 Ctrl-C.
@@ -43,7 +43,7 @@ OURS = "jaxshallow"
 LIMIT = "limit: "
 PAUSE = 0.05  # seconds between two contestants: the last one's idle threads spin for a while
 CHUNK = 65_536  # examples, for PyTorch
-FEW, SLOW = 4, 0.25  # whoever takes more than a quarter of a second runs four times, not more
+SLOW = 0.25  # whoever takes more than a quarter of a second runs twice with --quick, else four times
 
 
 @dataclass
@@ -126,7 +126,7 @@ ROWS = {
     **{
         name: Row(
             f"{n_x}-{n_h}-{n_y} relu, m = {{m:,}}: gradient of examples clipped at norm 1",
-            quick={"n_x": n_x, "n_h": n_h, "n_y": n_y, "m": 2048},
+            quick={"n_x": n_x, "n_h": n_h, "n_y": n_y, "m": 1024},
             full={"n_x": n_x, "n_h": n_h, "n_y": n_y, "m": 4096},
             aims=[
                 ("of one plain gradient", lambda t: t[f"{OURS}, clipped"] / t[f"{OURS}, plain"], "≤ 1.10"),
@@ -880,7 +880,9 @@ class Workers:
             process.terminate()
 
 
-def measure(name: str, row: Row, size: dict[str, Any], repeats: int, workers: Workers, say: Callable[[str], None]):
+def measure(
+    name: str, row: Row, size: dict[str, Any], repeats: int, few: int, workers: Workers, say: Callable[[str], None]
+):
     """Seconds of each contestant's runs, in turns; and the reasons of those that could not run."""
     seconds: dict[str, list[float]] = {}
     left_out: dict[str, str] = {}
@@ -894,7 +896,7 @@ def measure(name: str, row: Row, size: dict[str, Any], repeats: int, workers: Wo
     for k in range(repeats):
         say(f"{name}: run {k + 1} of {repeats}")
         for who in list(seconds):
-            if k >= FEW and min(seconds[who]) > SLOW:
+            if k >= few and min(seconds[who]) > SLOW:
                 continue
             time.sleep(PAUSE)
             answer = workers.ask(row.contestants[who][0], "run", name, who, size)
@@ -915,7 +917,7 @@ class Options:
     rows: tuple[str, ...] = tuple(ROWS)
     """Which rows to run."""
     repeats: int | None = None
-    """Runs of each contestant, slow ones fewer; 9 with --quick, else 25."""
+    """Runs of each contestant, slow ones fewer; 5 with --quick, else 25."""
     out: Path = Path("out")
     """Folder for benchmark.json and benchmark.png."""
     json: bool = False
@@ -925,7 +927,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
     messages = Console(stderr=True, highlight=False)
-    repeats = (9 if options.quick else 25) if options.repeats is None else options.repeats
+    repeats = (5 if options.quick else 25) if options.repeats is None else options.repeats
     if unknown := set(options.rows) - set(ROWS):
         messages.print(f"[bold red]error[/]: --rows must be of {', '.join(ROWS)}, got {', '.join(sorted(unknown))}")
         return 2
@@ -940,7 +942,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name in options.rows:
                 row = ROWS[name]
                 size = row.quick if options.quick else row.full
-                seconds, left_out = measure(name, row, size, repeats, workers, status.update)
+                seconds, left_out = measure(name, row, size, repeats, 2 if options.quick else 4, workers, status.update)
                 results["rows"][name] = report(row, size, seconds, left_out)
         text = write(results, options.out)
     except KeyboardInterrupt:
