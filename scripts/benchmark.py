@@ -4,7 +4,7 @@ Every library has a process of its own, since thread pools fight; contestants ta
 meets all alike. Times are medians, with the minimum beside them; machines differ, so read the ratios.
 
 Examples:
-    python scripts/benchmark.py --quick                    small sizes, under two minutes
+    python scripts/benchmark.py --quick                    small sizes, some two minutes
     python scripts/benchmark.py                            the sizes that the aims are set for; a quarter of an hour
     python scripts/benchmark.py --rows W1 W3 --repeats 15
 
