@@ -145,6 +145,15 @@ class State(NamedTuple):
     idle_epochs: Array | None = None
 
 
+def first_state(params: Params, optimizer: Optimizer | None, patience: int | None) -> State:
+    """The `State` before the first epoch."""
+    state = State(params, () if optimizer is None else optimizer.init(params))
+    if patience is None:
+        return state
+    best_cost = jnp.full((), jnp.inf, params.W1.dtype)
+    return state._replace(best_params=params, best_cost=best_cost, idle_epochs=jnp.int32(0))
+
+
 def run_epochs(
     state, X, Y, weights, validation, order, learning_rate, l2,
     *, optimizer, grads, validation_cost_of, epochs, patience,
@@ -322,9 +331,7 @@ def fit(
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
-    state = State(params, () if optimizer is None else optimizer.init(params))
-    if patience is not None:
-        state = state._replace(best_params=params, best_cost=jnp.full((), jnp.inf, dtype), idle_epochs=jnp.int32(0))
+    state = first_state(params, optimizer, patience)
     programs = []
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
     chunk = _epochs_a_program(params, m, batch_size or m, epochs, callback)

@@ -299,6 +299,13 @@ def _arguments(params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any
     return params, data, rest[1:], weights, options
 
 
+def _checked(fn: Callable, program: Callable, params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]):
+    """`program` on what `fn` was called with, of which it is said here what is wrong: in the program it is traced."""
+    params, data, rest, weights, options = _arguments(params, X, rest, options)
+    _Parts(fn, params, data, weights, rest, options)
+    return program(params, data, weights, rest, options)
+
+
 def _wide(dtype):
     """The dtype of sums over tiles: float32 at least, since thousands of tiles in bfloat16 would stop adding up."""
     return dtype if dtype.itemsize >= 4 else jnp.float32
@@ -355,11 +362,7 @@ def stream(fn: Callable, tile: int | None = None) -> Callable:
     def streamed(params, X, *rest, **options):
         if isinstance(X, np.memmap) or _is_tiles(X):
             return _from_host(streamed, add_host_tile, params, X, rest, options)
-        params, data, rest, weights, options = _arguments(params, X, rest, options)
-        _Parts(
-            fn, params, data, weights, rest, options
-        )  # says what is wrong while numbers are known; the program's is traced
-        return tile_by_tile(params, data, weights, rest, options)
+        return _checked(fn, tile_by_tile, params, X, rest, options)
 
     @_compiled
     def tile_by_tile(params, data, weights, rest, options):
@@ -501,11 +504,7 @@ def shard(fn: Callable, mesh: Mesh) -> Callable:
 
     @wraps(fn)
     def sharded(params, X, *rest, **options):
-        params, data, rest, weights, options = _arguments(params, X, rest, options)
-        _Parts(
-            fn, params, data, weights, rest, options
-        )  # says what is wrong while numbers are known; the program's is traced
-        return over_devices(params, data, weights, rest, options)
+        return _checked(fn, over_devices, params, X, rest, options)
 
     @_compiled
     def over_devices(params, data, weights, rest, options):

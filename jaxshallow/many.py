@@ -27,7 +27,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.descent import History, State, epoch_order, run_epochs, words
+from jaxshallow.descent import History, State, epoch_order, first_state, run_epochs, words
 from jaxshallow.executions import stream, tile_size
 from jaxshallow.network import cost, forward
 from jaxshallow.params import Params, check_scale, check_sizes, init
@@ -453,8 +453,8 @@ def _shifts(networks, n_x: int, n_y: int, dtype, max_memory: int) -> Iterator[tu
             yield width, np.array(members[start : start + most])
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape", "patient"))
-def _start(key, networks, *, hidden, output, factory, shape, patient) -> State:
+@partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape", "patience"))
+def _start(key, networks, *, hidden, output, factory, shape, patience) -> State:
     """The first state of each network, drawn as `init` does: its numbers do not depend on how many come after them."""
     width, n_x, n_y = shape
 
@@ -479,11 +479,7 @@ def _start(key, networks, *, hidden, output, factory, shape, patient) -> State:
             hidden=hidden,
             output=output,
         )
-        optimizer = _optimizer(factory, network)
-        state = State(params, () if optimizer is None else optimizer.init(params))
-        if patient:
-            state = state._replace(best_params=params, best_cost=jnp.full((), jnp.inf, dtype), idle_epochs=jnp.int32(0))
-        return state
+        return first_state(params, _optimizer(factory, network), patience)
 
     return jax.vmap(one)(networks)
 
@@ -568,7 +564,7 @@ class _Run:
         hyper = self.stack(members)
         state = _start(
             self.key, hyper, hidden=self.networks[members[0]]["hidden"], output=self.output, factory=self.factory,
-            shape=(width, len(self.X), len(self.Y)), patient=self.patience is not None,
+            shape=(width, len(self.X), len(self.Y)), patience=self.patience,
         )  # fmt: skip
         state, alive = jax.tree.map(np.asarray, state), np.arange(len(members))
         size, grads = self.chunk(width, len(members), state.params)

@@ -615,8 +615,6 @@ def entered(name: str) -> None:
 
     @contestant(name, "scikit-learn", "numpy")
     def _(networks, epochs):
-        import warnings
-
         from joblib import Parallel, delayed
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
