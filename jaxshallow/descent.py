@@ -20,7 +20,7 @@ from jaxshallow import checks
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.executions import faster
 from jaxshallow.network import cost
-from jaxshallow.params import Params, check_sizes
+from jaxshallow.params import Params, check_sizes, check_tol
 
 Optimizer: TypeAlias = optax.GradientTransformation
 CostAndGrads = Callable[..., tuple[Array, Params]]
@@ -43,7 +43,7 @@ class FitResult(NamedTuple):
     """What `fit` returns.
 
     Attributes:
-        params: the trained network; with `patience`, the one of the best validation cost.
+        params: the trained network; with `patience` and validation, the one of the lowest validation cost.
         opt_state: the optimizer's state after the last epoch.
         history: `History`, one entry for each epoch that was run.
     """
@@ -136,26 +136,43 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
 
 
 class State(NamedTuple):
-    """What training carries from epoch to epoch; the last three only where `patience` watches the validation cost."""
+    """What training carries from epoch to epoch.
+
+    Attributes:
+        params: the network.
+        opt_state: the optimizer's state; () for plain gradient descent.
+        best_cost: the lowest cost that `patience` has seen; None without patience, as the two that follow.
+        idle_epochs: how many epochs it has waited for a lower one.
+        best_params: the parameters of the lowest validation cost; None where there is no validation.
+    """
 
     params: Params
     opt_state: Any
-    best_params: Params | None = None
     best_cost: Array | None = None
     idle_epochs: Array | None = None
+    best_params: Params | None = None
+
+    @property
+    def result(self) -> Params:
+        """The parameters to return: the best where they are known, or else the last."""
+        return self.params if self.best_params is None else self.best_params
 
 
-def first_state(params: Params, optimizer: Optimizer | None, patience: int | None) -> State:
-    """The `State` before the first epoch."""
-    state = State(params, () if optimizer is None else optimizer.init(params))
+def first_state(params: Params, optimizer: Optimizer | None) -> State:
+    """The `State` before the first epoch, without `watched`."""
+    return State(params, () if optimizer is None else optimizer.init(params))
+
+
+def watched(state: State, patience: int | None, validated: bool) -> State:
+    """The state with what `patience` needs, as before the first epoch."""
     if patience is None:
-        return state
-    best_cost = jnp.full((), jnp.inf, params.W1.dtype)
-    return state._replace(best_params=params, best_cost=best_cost, idle_epochs=jnp.int32(0))
+        return State(state.params, state.opt_state)
+    best_cost = jnp.full((), jnp.inf, state.params.W1.dtype)
+    return State(state.params, state.opt_state, best_cost, jnp.int32(0), state.params if validated else None)
 
 
 def run_epochs(
-    state, X, Y, weights, validation, order, learning_rate, l2,
+    state, X, Y, weights, validation, order, learning_rate, l2, tol,
     *, optimizer, grads, validation_cost_of, epochs, patience,
 ):  # fmt: skip
     """`epochs` epochs, after (epochs, batches, batch_size) `order`, or full-batch where it is None.
@@ -190,20 +207,22 @@ def run_epochs(
         carry = state.params, state.opt_state
         carry, J = descend(carry, (X, Y, weights, l2)) if order is None else minibatches(carry, order)
         state = state._replace(params=carry[0], opt_state=carry[1])
-        if validation is None:
-            return state, (History(J), True)
-        validation_cost = validation_cost_of(state.params, *validation)
-        if patience is not None:
-            gain = validation_cost < state.best_cost
-            state = state._replace(
-                best_params=jax.tree.map(partial(jnp.where, gain), state.params, state.best_params),
-                best_cost=jnp.where(gain, validation_cost, state.best_cost),
-                idle_epochs=jnp.where(gain, 0, state.idle_epochs + 1),
-            )
-        return state, (History(J, validation_cost), True)
+        seen = History(J, None if validation is None else validation_cost_of(state.params, *validation))
+        return state if patience is None else watch(state, seen), (seen, True)
+
+    def watch(state, seen):
+        now = seen.cost if seen.validation_cost is None else seen.validation_cost
+        lower = now < state.best_cost
+        best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.params, state.best_params)
+        return state._replace(
+            best_cost=jnp.where(lower, now, state.best_cost),
+            idle_epochs=jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1),
+            best_params=best_params,
+        )
 
     def epoch_unless_stopped(state, order):
-        idle = state, (History(jnp.zeros((), X.dtype), jnp.zeros((), X.dtype)), False)
+        nothing = jnp.zeros((), X.dtype)
+        idle = state, (History(nothing, None if validation is None else nothing), False)
         return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
 
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
@@ -255,6 +274,7 @@ def fit(
     l2: ArrayLike = 0.0,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     patience: int | None = None,
+    tol: float = 0.0,
     callback: Callable[[FitResult], Any] | None = None,
     grads: CostAndGrads = cost_and_grads,
 ) -> FitResult:
@@ -276,7 +296,9 @@ def fit(
             scikit-learn and PyTorch: weights act within a batch, and a heavy one steps no further than a light one.
         l2: strength of the weight decay, ≥ 0; minibatches share it, so that together they feel that of `cost`.
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
-        patience: stop after this many epochs without a lower validation cost, and return the best parameters.
+        patience: stop after this many epochs without a lower cost: that of `validation`, and then the parameters of the
+            lowest are returned; or, where there is none, that of training, which `History` describes.
+        tol: by how much a cost must be lower than the lowest before it for `patience` to count it.
         callback: called now and then (a hundred times in a long run, and at the end) with the `FitResult` so far;
             anything true that it returns ends the run there.
         grads: cost and gradient, with `cost_and_grads`' signature, which on a CPU is streamed if there are many
@@ -288,7 +310,7 @@ def fit(
     Raises:
         ValueError: wrong shapes; NaN or infinity; labels outside [0, 1] (sigmoid) or not one-hot (softmax); negative
             or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
-            `key`; `patience` without `validation`; `learning_rate` beside an optimizer.
+            `key`; `tol` below 0; `learning_rate` beside an optimizer.
         TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
 
     A run that diverges is not an error: its history holds NaN, and `patience` ends it.
@@ -305,6 +327,7 @@ def fit(
     if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
     check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
+    check_tol(tol)
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
         raise TypeError(f"validation must be (X, Y), got {type(validation).__name__}")
     params = checks.parameters(params)
@@ -320,8 +343,6 @@ def fit(
         validation = X_validation, Y_validation
     if batch_size is not None and key is None:
         raise ValueError("batch_size needs a key for the order of the examples, e.g. key=jax.random.key(0)")
-    if patience is not None and validation is None:
-        raise ValueError("patience needs validation=(X, Y) to watch")
     if optimizer is not None and learning_rate is not None:
         raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
     if isinstance(learning_rate, int | float) and not np.isfinite(learning_rate):
@@ -331,7 +352,7 @@ def fit(
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
-    state = first_state(params, optimizer, patience)
+    state = watched(first_state(params, optimizer), patience, validation is not None)
     programs = []
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
     chunk = _epochs_a_program(params, m, batch_size or m, epochs, callback)
@@ -343,7 +364,7 @@ def fit(
                 [epoch_order(key_words, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)]
             )
         state, (costs, ran) = _run(
-            state, X, Y, weights, validation, order, learning_rate, l2,
+            state, X, Y, weights, validation, order, learning_rate, l2, np.asarray(tol, dtype),
             optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
         )  # fmt: skip
         if patience is not None and isinstance(ran, jax.core.Tracer):
@@ -359,8 +380,7 @@ def _result(state: State, programs: list[History]) -> FitResult:
     """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
     join = jnp.concatenate if isinstance(programs[0].cost, jax.core.Tracer) else np.concatenate
     history = jax.tree.map(lambda *parts: join(parts), *programs)
-    best = state.params if state.best_params is None else state.best_params
-    return FitResult(best, state.opt_state, history)
+    return FitResult(state.result, state.opt_state, history)
 
 
 def _epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback) -> int:

@@ -27,16 +27,18 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.descent import History, State, epoch_order, first_state, run_epochs, words
+from jaxshallow.data import scaling
+from jaxshallow.descent import History, State, epoch_order, first_state, run_epochs, watched, words
 from jaxshallow.executions import stream, tile_size
 from jaxshallow.network import cost, forward
-from jaxshallow.params import Params, check_scale, check_sizes, init
+from jaxshallow.params import Params, check_scale, check_sizes, check_tol, init
 
 DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
 PER_EXAMPLE = ("weights", "validation_weights")
 # Numbers in A1 of the networks that run at once on a CPU: few enough for the cache, enough to be worth a product.
 CHUNK_ELEMENTS = 2**19
 OPERATIONS_A_PROGRAM = 4e9  # about a tenth of a second: Ctrl-C and `callback` get their turn
+OPERATIONS_OF_COMPILING = 2e10
 MAX_MEMORY = 2**32
 CUT_DEVIATION = 0.87962566103423978  # of the standard normal distribution cut off at ±2
 
@@ -57,6 +59,24 @@ class Progress(NamedTuple):
     seconds_left: float
 
 
+class _Stack(NamedTuple):
+    """Networks that were trained together: their numbers, their states along a first axis, padded, and how the features
+    that they saw were scaled, (mean, deviation) of shape (n_x, 1), or not at all."""
+
+    members: np.ndarray
+    state: State
+    scaling: tuple[np.ndarray, np.ndarray] | None
+
+    def params(self, rows: Any = ()) -> Params:
+        """The parameters of some rows, which take in the scaling: W1 ((x − mean) / deviation) + b1 is a W1 x + b1."""
+        params = jax.tree.map(lambda leaf: leaf[rows], self.state.result)
+        if self.scaling is None:
+            return params
+        mean, deviation = self.scaling
+        W1 = params.W1 / deviation.T
+        return replace(params, W1=W1.astype(params.W1.dtype), b1=(params.b1 - W1 @ mean).astype(params.b1.dtype))
+
+
 @dataclass(frozen=True)
 class Many:
     """What `fit_many` returns: K networks and what became of them.
@@ -75,24 +95,24 @@ class Many:
     epochs: np.ndarray
     diverged_at: np.ndarray
     finished: bool
-    _stacks: tuple[tuple[np.ndarray, Params], ...]
-    _patient: bool
+    _stacks: tuple[_Stack, ...]
+    _epochs_before: int
 
     def __len__(self) -> int:
         return len(self.configs)
 
     def params(self, k: int) -> Params:
-        """The k-th network, without padding; with `patience`, the one of its best validation cost.
+        """The k-th network, without padding; with `patience` and validation, the one of its best validation cost.
 
         Raises:
             IndexError: there is no such network.
         """
         k = range(len(self))[k]
         n_h = self.configs[k]["n_h"]
-        for members, stack in self._stacks:
-            if len(place := np.flatnonzero(members == k)):
-                W1, b1, W2, b2 = (leaf[place[0]] for leaf in jax.tree.leaves(stack))
-                return replace(stack, W1=W1[:n_h], b1=b1[:n_h], W2=W2[:, :n_h], b2=b2)
+        for stack in self._stacks:
+            if len(place := np.flatnonzero(stack.members == k)):
+                wide = stack.params(place[0])
+                return replace(wide, W1=wide.W1[:n_h], b1=wide.b1[:n_h], W2=wide.W2[:, :n_h])
         raise IndexError(f"network {k} was not trained: the run was interrupted before its turn")
 
     @property
@@ -106,8 +126,8 @@ class Many:
         costs = self.history.validation_cost
         if costs is None:
             return None
-        best = np.fmin.reduce(costs, axis=1)
-        return best if self._patient else self._last(costs)
+        best_is_kept = any(stack.state.best_params is not None for stack in self._stacks)
+        return np.fmin.reduce(costs, axis=1) if best_is_kept else self._last(costs)
 
     def _last(self, costs) -> np.ndarray:
         return np.where(self.epochs > 0, costs[np.arange(len(self)), np.maximum(self.epochs - 1, 0)], np.nan)
@@ -162,9 +182,9 @@ class Many:
             raise ValueError(f"top must be between 1 and the {usable} networks that did not diverge, got {top}")
         chosen = self.order()[: usable if top is None else top]
         total: Any = 0.0
-        for members, stack in self._stacks:
-            if len(rows := np.flatnonzero(np.isin(members, chosen))):
-                total = total + _sum_of_outputs(jax.tree.map(lambda leaf, rows=rows: leaf[rows], stack), X)
+        for stack in self._stacks:
+            if len(rows := np.flatnonzero(np.isin(stack.members, chosen))):
+                total = total + sum_of_outputs(stack.params(rows), X)
         return np.asarray(total) / len(chosen)
 
 
@@ -173,7 +193,7 @@ def _output(params: Params, X: ArrayLike) -> Array:
 
 
 @jax.jit
-def _sum_of_outputs(stack: Params, X: ArrayLike) -> Array:
+def sum_of_outputs(stack: Params, X: ArrayLike) -> Array:
     """Σ A2 over the networks of a stack, one after another and in tiles: memory for one output."""
 
     def add(total, params):
@@ -197,10 +217,14 @@ def fit_many(
     weights: ArrayLike | None = None,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     folds: int | Iterable[tuple[ArrayLike, ArrayLike]] | None = None,
+    standardize: bool = False,
     patience: int | None = None,
+    tol: float = 0.0,
     callback: Callable[[Progress], Any] | None = None,
     max_memory: int = MAX_MEMORY,
+    devices: Sequence[jax.Device] | None = None,
     dtype: DTypeLike | None = None,
+    start: Many | None = None,
 ) -> Many:
     """Train thousands of networks on the same examples: a compiled program for each activation and bucket of widths.
 
@@ -227,19 +251,24 @@ def fit_many(
         weights: (m,) weights for all networks that have none of their own.
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
         folds: cross-validation: each config is trained once for each fold, on all other examples, and validated on the
-            fold. A number of folds of consecutive examples, or what a scikit-learn splitter gives, pairs of
-            indices (train, test): `StratifiedKFold(5).split(X.T, y)`.
-        patience: a network stops after this many epochs without a lower validation cost, and is its best one.
+            fold, where each example counts alike. A number of folds of consecutive examples, or what a scikit-learn
+            splitter gives, pairs of indices (train, test): `StratifiedKFold(5).split(X.T, y)`.
+        standardize: scale each feature to mean 0 and deviation 1 over the training examples, with `folds` those of the
+            fold alone, whatever they weigh. W1 and b1 take it in afterwards: the networks returned expect X as it is.
+        patience, tol: each network stops as in `fit`.
         callback: called with `Progress` now and then; anything true that it returns ends the run there, as Ctrl-C does.
         max_memory: bytes for networks in training; beyond it they are trained in several shifts.
+        devices: the JAX devices to train on; None is all that this process has.
         dtype: of the parameters, as in `init`.
+        start: a finished run to go on from, of the same networks: their parameters, optimizer states and scaling.
+            Patience begins anew.
 
     Returns:
         `Many`. Networks whose cost is no longer finite are stopped, and disturb no other.
 
     Raises:
         ValueError: shapes and values as in `fit`; no networks; a config without n_h, with an unknown name or with a
-            value that cannot be; more memory needed than `max_memory` for the results alone.
+            value that cannot be; more memory needed than `max_memory` for the results alone; `start` is of others.
         TypeError: a value of the wrong type; an optimizer that is not a factory.
 
     Example:
@@ -251,29 +280,33 @@ def fit_many(
         ((15,), (20, 2))
     """
     check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
+    check_tol(tol)
     factory = _factory(optimizer)
     networks = _complete(configs, factory)
-    data = _check_data(key, X, Y, output, weights, validation, dtype)
-    X, Y, weights, validation = data
-    n_x, m = X.shape
+    X, Y, weights, validation = _check_data(key, X, Y, output, weights, validation, dtype)
+    m = X.shape[1]
+    pairs = None
     if folds is not None:
         if validation is not None:
             raise ValueError("folds bring their own validation: give no other")
-        validation = X, Y
-        networks = list(_each_fold(networks, folds, m, weights))
-    if patience is not None and validation is None:
-        raise ValueError("patience needs validation=(X, Y) to watch, or folds")
+        pairs = _pairs(folds, m)
     _check_weights(networks, m, None if validation is None else validation[0].shape[1])
+    if pairs is not None:
+        networks = [{**network, "fold": fold} for network in networks for fold in range(len(pairs))]
+    shifts = list(_shifts(networks, len(X), len(Y), X.dtype, max_memory))
+    if start is not None:
+        _check_start(start, shifts, len(X), output)
 
     run = _Run(
-        key, X, Y, weights, validation, output, factory, epochs, batch_size, patience, callback, networks
+        key, X, Y, weights, validation, pairs, standardize, output, factory, epochs, batch_size, patience, tol,
+        callback, networks, start, jax.local_devices() if devices is None else list(devices),
     )  # fmt: skip
-    stacks: dict[int, tuple[np.ndarray, Params]] = {}
+    stacks: dict[int, _Stack] = {}
     finished = True
     try:
-        for shift, (width, members) in enumerate(_shifts(networks, n_x, len(Y), X.dtype, max_memory)):
-            for stack in run.train(width, members):
-                stacks[shift] = members, stack
+        for shift, (width, members) in enumerate(shifts):
+            for stack in run.train(width, members, None if start is None else start._stacks[shift]):
+                stacks[shift] = stack
     except (KeyboardInterrupt, _Ended):
         finished = False
     return Many(
@@ -283,7 +316,7 @@ def fit_many(
         diverged_at=run.diverged_at,
         finished=finished,
         _stacks=tuple(stacks.values()),
-        _patient=patience is not None,
+        _epochs_before=run.epochs_before,
     )
 
 
@@ -402,25 +435,35 @@ def _check_weights(networks, m: int, m_validation: int | None) -> None:
                 raise ValueError(f"configs[{k}]: {name} must be finite, at least 0 and not all 0")
 
 
-def _each_fold(networks, folds, m: int, weights) -> Iterator[dict[str, Any]]:
-    """Each config once for each fold: trained where its test rows weigh 0, validated on them."""
+def _pairs(folds, m: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(train, test) indices of each fold."""
     if isinstance(folds, int | np.integer):
         if not 2 <= folds <= m:
             raise ValueError(f"folds must be between 2 and m = {m}, got {folds}")
-        tests = np.array_split(np.arange(m), folds)
-        folds = [(np.setdiff1d(np.arange(m), test), test) for test in tests]
-    masks = []
+        return [(np.setdiff1d(np.arange(m), test), test) for test in np.array_split(np.arange(m), folds)]
+    pairs = []
     for pair in folds:
-        masks.append([np.zeros(m, np.float32), np.zeros(m, np.float32)])
-        for mask, rows in zip(masks[-1], pair, strict=True):
-            mask[np.asarray(rows)] = 1
-    for network in networks:
-        if network.get("validation_weights") is not None:
-            raise ValueError("folds bring their own validation: give no validation_weights")
-        own = weights if network.get("weights") is None else network["weights"]
-        for fold, pair in enumerate(masks):  # without weights, all networks of a fold share its arrays
-            train, test = pair if own is None else (mask * np.asarray(own) for mask in pair)
-            yield {**network, "fold": fold, "weights": train, "validation_weights": test}
+        try:
+            train, test = (np.arange(m)[np.asarray(rows, None if len(rows) else int)] for rows in pair)  # or masks
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"folds must be pairs (train, test) of indices below m = {m}: {error}") from error
+        if not (len(train) and len(test)):
+            raise ValueError("each of the folds must train on some examples and validate on some, got an empty part")
+        pairs.append((train, test))
+    if not pairs:
+        raise ValueError("folds must hold at least one pair (train, test), got none")
+    return pairs
+
+
+def _check_start(start: Many, shifts, n_x: int, output: str) -> None:
+    def alike(stack, width, members):
+        params = stack.state.params
+        return np.array_equal(stack.members, members) and (params.W1.shape[1:], params.output) == ((width, n_x), output)
+
+    if len(start._stacks) != len(shifts) or not all(
+        alike(stack, *shift) for stack, shift in zip(start._stacks, shifts, strict=True)
+    ):
+        raise ValueError("start must be a finished run of the same networks: n_h, hidden, output, n_x and folds")
 
 
 # ---- buckets, shifts and chunks ----
@@ -434,27 +477,29 @@ def bucket(n_h: int) -> int:
 
 def _shifts(networks, n_x: int, n_y: int, dtype, max_memory: int) -> Iterator[tuple[int, np.ndarray]]:
     """(width, members): networks of one activation and bucket, as many as may be in training at once."""
-    groups: dict[tuple[Any, int], list[int]] = {}
+    groups: dict[tuple[int, Any, int], list[int]] = {}
     for k, network in enumerate(networks):
-        groups.setdefault((network["hidden"], bucket(network["n_h"])), []).append(k)
-    # Parameters, gradient, the best so far, the results, and two moments are what an optimizer keeps at most by far.
-    size = lambda width: (width * (n_x + n_y + 1) + n_y) * dtype.itemsize  # noqa: E731
-    results = sum(size(width) * len(members) for (_, width), members in groups.items())
+        groups.setdefault((network.get("fold", 0), network["hidden"], bucket(network["n_h"])), []).append(k)
+    # The results are parameters, the best so far, and two moments, which is what an optimizer keeps at most by far; in
+    # training come their new values.
+    size = lambda width: 4 * (width * (n_x + n_y + 1) + n_y) * dtype.itemsize  # noqa: E731
+    results = sum(size(width) * len(members) for (*_, width), members in groups.items())
     if results > max_memory:
         raise ValueError(
             f"{len(networks):,} networks take {results / 2**30:.1f} GiB for themselves alone, and max_memory is "
             f"{max_memory / 2**30:.1f} GiB: raise it, or train fewer at once"
         )
-    for (_, width), members in groups.items():
+    for fold, hidden, width in sorted(groups, key=lambda group: group[0]):
+        members = groups[fold, hidden, width]
         widths = {networks[k]["n_h"] for k in members}
         width = widths.pop() if len(widths) == 1 else width  # nothing to pad where all are alike
-        most = max(1, max_memory // (8 * size(width)))
+        most = max(1, max_memory // (2 * size(width)))
         for start in range(0, len(members), most):
             yield width, np.array(members[start : start + most])
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape", "patience"))
-def _start(key, networks, *, hidden, output, factory, shape, patience) -> State:
+@partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape"))
+def _start(key, networks, *, hidden, output, factory, shape) -> State:
     """The first state of each network, drawn as `init` does: its numbers do not depend on how many come after them."""
     width, n_x, n_y = shape
 
@@ -479,7 +524,7 @@ def _start(key, networks, *, hidden, output, factory, shape, patience) -> State:
             hidden=hidden,
             output=output,
         )
-        return first_state(params, _optimizer(factory, network), patience)
+        return first_state(params, _optimizer(factory, network))
 
     return jax.vmap(one)(networks)
 
@@ -518,18 +563,30 @@ def cost_and_grads_among_others(
 
 
 @partial(jax.jit, static_argnames=("factory", "grads", "epochs", "patience"))
-def _train(X, Y, validation, states, networks, weights, validation_weights, order, *, factory, grads, epochs, patience):
+def _train(
+    X, Y, validation, states, networks, weights, validation_weights, order, tol, *, factory, grads, epochs, patience
+):
     """`epochs` epochs of a chunk of networks; X, Y and order, (epochs, batches, batch_size), are the same for all."""
 
     def one(state, network, weights, validation_weights):
         return run_epochs(
             state, X, Y, weights, validation and (*validation, validation_weights), order,
-            network["learning_rate"], network["l2"],
+            network["learning_rate"], network["l2"], tol,
             optimizer=_optimizer(factory, network), grads=padded(grads, network["n_h"]),
             validation_cost_of=_validation_cost, epochs=epochs, patience=patience,
         )  # fmt: skip
 
     return jax.vmap(one)(states, networks, weights, validation_weights)
+
+
+class _Examples(NamedTuple):
+    """What the networks of one fold, or all, are trained on: `rows` of the examples given, or all m."""
+
+    m: int
+    rows: np.ndarray | None
+    scaling: tuple[np.ndarray, np.ndarray] | None
+    weights: Array | None
+    on_devices: list[tuple]
 
 
 @dataclass
@@ -541,41 +598,70 @@ class _Run:
     Y: Array
     weights: Array | None
     validation: tuple[Array, Array] | None
+    pairs: list[tuple[np.ndarray, np.ndarray]] | None
+    standardize: bool
     output: str
     factory: Callable[..., optax.GradientTransformation] | None
     epochs: int
     batch_size: int | None
     patience: int | None
+    tol: float
     callback: Callable[[Progress], Any] | None
     networks: list[dict[str, Any]]
+    start: Many | None
+    devices: list[jax.Device]
 
     def __post_init__(self):
         K = len(self.networks)
         self.costs = np.full((K, self.epochs), np.nan, self.X.dtype)
-        self.validation_costs = None if self.validation is None else self.costs.copy()
+        self.validation_costs = None if self.validation is None and self.pairs is None else self.costs.copy()
         self.epochs_run, self.diverged_at, self.ended = np.zeros(K, int), np.full(K, -1), np.zeros(K, bool)
-        self.start = time.monotonic()
+        self.epochs_before = 0 if self.start is None else self.start._epochs_before + int(self.start.epochs.max())
+        self.since = time.monotonic()
+        self.on_host: Any = jax.tree.map(np.asarray, (self.X, self.Y, self.weights, self.validation))
         self.key_words = None if self.batch_size is None else words(self.key)
-        self.devices = jax.local_devices()
-        self.data = [jax.device_put((self.X, self.Y, self.validation), device) for device in self.devices]
+        self.fold, self.examples = None, None
 
-    def train(self, width: int, members: np.ndarray) -> Iterator[Params]:
-        """Train the members, block of epochs after block; the stack of their parameters after each block."""
-        hyper = self.stack(members)
-        state = _start(
-            self.key, hyper, hidden=self.networks[members[0]]["hidden"], output=self.output, factory=self.factory,
-            shape=(width, len(self.X), len(self.Y)), patience=self.patience,
-        )  # fmt: skip
+    def take(self, fold: int, known_scaling) -> _Examples:
+        """The examples of a fold, or all, on the devices; those of one fold are there at a time."""
+        if self.examples is None or fold != self.fold:
+            X, Y, weights, validation = self.on_host
+            rows: Any = None
+            if self.pairs is not None:
+                rows, held_out = self.pairs[fold]
+                X, Y, validation = X[:, rows], Y[:, rows], (X[:, held_out], Y[:, held_out])
+                weights = weights if weights is None else weights[rows]
+            scaled = known_scaling or (scaling(X) if self.standardize else None)
+            if scaled is not None:
+                standard = lambda X: ((X - scaled[0]) / scaled[1]).astype(self.X.dtype)  # noqa: E731
+                X, validation = standard(X), validation and (standard(validation[0]), validation[1])
+            data = [jax.device_put((X, Y, validation), device) for device in self.devices]
+            self.fold, self.examples = fold, _Examples(X.shape[1], rows, scaled, weights, data)
+        return self.examples
+
+    def train(self, width: int, members: np.ndarray, earlier: _Stack | None) -> Iterator[_Stack]:
+        """Train the members, block of epochs after block; their stack after each block."""
+        first, hyper = self.networks[members[0]], self.stack(members)
+        examples = self.take(first.get("fold", 0), earlier and earlier.scaling)
+        if earlier is not None:
+            state = State(earlier.state.result, earlier.state.opt_state)
+        else:
+            state = _start(
+                self.key, hyper, hidden=first["hidden"], output=self.output, factory=self.factory,
+                shape=(width, len(self.X), len(self.Y)),
+            )  # fmt: skip
+        state = jax.vmap(lambda state: watched(state, self.patience, self.validation_costs is not None))(state)
         state, alive = jax.tree.map(np.asarray, state), np.arange(len(members))
-        size, grads = self.chunk(width, len(members), state.params)
-        block = self.epochs_a_program(state.params, size)
+        size, grads = self.chunk(width, len(members), state.params, examples)
+        block = self.epochs_a_program(state.params, size, examples)
         for epoch in range(0, self.epochs, block):
             n = min(block, self.epochs - epoch)
-            while len(alive) <= size // 2:
-                size //= 2
-            state, costs, ran = self.run_block(state, hyper, members, alive, size, epoch, n, grads)
+            rest = OPERATIONS_OF_COMPILING / (self.epochs - epoch) / self.operations(state.params, 1, examples)
+            while len(alive) <= size // 2 and size // 2 * -(-len(alive) // size) >= rest:
+                size //= 2  # what is saved is worth another program
+            state, costs, ran = self.run_block(state, hyper, members, alive, size, epoch, n, grads, examples)
             alive = alive[self.record(members[alive], costs, ran, epoch)]
-            yield state.params if state.best_params is None else state.best_params
+            yield _Stack(members, state, examples.scaling)
             self.report()
             if not len(alive):
                 break
@@ -602,22 +688,24 @@ class _Run:
             "others": {name: column(name) for name in sorted(others)},
         }
 
-    def rows(self, name: str, default: ArrayLike | None, m: int, members: np.ndarray) -> np.ndarray | None:
+    def own(self, name: str, default: ArrayLike | None, m: int, members: np.ndarray, rows=None) -> np.ndarray | None:
         """(C, m) weights of the members; None if no network of this run has any."""
         if default is None and all(network.get(name) is None for network in self.networks):
             return None
         default = np.ones(m) if default is None else np.asarray(default)
-        own = (self.networks[k].get(name) for k in members)
-        return np.stack([np.asarray(default if w is None else w, self.X.dtype) for w in own])
+        mine = (self.networks[k].get(name) for k in members)
+        return np.stack(
+            [np.asarray(default if w is None else w if rows is None else w[rows], self.X.dtype) for w in mine]
+        )
 
-    def chunk(self, width: int, n: int, params: Params) -> tuple[int, Callable]:
+    def chunk(self, width: int, n: int, params: Params, examples: _Examples) -> tuple[int, Callable]:
         """How many networks run at once, and the gradient of each: streamed where one alone outgrows the cache."""
-        m = self.X.shape[1]
+        m = examples.m
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), params)
         tile = tile_size(one)
         batch = min(m, self.batch_size or m)
         widest = max(width, *one.W2.shape)
-        if jax.default_backend() != "cpu":
+        if self.devices[0].platform != "cpu":
             return max(1, min(n, 2**26 // (widest * batch))), cost_and_grads
         if batch >= 8 * tile:
             return 1, stream(cost_and_grads)
@@ -626,33 +714,39 @@ class _Run:
         chunks = -(-n // most // devices) * devices
         return -(-n // chunks), cost_and_grads
 
-    def epochs_a_program(self, params: Params, size: int) -> int:
-        m = self.X.shape[1]
-        steps = -(-m // (self.batch_size or m))
+    def operations(self, params: Params, size: int, examples: _Examples) -> float:
+        """Of an epoch of so many networks, in multiplications; a step takes its time whatever it computes."""
         entries = sum(leaf[0].size for leaf in jax.tree.leaves(params))
-        operations = 6 * size * m * entries + 200_000 * steps
-        most = self.epochs if self.callback is None and self.patience is None else max(2, self.epochs // 100)
-        return int(min(self.epochs, max(2, min(most, OPERATIONS_A_PROGRAM / operations))))
+        return 6 * size * examples.m * entries + 200_000 * -(-examples.m // (self.batch_size or examples.m))
 
-    def run_block(self, state, hyper, members, alive, size, epoch, n, grads):
+    def epochs_a_program(self, params: Params, size: int, examples: _Examples) -> int:
+        """A divisor of all epochs where there is one near, or the last program would be another."""
+        parts = 100 if self.callback else 20 if self.patience else 1
+        most = min(self.epochs // parts, OPERATIONS_A_PROGRAM / self.operations(params, size, examples))
+        block = int(min(self.epochs, max(2, most)))
+        return next((n for n in range(block, block // 2, -1) if self.epochs % n == 0), block)
+
+    def run_block(self, state, hyper, members, alive, size, epoch, n, grads, examples):
         """n epochs of those alive, in chunks; their new state among the others', their histories, and what ran."""
-        m, order = self.X.shape[1], None
+        m, order = examples.m, None
         if self.batch_size is not None and self.key_words is not None:
-            batch = min(self.batch_size, m)
-            order = np.stack([epoch_order(self.key_words, e, m, batch) for e in range(epoch, epoch + n)])
+            batch, first = min(self.batch_size, m), self.epochs_before + epoch
+            order = np.stack([epoch_order(self.key_words, e, m, batch) for e in range(first, first + n)])
         running = []
         for turn, start in enumerate(range(0, len(alive), size)):
             rows = alive[start : start + size]
             full = np.resize(rows, size)  # the last chunk is filled up with networks that it has already
             some = partial(jax.tree.map, lambda leaf, full=full: leaf[full])
-            weights, own = self.rows("weights", self.weights, m, members[full]), None
+            weights, held_out = self.own("weights", examples.weights, m, members[full], examples.rows), None
             if self.validation is not None:
-                own = self.rows("validation_weights", None, self.validation[0].shape[1], members[full])
+                held_out = self.own("validation_weights", None, self.validation[0].shape[1], members[full])
             device = turn % len(self.devices)
-            chunk = jax.device_put((some(state), some(hyper), weights, own, order), self.devices[device])
+            tol = np.asarray(self.tol, self.X.dtype)
+            chunk = jax.device_put((some(state), some(hyper), weights, held_out, order, tol), self.devices[device])
             out = _train(
-                *self.data[device], *chunk, factory=self.factory, grads=grads, epochs=n, patience=self.patience
-            )
+                *examples.on_devices[device], *chunk,
+                factory=self.factory, grads=grads, epochs=n, patience=self.patience,
+            )  # fmt: skip
             running.append((len(rows), out))
         parts = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[:k], out) for k, out in running]
         states, (histories, ran) = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
@@ -681,7 +775,7 @@ class _Run:
     def report(self) -> None:
         if self.callback is None:
             return
-        seconds = time.monotonic() - self.start
+        seconds = time.monotonic() - self.since
         share = float(np.where(self.ended, 1, self.epochs_run / self.epochs).mean())
         costs = self.costs if self.validation_costs is None else self.validation_costs
         best = float(np.fmin.reduce(costs, axis=None))

@@ -30,3 +30,11 @@ def forget_programs():
     """Compiled programs of one module serve no other, and thousands of them take gigabytes."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def little_optimization():
+    """For modules whose time is all compiling, and whose point is not what the compiler makes of the equations."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

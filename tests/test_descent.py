@@ -338,7 +338,7 @@ WRONG = {
     "epochs must be at least 1, got 0": lambda X, Y: {"epochs": 0},
     "batch_size must be at least 1, got -4": lambda X, Y: {"batch_size": -4, "key": jax.random.key(0)},
     "batch_size needs a key": lambda X, Y: {"batch_size": 4},
-    "patience needs validation": lambda X, Y: {"patience": 4},
+    "tol must be at least 0 and finite, got -1": lambda X, Y: {"patience": 4, "tol": -1},
     "learning_rate is for plain gradient descent": lambda X, Y: {"optimizer": optax.sgd(1.0), "learning_rate": 0.1},
     "validation X must be \\(n_x, m\\) = \\(2, m\\), got \\(3, 60\\)": lambda X, Y: {
         "validation": (jnp.vstack([X, X[:1]]), Y)

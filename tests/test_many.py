@@ -86,7 +86,8 @@ def test_padding_stays_exactly_zero():
     case = draw(m=20, dtype=np.float32)
     configs = [{"n_h": 1, "hidden": "sigmoid", "scale": 1.0}, {"n_h": 3, "hidden": "sigmoid", "scale": 1.0}]
     many = js.fit_many(KEY, case.X, case.Y, configs, epochs=50, optimizer="adamw")
-    ((members, stack),) = many._stacks
+    ((members, state, _),) = many._stacks
+    stack = state.params
     assert stack.W1.shape == (2, 4, 3)
     for k, n_h in zip(members, (1, 3), strict=True):
         assert not stack.W1[k, n_h:].any()
@@ -117,7 +118,7 @@ def test_more_than_memory_holds_are_trained_in_shifts(x64):
     case = draw(m=20)
     configs = {"n_h": 4, "seed": range(7), "learning_rate": 0.5}
     expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=5)
-    shifts = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=2000)
+    shifts = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=6000)
     assert len(shifts._stacks) > 1
     assert_close(shifts.history.cost, expected.history.cost, "float64")
     assert_close([shifts.params(k) for k in range(7)], [expected.params(k) for k in range(7)], "float64")
@@ -154,8 +155,8 @@ def test_folds_train_on_the_others_and_validate_on_themselves(x64):
     many = js.fit_many(KEY, case.X, case.Y, CONFIGS[:2], folds=iter(pairs), **settings)
     assert [config["fold"] for config in many.configs] == [0, 1, 2] * 2
     for k, (config, (train, test)) in enumerate((c, p) for c in CONFIGS[:2] for p in pairs):
-        mask = np.isin(np.arange(20), train).astype(float)
-        expected = alone(config, case, settings=settings, weights=mask, learning_rate=config["learning_rate"])
+        fold = case._replace(X=case.X[:, train], Y=case.Y[:, train])
+        expected = alone(config, fold, settings=settings, learning_rate=config["learning_rate"])
         assert_close(many.params(k), expected.params, "float64, after training")
         held_out = js.cost(expected.params, case.X[:, test], case.Y[:, test])
         assert_close(many.validation_cost[k], held_out, "float64, after training")
@@ -163,10 +164,68 @@ def test_folds_train_on_the_others_and_validate_on_themselves(x64):
 
 def test_a_number_of_folds_cuts_the_examples_in_a_row(x64):
     case = draw(m=7)
-    many = js.fit_many(KEY, case.X, case.Y, {"n_h": 2}, epochs=1, folds=3)
-    held_out = np.stack([config["validation_weights"] for config in many.configs])
-    np.testing.assert_array_equal(held_out.argmax(axis=0), [0, 0, 0, 1, 1, 2, 2])
-    np.testing.assert_array_equal([config["weights"] for config in many.configs], 1 - held_out)
+    own = np.arange(7.0)
+    configs = [{"n_h": 2}, {"n_h": 2, "weights": own}]
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=3, folds=3)
+    for k, (weights, test) in enumerate((w, t) for w in (np.ones(7), own) for t in ([0, 1, 2], [3, 4], [5, 6])):
+        train = np.setdiff1d(np.arange(7), test)
+        fold = case._replace(X=case.X[:, train], Y=case.Y[:, train])
+        expected = alone({"n_h": 2}, fold, settings={"epochs": 3}, weights=weights[train])
+        assert_close(many.params(k), expected.params, "float64, after training")
+        assert_close(
+            many.validation_cost[k],
+            js.cost(expected.params, case.X[:, test], case.Y[:, test]),
+            "float64, after training",
+        )
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+def test_standardised_features_are_those_of_the_fold_alone(x64, folds):
+    case = draw(m=20)
+    X = 50 + 7 * case.X
+    many = js.fit_many(KEY, X, case.Y, CONFIGS[:3], epochs=10, folds=folds, standardize=True)
+    for k, config in enumerate(many.configs):
+        test = np.array_split(np.arange(20), 3)[config["fold"]] if folds else np.zeros(0, int)
+        train = np.setdiff1d(np.arange(20), test)
+        mean, deviation = js.data.scaling(X[:, train])
+        fold = case._replace(X=(X[:, train] - mean) / deviation, Y=case.Y[:, train])
+        expected = alone(config, fold, settings={"epochs": 10}, learning_rate=config["learning_rate"]).params
+        A2 = js.forward(expected, (X - mean) / deviation).A2
+        assert_close(js.forward(many.params(k), X).A2, A2, "float64, after training")
+        if folds:
+            held_out = js.cost(many.params(k), X[:, test], case.Y[:, test])
+            assert_close(many.validation_cost[k], held_out, "float64, after training")
+
+
+@pytest.mark.parametrize("more", [{}, {"folds": 2, "standardize": True}])
+def test_a_run_goes_on_where_it_ended(x64, more):
+    case = draw(m=20)
+    train = lambda epochs, start=None: js.fit_many(  # noqa: E731
+        KEY, case.X, case.Y, CONFIGS, epochs=epochs, batch_size=6, optimizer="adam", start=start, **more
+    )
+    whole, parts = train(12), None
+    for epochs in (5, 3, 4):
+        parts = train(epochs, parts)
+    assert_close(parts.history.cost, whole.history.cost[:, 8:], "float64, after training")
+    assert_close(parts.params(3), whole.params(3), "float64, after training")
+    with pytest.raises(ValueError, match="start must be a finished run of the same networks"):
+        js.fit_many(KEY, case.X, case.Y, CONFIGS[:2], epochs=1, start=whole)
+
+
+def test_patience_watches_the_training_cost_where_there_is_no_validation(x64):
+    case = draw(m=20)
+    configs = [{**config, "learning_rate": 20 * config["learning_rate"]} for config in CONFIGS]
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=60, patience=3, tol=1e-2)
+    assert len(set(many.epochs)) > 1
+    for k, config in enumerate(configs):
+        settings = {"epochs": 60, "patience": 3, "tol": 1e-2}
+        expected = alone(config, case, settings=settings, learning_rate=config["learning_rate"])
+        n = len(expected.history.cost)
+        assert many.epochs[k] == n
+        assert_close(many.params(k), expected.params, "float64, after training")
+        lowest = np.fmin.accumulate(expected.history.cost)
+        idle = expected.history.cost[1:] >= lowest[:-1] - 1e-2
+        assert n == 60 or idle[-3:].all()
 
 
 def test_patience_stops_each_network_as_fit_does(x64):
@@ -307,7 +366,9 @@ def test_networks_are_numbered_as_lists_are():
         ({"optimizer": optax.adam(0.1)}, TypeError, "must be a factory such as optax.adam, not its result"),
         ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
         ({"batch_size": 2.0}, TypeError, "batch_size must be an integer"),
-        ({"patience": 3}, ValueError, "patience needs validation"),
+        ({"tol": -1.0}, ValueError, "tol must be at least 0 and finite, got -1.0"),
+        ({"folds": []}, ValueError, "folds must hold at least one pair"),
+        ({"folds": [(range(20), [])]}, ValueError, "train on some examples and validate on some"),
         ({"folds": 1}, ValueError, "folds must be between 2 and m = 20, got 1"),
         ({"folds": 2, "validation": (np.ones((3, 2)), np.ones((1, 2)))}, ValueError, "bring their own validation"),
         ({"validation": 0.2}, TypeError, r"validation must be \(X, Y\), got float"),
