@@ -11,6 +11,7 @@ is set to 0.
 from __future__ import annotations
 
 import inspect
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,12 +50,16 @@ class Progress(NamedTuple):
     Attributes:
         share: of the work that is done, 0 to 1; networks that stopped early count as done.
         best: the lowest cost so far, the validation's where there is one.
+        lowest: (K,) the same of each network; NaN before its turn.
+        epochs: (K,) epochs that each network was trained.
         seconds: since the start.
         seconds_left: at the same speed.
     """
 
     share: float
     best: float
+    lowest: np.ndarray
+    epochs: np.ndarray
     seconds: float
     seconds_left: float
 
@@ -73,8 +78,9 @@ class _Stack(NamedTuple):
         if self.scaling is None:
             return params
         mean, deviation = self.scaling
-        W1 = params.W1 / deviation.T
-        return replace(params, W1=W1.astype(params.W1.dtype), b1=(params.b1 - W1 @ mean).astype(params.b1.dtype))
+        with np.errstate(over="ignore", invalid="ignore"):  # of networks that diverged
+            W1 = params.W1 / deviation.T
+            return replace(params, W1=W1.astype(params.W1.dtype), b1=(params.b1 - W1 @ mean).astype(params.b1.dtype))
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,27 @@ class Many:
             columns["validation_cost"] = self.validation_cost.tolist()
         return {**columns, "epochs": self.epochs.tolist(), "diverged_at": self.diverged_at.tolist()}
 
+    def score(self, X: ArrayLike, Y: ArrayLike, networks: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """How well each network does: its accuracy, or R² for output="identity"; as scikit-learn's `score`.
+
+        Args:
+            X: (n_x, m) examples as columns.
+            Y: (n_y, m) targets. An example with several labels counts if all are right.
+            networks: the numbers of those to score; None for all.
+
+        Returns:
+            A score for each, in the order asked; NaN where a network diverged or was not trained.
+
+        Raises:
+            ValueError, TypeError: X or Y has another shape or type.
+        """
+        asked = np.arange(len(self))[slice(None) if networks is None else np.asarray(networks, int)]
+        found = np.full(len(self), np.nan)
+        for stack in self._stacks:
+            if len(rows := np.flatnonzero(np.isin(stack.members, asked))):
+                found[stack.members[rows]] = _scores(stack.params(rows), X, Y)
+        return np.where((self.diverged_at < 0) & (self.epochs > 0), found, np.nan)[asked]
+
     def predict_proba(self, X: ArrayLike, top: int | None = None) -> np.ndarray:
         """The mean output A2 of the best `top` networks, None for all that did not diverge.
 
@@ -190,6 +217,25 @@ class Many:
 
 def _output(params: Params, X: ArrayLike) -> Array:
     return forward(params, X).A2
+
+
+@jax.jit
+def _scores(stack: Params, X: ArrayLike, Y: ArrayLike) -> Array:
+    """Accuracy or R² of each network of a stack, one after another and in tiles."""
+    first = jax.tree.map(lambda leaf: leaf[0], stack)
+    X = checks.features(checks.parameters(first), X)
+    Y = checks.targets(first, X, Y)
+
+    def one(params):
+        A2 = stream(_output)(params, X)
+        if params.output == "identity":
+            spread = jnp.sum((Y - Y.mean(axis=1, keepdims=True)) ** 2, axis=1)
+            return jnp.mean(1 - jnp.sum((A2 - Y) ** 2, axis=1) / spread)
+        if params.output == "softmax":
+            return jnp.mean(A2.argmax(axis=0) == Y.argmax(axis=0))
+        return jnp.mean(jnp.all((A2 > 0.5) == (Y > 0.5), axis=0))
+
+    return jax.lax.map(one, stack)
 
 
 @jax.jit
@@ -293,9 +339,10 @@ def fit_many(
     _check_weights(networks, m, None if validation is None else validation[0].shape[1])
     if pairs is not None:
         networks = [{**network, "fold": fold} for network in networks for fold in range(len(pairs))]
-    shifts = list(_shifts(networks, len(X), len(Y), X.dtype, max_memory))
     if start is not None:
-        _check_start(start, shifts, len(X), output)
+        shifts = _going_on(start, networks, len(X), output)
+    else:
+        shifts = list(_shifts(networks, len(X), len(Y), X.dtype, max_memory, m * epochs))
 
     run = _Run(
         key, X, Y, weights, validation, pairs, standardize, output, factory, epochs, batch_size, patience, tol,
@@ -364,7 +411,7 @@ def _complete(configs, factory) -> list[dict[str, Any]]:
             raise ValueError(f"configs[{k}] must have names of {sorted(known)}, got {sorted(unknown)}")
         if "n_h" not in config:
             raise ValueError(f"configs[{k}] must have n_h, its number of hidden units, got {sorted(config)}")
-        complete.append({**defaults, **config})
+        complete.append({"n_h": config["n_h"], **defaults, **config})
     used = [name for name in hyper if name != "learning_rate" and any(name in config for config in complete)]
     for k, config in enumerate(complete):
         for name in used:
@@ -455,15 +502,15 @@ def _pairs(folds, m: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
-def _check_start(start: Many, shifts, n_x: int, output: str) -> None:
-    def alike(stack, width, members):
-        params = stack.state.params
-        return np.array_equal(stack.members, members) and (params.W1.shape[1:], params.output) == ((width, n_x), output)
-
-    if len(start._stacks) != len(shifts) or not all(
-        alike(stack, *shift) for stack, shift in zip(start._stacks, shifts, strict=True)
-    ):
+def _going_on(start: Many, networks, n_x: int, output: str) -> list[tuple[int, np.ndarray]]:
+    """The shifts of a run before; ValueError if they are not of these networks."""
+    same = [{name: config.get(name) for name in ("n_h", "hidden", "fold")} for config in (*start.configs, *networks)]
+    shifts = [(stack.state.params.W1.shape[1], stack.members) for stack in start._stacks]
+    whole = sum(len(members) for _, members in shifts) == len(networks)
+    heads = {(stack.state.params.W1.shape[2], stack.state.params.output) for stack in start._stacks}
+    if not whole or same[: len(start)] != same[len(start) :] or heads != {(n_x, output)}:
         raise ValueError("start must be a finished run of the same networks: n_h, hidden, output, n_x and folds")
+    return shifts
 
 
 # ---- buckets, shifts and chunks ----
@@ -475,27 +522,50 @@ def bucket(n_h: int) -> int:
     return -(-n_h // step) * step
 
 
-def _shifts(networks, n_x: int, n_y: int, dtype, max_memory: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(width, members): networks of one activation and bucket, as many as may be in training at once."""
-    groups: dict[tuple[int, Any, int], list[int]] = {}
+def memory(configs: Sequence[Mapping[str, Any]], n_x: int, n_y: int = 1, dtype: DTypeLike = np.float32) -> int:
+    """Bytes that `fit_many` keeps of these networks: parameters, the best so far, and two moments, which is what an
+    optimizer has at most by far. In training it is twice that, and the histories come to it.
+
+    Args:
+        configs: the networks, of which n_h counts.
+        n_x, n_y: sizes of the data.
+        dtype: of the parameters.
+
+    Example:
+        >>> memory([{"n_h": 4}] * 10_000, n_x=2) / 2**20  # in MiB
+        2.593994140625
+    """
+    widths = (bucket(config["n_h"]) for config in configs)
+    return sum(4 * (width * (n_x + n_y + 1) + n_y) * np.dtype(dtype).itemsize for width in widths)
+
+
+def _shifts(networks, n_x: int, n_y: int, dtype, max_memory: int, examples: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(width, members): networks of one activation and width, as many as may be in training at once."""
+    groups: dict[Any, dict[int, list[int]]] = {}
     for k, network in enumerate(networks):
-        groups.setdefault((network.get("fold", 0), network["hidden"], bucket(network["n_h"])), []).append(k)
-    # The results are parameters, the best so far, and two moments, which is what an optimizer keeps at most by far; in
-    # training come their new values.
-    size = lambda width: 4 * (width * (n_x + n_y + 1) + n_y) * dtype.itemsize  # noqa: E731
-    results = sum(size(width) * len(members) for (*_, width), members in groups.items())
+        groups.setdefault(network["hidden"], {}).setdefault(bucket(network["n_h"]), []).append(k)
+    together = []
+    for buckets in groups.values():
+        widths = sorted(buckets)
+        for width, wider in itertools.pairwise(widths):
+            padding = 6 * (wider - width) * (n_x + n_y + 1) * examples * len(buckets[width])
+            if padding < OPERATIONS_OF_COMPILING:  # not worth a program of its own
+                buckets[wider] = buckets.pop(width) + buckets[wider]
+        for width, members in buckets.items():
+            alike = {networks[k]["n_h"] for k in members}
+            together.append((alike.pop() if len(alike) == 1 else width, sorted(members)))
+    results = sum(len(members) * memory([{"n_h": width}], n_x, n_y, dtype) for width, members in together)
     if results > max_memory:
         raise ValueError(
             f"{len(networks):,} networks take {results / 2**30:.1f} GiB for themselves alone, and max_memory is "
             f"{max_memory / 2**30:.1f} GiB: raise it, or train fewer at once"
         )
-    for fold, hidden, width in sorted(groups, key=lambda group: group[0]):
-        members = groups[fold, hidden, width]
-        widths = {networks[k]["n_h"] for k in members}
-        width = widths.pop() if len(widths) == 1 else width  # nothing to pad where all are alike
-        most = max(1, max_memory // (2 * size(width)))
-        for start in range(0, len(members), most):
-            yield width, np.array(members[start : start + most])
+    for fold in sorted({network.get("fold", 0) for network in networks}):
+        for width, everyone in together:
+            members = [k for k in everyone if networks[k].get("fold", 0) == fold]
+            most = max(1, max_memory // (2 * memory([{"n_h": width}], n_x, n_y, dtype)))  # old values and new
+            for start in range(0, len(members), most):
+                yield width, np.array(members[start : start + most])
 
 
 @partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape"))
@@ -616,6 +686,7 @@ class _Run:
         self.costs = np.full((K, self.epochs), np.nan, self.X.dtype)
         self.validation_costs = None if self.validation is None and self.pairs is None else self.costs.copy()
         self.epochs_run, self.diverged_at, self.ended = np.zeros(K, int), np.full(K, -1), np.zeros(K, bool)
+        self.lowest = np.full(K, np.nan)
         self.epochs_before = 0 if self.start is None else self.start._epochs_before + int(self.start.epochs.max())
         self.since = time.monotonic()
         self.on_host: Any = jax.tree.map(np.asarray, (self.X, self.Y, self.weights, self.validation))
@@ -764,6 +835,8 @@ class _Run:
         self.costs[members, there] = np.where(ran, costs.cost, np.nan)
         if self.validation_costs is not None:
             self.validation_costs[members, there] = np.where(ran, costs.validation_cost, np.nan)
+        seen = self.costs if self.validation_costs is None else self.validation_costs
+        self.lowest[members] = np.fmin(self.lowest[members], np.fmin.reduce(seen[members, there], axis=1))
         self.epochs_run[members] += ran.sum(axis=1)
         lost = ran & ~np.isfinite(costs.cost)
         diverged = lost.any(axis=1)
@@ -777,9 +850,8 @@ class _Run:
             return
         seconds = time.monotonic() - self.since
         share = float(np.where(self.ended, 1, self.epochs_run / self.epochs).mean())
-        costs = self.costs if self.validation_costs is None else self.validation_costs
-        best = float(np.fmin.reduce(costs, axis=None))
-        if self.callback(Progress(share, best, seconds, seconds / share * (1 - share))):
+        lowest, best = self.lowest.copy(), float(np.fmin.reduce(self.lowest))
+        if self.callback(Progress(share, best, lowest, self.epochs_run.copy(), seconds, seconds / share * (1 - share))):
             raise _Ended
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,90 @@ def learning_curves(ax: Axes, history: History) -> Axes:
     if low > 0 and high > 10 * low:
         ax.set_yscale("log")
     ax.set(xlabel="epoch", ylabel="cost J")
+    return ax
+
+
+def spread(ax: Axes, groups: Mapping[str, Sequence[float]], *, ylabel: str = "accuracy", format: str = ".1%") -> Axes:
+    """A point for each value, group by group, and a line at each group's median, with its value.
+
+    Args:
+        ax: where to draw.
+        groups: the values of each group, such as an accuracy for each seed; those that are not finite are left out.
+        ylabel: what the values are.
+        format: of the medians.
+    """
+    for place, group in enumerate(groups.values()):
+        values = np.sort([value for value in group if np.isfinite(value)])
+        if not len(values):
+            continue
+        # Side by side in an order that is the same each time, so that points of one height do not hide each other.
+        aside = 0.3 * (2 * (np.arange(len(values)) * 0.618034 % 1) - 1) if len(values) > 1 else 0
+        ax.plot(place + aside, values, "o", markersize=3, alpha=0.4, markeredgewidth=0, color=COLOURS[0])
+        median = float(np.median(values))
+        ax.plot([place - 0.4, place + 0.4], [median, median], color=COLOURS[4], linewidth=2)
+        ax.annotate(
+            f"{median:{format}}", (place, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
+        )
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:{format}}")
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(ylabel=ylabel, xlim=(-0.6, len(groups) - 0.4))
+    ax.grid(axis="y", alpha=0.3)
+    return ax
+
+
+def heat_map(
+    ax: Axes,
+    columns: Sequence,
+    rows: Sequence,
+    values,
+    *,
+    names: Sequence[str] = ("", ""),
+    label: str = "",
+    format: str = ".1%",
+) -> Axes:
+    """Values of a grid as colours and numbers; white where there is none.
+
+    Args:
+        ax: where to draw.
+        columns, rows: what the grid's columns and rows stand for.
+        values: (rows, columns) numbers; NaN for none.
+        names: of the columns' and the rows' axis.
+        label: what the values are.
+        format: of the numbers.
+    """
+    values = np.asarray(values, float)
+    mesh = ax.pcolormesh(np.ma.masked_invalid(values), cmap="cividis")
+    _colorbar(ax, mesh, label, format)
+    # Numbers where they can be read, in the shade that stands out from the colour under them.
+    if values.size <= 100:
+        low, high = np.nanmin(values), np.nanmax(values)
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                shade = "black" if value > (low + high) / 2 else "white"
+                ax.text(column + 0.5, row + 0.5, f"{value:{format}}", ha="center", va="center", color=shade, fontsize=7)
+    for axis, ticks in ((ax.xaxis, columns), (ax.yaxis, rows)):
+        every = -(-len(ticks) // 12)
+        axis.set_ticks(np.arange(len(ticks))[::every] + 0.5, [f"{tick}" for tick in ticks][::every])
+    ax.set(xlabel=names[0], ylabel=names[1])
+    return ax
+
+
+def _colorbar(ax: Axes, coloured, label: str, format: str) -> None:
+    bar = ax.figure.colorbar(coloured, ax=ax, label=label)
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:{format}}")
+
+
+def scatter_map(
+    ax: Axes, x, y, values, *, names: Sequence[str] = ("", ""), label: str = "", format: str = ".1%"
+) -> Axes:
+    """Values of points drawn at random as colours, the best on top; the arguments are those of `heat_map`."""
+    order = np.argsort(values)
+    points = ax.scatter(np.asarray(x)[order], np.asarray(y)[order], c=np.asarray(values)[order], cmap="cividis", s=24)
+    _colorbar(ax, points, label, format)
+    for axis, numbers in (("x", np.asarray(x)), ("y", np.asarray(y))):
+        if numbers.min() > 0 and numbers.max() > 20 * numbers.min():
+            ax.set(**{f"{axis}scale": "log"})
+    ax.set(xlabel=names[0], ylabel=names[1])
     return ax
 
 

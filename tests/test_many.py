@@ -8,6 +8,7 @@ import optax
 import polars as pl
 import pytest
 from cases import assert_close, draw
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
 import jaxshallow as js
@@ -144,6 +145,17 @@ def test_buckets_pad_by_a_quarter_at_most(n_h, width):
     assert engine.bucket(n_h) == width
 
 
+def test_widths_share_a_program_where_padding_costs_less_than_compiling(x64, monkeypatch):
+    case = draw(m=20)
+    configs = {"n_h": [3, 50, 17, 6], "seed": range(4), "learning_rate": 0.5}
+    together = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, batch_size=8, optimizer="adam")
+    assert [stack.state.params.W1.shape[:2] for stack in together._stacks] == [(4, 56)]
+    monkeypatch.setattr(engine, "OPERATIONS_OF_COMPILING", 0)
+    apart = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, batch_size=8, optimizer="adam")
+    assert len(apart._stacks) == 4
+    assert_close([together.params(k) for k in range(4)], [apart.params(k) for k in range(4)], "float64, after training")
+
+
 # ---- validation, folds, patience ----
 
 
@@ -274,7 +286,8 @@ def raising(*_):
 
 
 @pytest.mark.parametrize("callback", [raising, lambda progress: progress.share > 0.1])
-def test_an_interrupted_run_returns_what_it_has(x64, callback):
+def test_an_interrupted_run_returns_what_it_has(x64, monkeypatch, callback):
+    monkeypatch.setattr(engine, "OPERATIONS_OF_COMPILING", 0)  # a program for each width
     case = draw(m=20)
     configs = {"n_h": [4, 4, 50], "learning_rate": 0.5, "seed": [0, 1, 2]}
     many = js.fit_many(KEY, case.X, case.Y, configs, epochs=1000, callback=callback)
@@ -289,7 +302,8 @@ def test_an_interrupted_run_returns_what_it_has(x64, callback):
         many.params(2)
 
 
-def test_the_callback_sees_the_work_grow():
+def test_the_callback_sees_the_work_grow(monkeypatch):
+    monkeypatch.setattr(engine, "OPERATIONS_OF_COMPILING", 0)
     case = draw(m=20, dtype=np.float32)
     seen = []
     many = js.fit_many(
@@ -300,6 +314,9 @@ def test_the_callback_sees_the_work_grow():
     assert shares[-1] == 1
     assert many.finished
     assert seen[-1].best == np.nanmin(many.history.cost)
+    np.testing.assert_array_equal(seen[-1].lowest, np.nanmin(many.history.cost, axis=1))
+    np.testing.assert_array_equal(seen[-1].epochs, [300, 300])
+    assert np.isnan(seen[0].lowest).tolist() == [False, True]
     assert all(progress.seconds_left >= 0 for progress in seen)
 
 
@@ -324,6 +341,18 @@ def test_an_ensemble_averages_probabilities(x64, top):
     members = many.order()[:top]
     expected = np.mean([js.forward(many.params(k), case.X).A2 for k in members], axis=0)
     assert_close(many.predict_proba(case.X, top=top), expected, "float64")
+
+
+@pytest.mark.parametrize(("output", "n_y"), [("sigmoid", 1), ("sigmoid", 2), ("softmax", 3), ("identity", 2)])
+def test_scores_are_those_of_scikit_learn(x64, output, n_y):
+    case = draw("tanh", output, n_y, m=30)
+    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5, output=output)
+    measure = r2_score if output == "identity" else accuracy_score
+    truth = case.Y.argmax(axis=0) if output == "softmax" else case.Y.T
+    for k, score in zip([3, 1], many.score(case.X, case.Y, [3, 1]), strict=True):
+        predicted = np.asarray(js.predict(many.params(k), case.X))
+        assert score == pytest.approx(measure(truth, predicted.reshape(-1, 30).T if n_y != 3 else predicted))
+    assert many.score(case.X, case.Y).shape == (5,)
 
 
 def test_networks_are_numbered_as_lists_are():

@@ -1,0 +1,474 @@
+"""Train many networks at once and compare them: which hidden size, which learning rate, and how sure is that?
+
+Examples:
+    python scripts/sweep.py                                        the course's question, which hidden size? 100 seeds
+    python scripts/sweep.py --data iris --n-h 2,8,32 --learning-rate 0.01,0.1,1 --folds 5 --epochs 300
+    python scripts/sweep.py --data digits --n-h 16:256:log --learning-rate 1e-4:1e-1:log --random 20 --folds 3
+        --optimizer adam --batch-size 200 --hidden relu --scale glorot --epochs 100 --patience 10
+    python scripts/sweep.py --data table.csv --target price --n-h 4,16,64 --l2 0,0.1,1 --validation 0.25
+
+What is a list, 2,8,32, is tried value by value, each with each; with --random N, N networks are drawn from lists and
+ranges, low:high or low:high:log.
+
+Exit codes: 0 well, 1 all networks diverged or a file could not be written, 2 usage, 130 Ctrl-C, keeping what there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+try:
+    import polars as pl
+    import tyro
+    from rich import box
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+    from sklearn.model_selection import KFold, StratifiedKFold
+except ImportError as error:
+    sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
+
+import jax
+from train import LEARNING_RATES, OPTIMIZERS, interruptible, split, weight_scale
+
+import jaxshallow as js
+from jaxshallow import data, many, plots
+from jaxshallow.store import json_text, write_atomically
+
+SWEPT = ("n_h", "hidden", "learning_rate", "l2", "scale")
+ROWS = 20  # of the table
+
+
+@dataclass
+class Options:
+    data: str = "flower"
+    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file."""
+    target: str | None = None
+    """For a file (.csv, .tsv, .parquet, .npz; rows are examples): the column to predict; the last if not given."""
+    n_h: str = "1,2,3,4,5,20,50"
+    """Hidden units."""
+    hidden: str = "tanh"
+    """Hidden activations: sigmoid, tanh, relu, leaky_relu, identity, or what else activations.py lists."""
+    learning_rate: str | None = None
+    """Step lengths. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
+    l2: str = "0"
+    """Weight decays."""
+    scale: str = "0.01"
+    """Standard deviations of the first weights: numbers, glorot or he."""
+    seeds: int | None = None
+    """Networks of each kind, with other first weights. If not given: 100; 1 with --random or --folds."""
+    random: int | None = None
+    """Draw so many kinds, instead of trying each value with each."""
+    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"] = "sgd"
+    """sgd is plain gradient descent; lbfgs finds its own step length."""
+    epochs: int = 5_000
+    """Passes over the data; full-batch, one step each."""
+    batch_size: int | None = None
+    """Examples a step; full-batch if not given."""
+    folds: int | None = None
+    """Cross-validate: train on all but one part of the examples, validate on it, in turn; stratified for classes."""
+    validation: float = 0.0
+    """Share of the examples held out for validation, 0 to below 1."""
+    patience: int | None = None
+    """Stop a network after so many epochs without a lower cost: the validation's, where there is one."""
+    standardize: Literal["auto", "yes", "no"] = "auto"
+    """Scale features to mean 0, deviation 1 over the training examples; they stay so in the model. auto: all but sets
+    of two features."""
+    seed: int = 0
+    """Of the weights, the order of the examples, the parts and what is drawn."""
+    precision: Literal["bfloat16", "float32", "float64"] = "float32"
+    """The dtype of the whole computation."""
+    out: Path = Path("out")
+    """Folder for sweep.csv, sweep.safetensors and the pictures."""
+    json: bool = False
+    """Print the results as JSON instead of a table."""
+
+
+class Range(NamedTuple):
+    low: float
+    high: float
+    log: bool
+
+
+class Parts(NamedTuple):
+    """What is trained on and validated on; a regression's targets are scaled, and `unscale` says by what."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray] | None
+    folds: list[tuple[np.ndarray, np.ndarray]] | None
+    unscale: tuple[np.ndarray, np.ndarray] | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
+    messages = Console(stderr=True, highlight=False)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with jax.enable_x64(options.precision == "float64"):
+            results, table = run(options, messages)
+    except KeyboardInterrupt:
+        messages.print("interrupted: nothing was written", soft_wrap=True)
+        return 130
+    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
+        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
+        return 2
+    except OSError as error:
+        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
+        return 1
+    if options.json:
+        print(json_text(results))
+    else:
+        Console(highlight=False).print(table)
+    if not results["finished"]:
+        messages.print("interrupted: the table is of what was trained until then", soft_wrap=True)
+        return 130
+    return 0 if results["ok"] else 1
+
+
+class Found(NamedTuple):
+    """What came out: a row for each network that was trained, and one for each kind, the best mean cost first.
+
+    `cost` and `score` are the columns to judge by: the validation's, where there are such.
+    """
+
+    trained: js.Many
+    networks: pl.DataFrame
+    kinds: pl.DataFrame
+    swept: list[str]
+    cost: str
+    score: str
+    measure: str  # accuracy or R2
+
+    def text(self, value: Any) -> str:
+        if value is None or not np.isfinite(value):
+            return ""
+        return f"{value:.1%}" if self.measure == "accuracy" else f"{value:.3f}"
+
+    def of_kind(self, row: dict[str, Any]) -> pl.DataFrame:
+        return self.networks.filter(*(pl.col(name) == row[name] for name in self.swept))
+
+    def median(self, row: dict[str, Any], by: str) -> dict[str, Any]:
+        """The network that stands in the middle of its kind."""
+        kind = self.of_kind(row).sort(by)  # NaN last
+        return kind.row((int(kind[by].is_finite().sum()) - 1) // 2, named=True)
+
+
+def run(options: Options, messages: Console):
+    """Train them all; write the table, the pictures and the best network."""
+    dataset = data.load(options.data, options.target)
+    configs, swept = choose(options)
+    parts = divide(dataset, options)
+    planar = len(dataset.X) == 2 and options.data in data.DATASETS
+    settings: dict[str, Any] = dict(
+        batch_size=options.batch_size,
+        output=dataset.output,
+        optimizer="sgd" if options.optimizer == "sgd" else OPTIMIZERS[options.optimizer],
+        standardize=options.standardize == "yes" or (options.standardize == "auto" and not planar),
+        dtype=options.precision,
+    )
+    n_folds = 1 if parts.folds is None else len(parts.folds)
+    size = n_folds * many.memory(configs, len(dataset.X), len(dataset.Y)) / 2**20
+    messages.print(f"{n_folds * len(configs):,} networks, {size:,.1f} MiB of them", soft_wrap=True)
+
+    key = jax.random.key(options.seed)
+    start = time.perf_counter()
+    with interruptible() as ctrl_c, live(configs, swept, messages) as show:
+        trained = js.fit_many(
+            key, *parts.train, configs, epochs=options.epochs, validation=parts.validation, folds=parts.folds,
+            patience=options.patience, callback=lambda now: (show(now), ctrl_c())[1], **settings,
+        )  # fmt: skip
+    seconds = time.perf_counter() - start
+    if not (trained.epochs > 0).any():
+        raise KeyboardInterrupt
+
+    found = measured(trained, parts, swept, "R2" if dataset.output == "identity" else "accuracy")
+    ok = bool(np.isfinite(found.kinds[found.cost][0]))
+    results: dict[str, Any] = {
+        "data": dataset.name,
+        "examples": parts.train[0].shape[1],
+        "networks": len(trained),
+        "diverged": int((trained.diverged_at >= 0).sum()),
+        "seconds": round(seconds, 2),
+        "finished": trained.finished,
+        "ok": ok,
+        "kinds": found.kinds.to_dicts(),
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+    }
+    content = io.BytesIO()
+    found.networks.write_csv(content)
+    write_atomically(options.out / "sweep.csv", content.getvalue())
+    files = [options.out / "sweep.csv"]
+    if ok:
+        files.append(draw(found, options))
+        if planar:
+            files.append(draw_boundaries(found, dataset, options))
+        again = lambda config, epochs: js.fit_many(key, *parts.train, [config], epochs=epochs, **settings)  # noqa: E731
+        files.append(save_best(found, dataset, parts, options, again))
+    results["files"] = [str(file) for file in files]
+    return results, shown(results, found)
+
+
+def save_best(found: Found, dataset: data.Dataset, parts: Parts, options: Options, again: Callable) -> Path:
+    """The best network; after cross-validation, one of the best kind that has learned from all examples."""
+    trained = found.trained
+    if parts.folds is None or not trained.finished:
+        params = trained.params(trained.best())
+    else:
+        first = found.of_kind(found.kinds.row(0, named=True)).row(0, named=True)
+        config = {name: value for name, value in trained.configs[first["network"]].items() if name != "fold"}
+        params = again(config, max(1, int(np.median(trained.epochs)))).params(0)
+    if parts.unscale is not None:
+        mean, deviation = parts.unscale
+        W2, b2 = params.W2 * deviation, params.b2 * deviation + mean
+        params = replace(params, W2=W2.astype(params.W1.dtype), b2=b2.astype(params.W1.dtype))
+    metadata = {"feature_names": dataset.feature_names, "labels": dataset.labels, "kind": found.kinds.to_dicts()[0]}
+    js.save(options.out / "sweep.safetensors", params, metadata)
+    return options.out / "sweep.safetensors"
+
+
+# ---- what is tried ----
+
+
+def choose(options: Options) -> tuple[list[dict[str, Any]], list[str]]:
+    """A config for each network, and the names of what tells kinds of networks apart."""
+    for name in ("seeds", "random", "folds"):
+        value, least = getattr(options, name), 2 if name == "folds" else 1
+        if value is not None and value < least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}")
+    if options.learning_rate is None:
+        options = replace(options, learning_rate=str(LEARNING_RATES.get(options.optimizer, 0.01)))
+    values = {name: parsed(name, getattr(options, name)) for name in SWEPT}
+    if options.random is None:
+        if ranges := [name for name, choice in values.items() if isinstance(choice, Range)]:
+            option = ranges[0].replace("_", "-")
+            raise ValueError(f"--{option} is a range to draw from: give --random, how many, or a list")
+        kinds = [dict(zip(values, row, strict=True)) for row in itertools.product(*values.values())]
+    else:
+        rng = np.random.default_rng(options.seed)
+        kinds = [{name: drawn(rng, name, choice) for name, choice in values.items()} for _ in range(options.random)]
+    swept = [name for name, choice in values.items() if isinstance(choice, Range) or len(choice) > 1] or ["n_h"]
+    few = options.random is not None or options.folds is not None
+    seeds = options.seeds or (1 if few else 100)
+    return [{**kind, "seed": seed} for kind in kinds for seed in range(seeds)], swept
+
+
+def parsed(name: str, text: str) -> list | Range:
+    """ "1,2,3" as a list, "low:high" and "low:high:log" as a `Range`."""
+    option = f"--{name.replace('_', '-')}"
+    converters: dict[str, Callable] = {"n_h": int, "hidden": str, "scale": weight_scale}
+    convert = converters.get(name, float)
+    try:
+        if ":" not in text:
+            return [convert(value) for value in text.split(",")]
+        low, high, *log = text.split(":")
+        found = Range(float(low), float(high), log == ["log"])
+        if (log and not found.log) or not found.low < found.high or (found.log and found.low <= 0):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"{option} must be a value, a list such as 2,8,32, or a range low:high or low:high:log, got {text!r}"
+        ) from None
+    if name in ("hidden", "scale"):
+        raise ValueError(f"{option} must be a value or a list, got the range {text!r}")
+    return found
+
+
+def drawn(rng: np.random.Generator, name: str, choice: list | Range):
+    if not isinstance(choice, Range):
+        return choice[rng.integers(len(choice))]
+    low, high, log = choice
+    value = float(np.exp(rng.uniform(np.log(low), np.log(high)))) if log else float(rng.uniform(low, high))
+    return round(value) if name == "n_h" else float(f"{value:.3g}")
+
+
+# ---- the examples ----
+
+
+def divide(dataset: data.Dataset, options: Options) -> Parts:
+    if options.folds is not None and options.validation:
+        raise ValueError("--folds and --validation both hold examples out: give one of them")
+    # fit_many scales features by itself, in each fold by what belongs to it.
+    (X, Y), validation, _ = split(dataset, replace(options, standardize="no"))  # type: ignore[arg-type]
+    unscale = None
+    if dataset.output == "identity":
+        mean, deviation = unscale = data.scaling(Y)
+        Y = (Y - mean) / deviation
+        validation = validation and (validation[0], (validation[1] - mean) / deviation)
+    if options.folds is None:
+        return Parts((X, Y), validation, None, unscale)
+    one_label = dataset.output == "softmax" or (dataset.output == "sigmoid" and len(Y) == 1)
+    splitter = (StratifiedKFold if one_label else KFold)(options.folds, shuffle=True, random_state=options.seed)
+    folds = list(splitter.split(X.T, Y.argmax(axis=0) if len(Y) > 1 else Y[0]))
+    return Parts((X, Y), None, folds, unscale)
+
+
+# ---- what came out ----
+
+
+def measured(trained: js.Many, parts: Parts, swept: list[str], measure: str) -> Found:
+    columns: dict[str, Any] = {"network": list(range(len(trained))), **trained.table()}
+    (X, Y), suffix = parts.train, ""
+    if parts.folds is not None:
+        suffix, of_fold = "validation_", np.array(columns["fold"])
+        for name, part in (("score", 0), ("validation_score", 1)):
+            columns[name] = np.full(len(trained), np.nan)
+            for fold, rows in enumerate(parts.folds):
+                members = np.flatnonzero(of_fold == fold)
+                columns[name][members] = trained.score(X[:, rows[part]], Y[:, rows[part]], members)
+    else:
+        columns["score"] = trained.score(X, Y)
+        if parts.validation is not None:
+            suffix, columns["validation_score"] = "validation_", trained.score(*parts.validation)
+    cost, score = f"{suffix}cost", f"{suffix}score"
+    networks = pl.DataFrame(columns).filter(pl.col("epochs") > 0)
+    of_each = [name for name in ("cost", "score", "validation_cost", "validation_score") if name in columns]
+    well = (pl.col("diverged_at") < 0) & pl.col(cost).is_finite()
+    kinds = (
+        networks.with_columns(pl.when(well).then(pl.col(cost)).otherwise(np.inf).alias(cost))
+        .group_by(swept, maintain_order=True)
+        .agg(
+            pl.len().alias("networks"),
+            *(pl.col(name).mean() for name in of_each),
+            pl.col(score).std().alias("deviation"),
+            pl.col(score).min().alias("lowest"),
+            pl.col(score).max().alias("highest"),
+        )
+        .sort(cost, maintain_order=True)
+    )
+    return Found(trained, networks, kinds, swept, cost, score, measure)
+
+
+def shown(results: dict[str, Any], found: Found) -> Table:
+    title = f"{results['data']}: {results['networks']:,} networks in {results['seconds']:.1f} s, the best kinds first"
+    table = Table(
+        title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0)
+    )
+    held_out = found.cost != "cost"
+    validation = ["validation J"] if held_out else []
+    for heading in (*found.swept, "networks", "cost J", *validation, found.measure, "±", "lowest", "highest"):
+        table.add_column("learning rate" if heading == "learning_rate" else heading, justify="right")
+    for row in found.kinds.head(ROWS).iter_rows(named=True):
+        table.add_row(
+            *(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in found.swept),
+            f"{row['networks']:,}",
+            f"{row['cost']:.4f}",
+            *([f"{row['validation_cost']:.4f}"] if held_out else []),
+            *(found.text(row[name]) for name in (found.score, "deviation", "lowest", "highest")),
+        )
+    caption = [f"{found.measure} on the {'validation' if held_out else 'training'} examples"]
+    if results["diverged"]:
+        caption.append(f"{results['diverged']:,} networks diverged")
+    if len(found.kinds) > ROWS:
+        caption.append(f"{len(found.kinds) - ROWS:,} more kinds in the file")
+    table.caption = "; ".join(caption) + "\nwritten: " + ", ".join(results["files"])
+    return table
+
+
+@contextlib.contextmanager
+def live(configs, swept: list[str], messages: Console) -> Iterator[Callable[[js.Progress], None]]:
+    """A table on stderr while they are trained; nothing where stderr is not a terminal."""
+    kinds: dict[tuple, list[int]] = {}
+    for k, config in enumerate(configs):
+        kinds.setdefault(tuple(config[name] for name in swept), []).append(k)
+
+    def show(now: js.Progress) -> None:
+        per_config = len(now.lowest) // len(configs)  # with folds, so many networks of each
+        lowest, epochs = (values.reshape(len(configs), per_config) for values in (now.lowest, now.epochs))
+        table = Table(*swept, "begun", "lowest cost", title=f"{now.share:.0%}, best {now.best:.4f}, "
+                      f"{now.seconds_left:.0f} s left", title_justify="left")  # fmt: skip
+        found = [(np.fmin.reduce(lowest[rows], axis=None), kind, rows) for kind, rows in kinds.items()]
+        for cost, kind, rows in sorted(found, key=lambda row: np.nan_to_num(row[0], nan=np.inf))[:ROWS]:
+            begun = f"{(epochs[rows] > 0).sum()} of {len(rows) * per_config}"
+            table.add_row(*map(str, kind), begun, f"{cost:.4f}" if np.isfinite(cost) else "")
+        display.update(table)
+
+    if not messages.is_terminal:
+        yield lambda now: None
+        return
+    with Live(console=messages, transient=True, refresh_per_second=4) as display:
+        yield show
+
+
+def called(row: dict[str, Any], swept: list[str]) -> str:
+    return ", ".join(
+        f"{name} {row[name]:.4g}" if isinstance(row[name], float) else f"{name} {row[name]}" for name in swept
+    )
+
+
+def draw(found: Found, options: Options) -> Path:
+    """The spread of the scores, or a map of them where two things were varied, beside learning curves."""
+    networks, swept, score = found.networks, found.swept, found.score
+    drawing, (left, right) = plots.figure(1, 2, size=(5.6, 4.2))
+    look = {"format": ".1%" if found.measure == "accuracy" else ".3f"}
+    label = f"{'validation ' if score != 'score' else ''}{found.measure}"
+    if len(swept) == 1:
+        (name,) = swept
+        kinds = {
+            str(kind): networks.filter(pl.col(name) == kind)[score].to_list()
+            for kind in networks[name].unique(maintain_order=True)
+        }
+        plots.spread(left, kinds, ylabel=label, **look)
+        left.set(xlabel=name)
+    else:
+        x, y = swept[0], "learning_rate" if "learning_rate" in swept[1:] else swept[1]
+        means = networks.filter(pl.col(score).is_finite()).group_by(x, y).agg(pl.col(score).mean())
+        if options.random is not None and networks[x].dtype.is_numeric() and networks[y].dtype.is_numeric():
+            plots.scatter_map(left, means[x], means[y], means[score], names=(x, y), label=label, **look)
+        else:
+            columns, rows = (networks[name].unique(maintain_order=True).to_list() for name in (x, y))
+            at = {(row[x], row[y]): row[score] for row in means.to_dicts()}
+            grid = [[at.get((column, row), np.nan) for column in columns] for row in rows]
+            plots.heat_map(left, columns, rows, grid, names=(x, y), label=label, **look)
+
+    costs = getattr(found.trained.history, found.cost)
+    colours = (*plots.COLOURS[:6], plots.COLOURS[7])  # without yellow, which is faint as a line
+    best = found.kinds.filter(pl.col(found.cost).is_finite()).head(len(colours))
+    for colour, row in zip(colours, best.iter_rows(named=True), strict=False):
+        right.plot(costs[found.median(row, found.cost)["network"]], label=called(row, swept), color=colour)
+    low, high = right.get_ylim()
+    if low > 0 and high > 10 * low:
+        right.set_yscale("log")
+    right.set(xlabel="epoch", ylabel=f"{found.cost.replace('_', ' ')}, median network of a kind")
+    right.legend(frameon=False, fontsize=8)
+    plots.save(drawing, options.out / "sweep.png")
+    return options.out / "sweep.png"
+
+
+def draw_boundaries(found: Found, dataset: data.Dataset, options: Options) -> Path:
+    """The boundary of the median network of each kind, in the order they were tried."""
+    kinds = [
+        row
+        for row in found.networks.unique(found.swept, keep="first", maintain_order=True).iter_rows(named=True)
+        if found.of_kind(row)[found.score].is_finite().any()
+    ][:12]
+    across = min(4, len(kinds))
+    drawing, axes = plots.figure(-(-len(kinds) // across), across, size=(3.4, 3.1))
+    for ax, row in zip(axes, kinds, strict=False):
+        median, scores = found.median(row, found.score), found.of_kind(row)[found.score]
+        params = found.trained.params(median["network"])
+        plots.decision_boundary(ax, params, dataset.X, dataset.Y, labels=dataset.labels, points=200)
+        spread = f"{found.text(scores.min())} to {found.text(scores.max())}"
+        title = f"{called(row, found.swept)}: {found.text(median[found.score])} ({spread})"
+        ax.set_title(title, loc="left", fontsize=9)
+    for ax in axes[len(kinds) :]:
+        ax.set_visible(False)
+    plots.save(drawing, options.out / "sweep_boundaries.png")
+    return options.out / "sweep_boundaries.png"
+
+
+if __name__ == "__main__":
+    if not os.environ.get("JAX_NUM_CPU_DEVICES"):
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())  # chunks of networks go to a device for each core
+    js.enable_compilation_cache()
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""scripts/sweep.py: what it tries, what it finds, what it writes and refuses, and how it is stopped."""
+
+import errno
+import json
+import signal
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+import sweep
+from rich.console import Console
+from sklearn.model_selection import StratifiedKFold
+
+import jaxshallow as js
+from jaxshallow import data
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def run(capsys, out, *options):
+    """Exit code, parsed JSON, and what was said on stderr."""
+    code = sweep.main([*options, "--out", str(out), "--json"])
+    printed = capsys.readouterr()
+    return code, json.loads(printed.out) if printed.out else None, printed.err
+
+
+def test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each(capsys, tmp_path):
+    code, results, errors = run(capsys, tmp_path, "--epochs", "300")
+    assert code == 0
+    assert results["networks"] == 700
+    assert "700 networks" in errors
+    frame = pl.read_csv(tmp_path / "sweep.csv")
+    assert frame.height == 700
+    assert frame["n_h"].unique().to_list() == [1, 2, 3, 4, 5, 20, 50]
+    assert frame.group_by("n_h").agg(pl.col("seed").n_unique())["seed"].to_list() == [100] * 7
+    kinds = {kind["n_h"]: kind for kind in results["kinds"]}
+    assert kinds[1]["score"] < 0.7 < kinds[4]["highest"]  # a straight line, and a flower
+    for kind in kinds.values():
+        scores = frame.filter(pl.col("n_h") == kind["n_h"])["score"]
+        assert kind["score"] == pytest.approx(scores.mean())
+        assert (kind["lowest"], kind["highest"]) == pytest.approx((scores.min(), scores.max()))
+    for name in ("sweep.png", "sweep_boundaries.png"):
+        assert (tmp_path / name).read_bytes().startswith(PNG)
+    X, Y = data.flower()
+    best = js.load(tmp_path / "sweep.safetensors")
+    assert float(js.cost(best, X, Y)) < 1.01 * frame["cost"].min()
+
+
+def test_folds_are_stratified_and_the_saved_network_has_learned_from_all(capsys, tmp_path):
+    options = ["--data", "iris", "--n-h", "2,6", "--learning-rate", "0.1,1", "--folds", "3", "--epochs", "60"]
+    code, results, _ = run(capsys, tmp_path, *options, "--scale", "glorot")
+    assert code == 0
+    frame = pl.read_csv(tmp_path / "sweep.csv")
+    assert frame.height == results["networks"] == 2 * 2 * 3
+    X, Y = data.load("iris")
+    train, test = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X.T, Y.argmax(axis=0)))[1]
+    mean, deviation = data.scaling(X[:, train])
+    row = frame.row(4, named=True)  # n_h 2, learning rate 1, fold 1
+    assert (row["n_h"], row["learning_rate"], row["fold"]) == (2, 1.0, 1)
+    params = js.init(jax.random.fold_in(jax.random.key(0), 0), 4, 2, 3, hidden="tanh", output="softmax", scale="glorot")
+    alone = js.fit(params, (X[:, train] - mean) / deviation, Y[:, train], learning_rate=1.0, epochs=60)
+    held_out = (X[:, test] - mean) / deviation
+    assert row["validation_cost"] == pytest.approx(float(js.cost(alone.params, held_out, Y[:, test])), rel=1e-3)
+    predicted = np.asarray(js.predict(alone.params, held_out))
+    assert row["validation_score"] == pytest.approx((predicted == Y[:, test].argmax(axis=0)).mean(), abs=1e-6)
+    best = js.load(tmp_path / "sweep.safetensors")  # takes the measurements as they are
+    assert (np.asarray(js.predict(best, X)) == Y.argmax(axis=0)).mean() > 0.9
+    assert js.read_metadata(tmp_path / "sweep.safetensors")["labels"] == ["setosa", "versicolor", "virginica"]
+
+
+def test_a_regression_is_saved_in_the_units_of_its_target(capsys, tmp_path):
+    options = ["--data", "diabetes", "--random", "4", "--n-h", "2:8", "--learning-rate", "0.05:0.5:log", "--l2", "0,1"]
+    code, results, _ = run(capsys, tmp_path, *options, "--epochs", "100", "--validation", "0.25", "--scale", "glorot")
+    assert code == 0
+    assert results["networks"] == 4
+    X, Y = data.load("diabetes")
+    error = np.asarray(js.predict(js.load(tmp_path / "sweep.safetensors"), X)) - Y
+    assert 1 - (error**2).mean() / Y.var() > 0.3
+    drawn = pl.read_csv(tmp_path / "sweep.csv")
+    assert drawn["n_h"].is_between(2, 8).all()
+    assert drawn["learning_rate"].is_between(0.05, 0.5).all()
+    assert drawn["learning_rate"].n_unique() == 4
+    assert drawn["l2"].is_in([0.0, 1.0]).all()
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "lbfgs"])
+def test_minibatches_patience_and_optimizers(capsys, tmp_path, optimizer):
+    options = ["--data", "moons", "--n-h", "3", "--hidden", "tanh,relu", "--optimizer", optimizer, "--seeds", "2"]
+    code, results, _ = run(
+        capsys, tmp_path, *options, "--batch-size", "64", "--patience", "2", "--validation", "0.2", "--epochs", "40"
+    )
+    assert code == 0
+    assert {kind["hidden"] for kind in results["kinds"]} == {"tanh", "relu"}
+
+
+def test_float64_and_a_table_for_people(capsys, tmp_path):
+    options = ["--data", "xor", "--n-h", "2", "--seeds", "2", "--epochs", "5", "--precision", "float64"]
+    assert sweep.main([*options, "--out", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "accuracy on the training examples" in text
+    assert "xor: 2 networks" in text
+    with jax.enable_x64(True):
+        assert js.load(tmp_path / "sweep.safetensors").W1.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "flowers"], "did you mean 'flower'"),
+        (["--n-h", "2,x"], "--n-h must be a value, a list such as 2,8,32, or a range low:high or low:high:log"),
+        (["--n-h", "0"], "n_h must be at least 1, got 0"),
+        (["--learning-rate", "1e-3:1e-1"], "--learning-rate is a range to draw from: give --random"),
+        (["--learning-rate", "1:0.1", "--random", "3"], "--learning-rate must be a value"),
+        (["--learning-rate", "0:1:log", "--random", "3"], "--learning-rate must be a value"),
+        (["--hidden", "a:b", "--random", "3"], "--hidden must be a value"),
+        (["--hidden", "softplus"], "hidden must be one of sigmoid, tanh"),
+        (["--scale", "tiny"], "--scale must be"),
+        (["--l2", "-1"], "l2 must be at least 0"),
+        (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["--random", "0"], "--random must be at least 1, got 0"),
+        (["--folds", "1"], "--folds must be at least 2, got 1"),
+        (["--folds", "3", "--validation", "0.2"], "both hold examples out"),
+        (["--data", "iris", "--folds", "99"], "n_splits=99 cannot be greater than"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--validation", "2"], "--validation must be at least 0"),
+    ],
+)
+def test_wrong_options_are_named_and_exit_with_2(capsys, tmp_path, options, message):
+    code, results, errors = run(capsys, tmp_path, *options)
+    assert (code, results) == (2, None)
+    assert message in " ".join(errors.split())
+
+
+def test_networks_that_all_diverge_fail_and_leave_the_table_alone(capsys, tmp_path):
+    code, results, _ = run(
+        capsys, tmp_path, "--data", "diabetes", "--n-h", "2,3", "--hidden", "relu", "--learning-rate", "1e9",
+        "--scale", "1", "--epochs", "100", "--seeds", "1",
+    )  # fmt: skip
+    assert code == 1
+    assert results["diverged"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.csv"]
+
+
+def test_ctrl_c_keeps_what_there_is(capsys, tmp_path, monkeypatch):
+    real = js.fit_many
+
+    def pressed(*arguments, callback, **settings):
+        seen = []
+
+        def note(now):
+            seen.append(now)
+            if len(seen) == 3:
+                signal.raise_signal(signal.SIGINT)
+            return callback(now)
+
+        return real(*arguments, callback=note, **settings)
+
+    monkeypatch.setattr(js, "fit_many", pressed)
+    code, results, errors = run(capsys, tmp_path, "--n-h", "2,50", "--seeds", "2", "--epochs", "1000")
+    assert code == 130
+    assert results["finished"] is False
+    assert "of what was trained until then" in " ".join(errors.split())
+    frame = pl.read_csv(tmp_path / "sweep.csv")
+    assert 0 < frame["epochs"].max() < 1000
+    assert np.isfinite(js.load(tmp_path / "sweep.safetensors").W1).all()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_full_disk_is_reported_and_exits_with_1(capsys, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sweep, "write_atomically", full)
+    code, results, errors = run(capsys, tmp_path, "--n-h", "2", "--seeds", "1", "--epochs", "5")
+    assert (code, results) == (1, None)
+    assert "No space left on device" in errors
+
+
+def test_the_live_table_shows_the_best_kinds_first(capsys):
+    configs = [{"n_h": n_h, "seed": seed} for n_h in (2, 3, 4) for seed in range(2)]
+    console = Console(force_terminal=True, width=80)
+    with sweep.live(configs, ["n_h"], console) as show:
+        lowest = np.array([0.5, 0.4, np.nan, 0.3, np.nan, np.nan])
+        show(js.Progress(0.5, 0.3, lowest, np.array([9, 9, 0, 9, 0, 0]), 1.0, 1.0))
+    text = capsys.readouterr().out
+    assert text.index("50%, best 0.3000, 1 s left") < text.index("1 of 2") < text.index("2 of 2") < text.index("0 of 2")
