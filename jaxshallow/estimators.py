@@ -90,7 +90,7 @@ class _Data(NamedTuple):
     X: np.ndarray
     Y: np.ndarray
     weights: np.ndarray | None
-    validation: tuple[np.ndarray, np.ndarray] | None
+    validation: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None  # X, Y and weights
     seed: int
 
     def digest(self) -> bytes:
@@ -294,7 +294,7 @@ class _Shallow(BaseEstimator):
             X_val, y_val = validate_data(
                 self, X_val, y_val, multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS, reset=False
             )
-            held_out = X_val, self._encoded(y_val, known=True)
+            held_out = X_val, self._encoded(y_val, known=True), None
         elif self.early_stopping:
             stratify = y if is_classifier(self) and y.ndim == 1 else None
             train, test = train_test_split(
@@ -302,10 +302,10 @@ class _Shallow(BaseEstimator):
             )
             if len(test) < 2:
                 raise ValueError("The validation set is too small. Increase 'validation_fraction' or give X_val, y_val")
-            held_out = X[test], Y[test]
-            X, Y, weights = X[train], Y[train], weights if weights is None else weights[train]
+            of = lambda rows: (X[rows], Y[rows], None if weights is None else weights[rows])  # noqa: E731
+            held_out, (X, Y, weights) = of(test), of(train)
         columns = lambda A: np.ascontiguousarray(A.T, jax.dtypes.canonicalize_dtype(X.dtype))  # noqa: E731
-        validation = None if held_out is None else (columns(held_out[0]), columns(held_out[1]))
+        validation = None if held_out is None else (columns(held_out[0]), columns(held_out[1]), held_out[2])
         return _Data(columns(X), columns(Y), weights, validation, seed)
 
     def _weights(self, X, y, sample_weight, incremental: bool) -> np.ndarray | None:
@@ -642,7 +642,7 @@ def _train(
     X, Y, weights = _lengthened(data.X, data.Y, data.weights)
     common, validation = {}, None
     if data.validation is not None:
-        *validation, common["validation_weights"] = _lengthened(*data.validation, None)
+        *validation, common["validation_weights"] = _lengthened(*data.validation)
     configs = [
         {**one._config(n, batch), "seed": seed, **common} for one in estimators for seed in range(first.n_members)
     ]

@@ -110,32 +110,6 @@ class Parts(NamedTuple):
     unscale: tuple[np.ndarray, np.ndarray] | None
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
-    messages = Console(stderr=True, highlight=False)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        with jax.enable_x64(options.precision == "float64"):
-            results, table = run(options, messages)
-    except KeyboardInterrupt:
-        messages.print("interrupted: nothing was written", soft_wrap=True)
-        return 130
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
-        return 2
-    except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
-        return 1
-    if options.json:
-        print(json_text(results))
-    else:
-        Console(highlight=False).print(table)
-    if not results["finished"]:
-        messages.print("interrupted: the table is of what was trained until then", soft_wrap=True)
-        return 130
-    return 0 if results["ok"] else 1
-
-
 class Found(NamedTuple):
     """What came out: a row for each network that was trained, and one for each kind, the best mean cost first.
 
@@ -164,6 +138,32 @@ class Found(NamedTuple):
         return kind.row((int(kind[by].is_finite().sum()) - 1) // 2, named=True)
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
+    messages = Console(stderr=True, highlight=False)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with jax.enable_x64(options.precision == "float64"):
+            results, table = run(options, messages)
+    except KeyboardInterrupt:
+        messages.print("interrupted: nothing was written", soft_wrap=True)
+        return 130
+    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
+        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
+        return 2
+    except OSError as error:
+        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
+        return 1
+    if options.json:
+        print(json_text(results))
+    else:
+        Console(highlight=False).print(table)
+    if not results["finished"]:
+        messages.print("interrupted: the table is of what was trained until then", soft_wrap=True)
+        return 130
+    return 0 if results["ok"] else 1
+
+
 def run(options: Options, messages: Console):
     """Train them all; write the table, the pictures and the best network."""
     dataset = data.load(options.data, options.target)
@@ -179,7 +179,7 @@ def run(options: Options, messages: Console):
     )
     n_folds = 1 if parts.folds is None else len(parts.folds)
     size = n_folds * many.memory(configs, len(dataset.X), len(dataset.Y)) / 2**20
-    messages.print(f"{n_folds * len(configs):,} networks, {size:,.1f} MiB of them", soft_wrap=True)
+    messages.print(f"{n_folds * len(configs):,} networks, which take {size:,.1f} MiB", soft_wrap=True)
 
     key = jax.random.key(options.seed)
     start = time.perf_counter()

@@ -32,9 +32,9 @@ def forget_programs():
     jax.clear_caches()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def little_optimization():
-    """For modules whose time is all compiling, and whose point is not what the compiler makes of the equations."""
+    """For tests whose time is nearly all compiling, and whose point is not what the compiler makes of the equations."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -15,8 +15,6 @@ SIZES = {
     "W3": {"m": 64, "compile": False},
     "W4a": {"n_x": 32, "m": 3000},
     "W5a": {"networks": 8, "epochs": 1},
-    "W5b": {"networks": 8, "epochs": 2},
-    "W5d": {"candidates": 10, "folds": 2, "epochs": 2},
     "W6b": {"n_x": 5, "n_h": 6, "n_y": 1, "m": 64},
     "W7": {},
 }

@@ -11,7 +11,14 @@ from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_digits, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, StratifiedKFold, cross_val_score
+from sklearn.metrics import log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    RandomizedSearchCV,
+    StratifiedKFold,
+    cross_val_score,
+    train_test_split,
+)
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -193,6 +200,12 @@ def test_early_stopping_holds_examples_out():
     classifier = ShallowClassifier((8,), early_stopping=True, learning_rate_init=0.05, random_state=0).fit(X, y)
     assert classifier.t_ == 135 * classifier.n_iter_
     assert len(classifier.validation_loss_curve_) == classifier.n_iter_
+    weights = 1.0 + y
+    classifier.fit(X, y, sample_weight=weights)
+    seed = check_random_state(0).randint(2**31 - 1)
+    _, test = train_test_split(np.arange(150), test_size=0.1, random_state=seed, stratify=y)
+    expected = log_loss(y[test], classifier.predict_proba(X[test]), sample_weight=weights[test])
+    assert classifier.best_validation_loss_ == pytest.approx(expected, rel=1e-5)
     with pytest.raises(ValueError, match="validation set is too small"):
         ShallowRegressor(early_stopping=True, validation_fraction=0.02).fit(X[::3], y[::3])
 
