@@ -6,6 +6,7 @@ Every fit is a `fit_many`: an ensemble is some networks of it, and a search trai
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import hashlib
 import numbers
@@ -42,6 +43,7 @@ ACTIVATIONS = {"logistic": "sigmoid"}  # what scikit-learn calls otherwise
 PER_NETWORK = (
     "hidden_layer_sizes", "activation", "alpha", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon",
 )  # fmt: skip
+LASTING = ("hidden_layer_sizes", "activation", "solver", "learning_rate", "n_members")  # of what goes on with training
 FLOATS = (np.float64, np.float32)
 
 
@@ -111,6 +113,7 @@ class _Shallow(BaseEstimator):
     """What the classifier and the regressor share."""
 
     _many: Many | None
+    _costs: np.ndarray  # (n_members, epochs) of the runs so far
 
     def __init__(
         self,
@@ -220,15 +223,19 @@ class _Shallow(BaseEstimator):
         goes_on = (incremental or self.warm_start) and hasattr(self, "members_")
         if goes_on and self._many is None:
             raise ValueError("there is no optimizer's state to go on from in what was loaded, or trained by a search")
+        if goes_on and self._begun != self._kind():
+            raise ValueError(
+                f"to go on, {', '.join(LASTING)} must stay as they were, {self._begun}, got {self._kind()}"
+            )
         X, y = validate_data(
             self, X, y, multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS, reset=not goes_on
         )
         Y = self._encoded(y, known=goes_on or incremental)
         weights = self._weights(X, y, sample_weight, incremental)
-        seed = _pool.seed if _pool and self.random_state is None else None
-        data = self._data(X, y, Y, weights, validation, seed)
-        if _pool and not goes_on:
-            many, mine = _pool.trained(self, data)
+        pool = _pool.get()
+        data = self._data(X, y, Y, weights, validation, pool.seed if pool and self.random_state is None else None)
+        if pool and not goes_on:
+            many, mine = pool.trained(self, data)
             self._many = None
         else:
             earlier = self._many if goes_on else None
@@ -252,11 +259,14 @@ class _Shallow(BaseEstimator):
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name, low, high in (
             ("alpha", 0, np.inf), ("power_t", 0, np.inf), ("tol", 0, np.inf), ("momentum", 0, 1),
-            ("beta_1", 0, 1), ("beta_2", 0, 1), ("validation_fraction", 0, 1),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int | float | np.number) or not low <= value <= high:
                 raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
+        for name in ("beta_1", "beta_2", "validation_fraction"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float | np.number) or not 0 <= value < 1:
+                raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
         for name in ("learning_rate_init", "epsilon"):
             value = getattr(self, name)
             if not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
@@ -270,6 +280,7 @@ class _Shallow(BaseEstimator):
         if not self.shuffle:
             raise ValueError("shuffle must be True: minibatches are drawn in a new order in every epoch")
         self._n_hidden()
+        _devices(self.device)
 
     def _n_hidden(self) -> int:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
@@ -295,6 +306,8 @@ class _Shallow(BaseEstimator):
                 self, X_val, y_val, multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS, reset=False
             )
             held_out = X_val, self._encoded(y_val, known=True), None
+            if held_out[1].shape[1] != Y.shape[1]:
+                raise ValueError(f"y_val must have {Y.shape[1]} outputs as y has, got {held_out[1].shape[1]}")
         elif self.early_stopping:
             stratify = y if is_classifier(self) and y.ndim == 1 else None
             train, test = train_test_split(
@@ -302,11 +315,14 @@ class _Shallow(BaseEstimator):
             )
             if len(test) < 2:
                 raise ValueError("The validation set is too small. Increase 'validation_fraction' or give X_val, y_val")
+            if weights is not None and not weights[test].any():
+                raise ValueError("all examples held out for validation weigh 0")
             of = lambda rows: (X[rows], Y[rows], None if weights is None else weights[rows])  # noqa: E731
             held_out, (X, Y, weights) = of(test), of(train)
-        columns = lambda A: np.ascontiguousarray(A.T, jax.dtypes.canonicalize_dtype(X.dtype))  # noqa: E731
-        validation = None if held_out is None else (columns(held_out[0]), columns(held_out[1]), held_out[2])
-        return _Data(columns(X), columns(Y), weights, validation, seed)
+        validation = None
+        if held_out is not None:
+            validation = _columns("X_val", held_out[0], X.dtype), _columns("y_val", held_out[1], X.dtype), held_out[2]
+        return _Data(_columns("X", X, X.dtype), _columns("y", Y, X.dtype), weights, validation, seed)
 
     def _weights(self, X, y, sample_weight, incremental: bool) -> np.ndarray | None:
         return None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -317,6 +333,9 @@ class _Shallow(BaseEstimator):
         if not isinstance(self.random_state, numbers.Integral):
             del common["random_state"]
         return repr(common)
+
+    def _kind(self) -> tuple:
+        return tuple(getattr(self, name) for name in LASTING)
 
     def _own(self) -> str:
         """What may differ."""
@@ -355,6 +374,7 @@ class _Shallow(BaseEstimator):
 
     def _keep(self, many: Many, mine: np.ndarray, data: _Data, warn: bool) -> None:
         """Take the networks `mine`, best first, and what is known of their training."""
+        everyone = mine
         mine = np.array([k for k in many.order() if k in set(mine.tolist()) and many.diverged_at[k] < 0])
         if not len(mine):
             raise ValueError(
@@ -363,9 +383,11 @@ class _Shallow(BaseEstimator):
             )
         self.members_ = [many.params(k) for k in mine]
         best = mine[0]
-        self.n_iter_ = int(many.epochs[best])
-        first = list(getattr(self, "loss_curve_", [])) if many._epochs_before else []
-        self.loss_curve_ = first + many.history.cost[best, : self.n_iter_].tolist()
+        self.n_iter_, self._begun = int(many.epochs[best]), self._kind()
+        before = [self._costs] if many._epochs_before else []
+        self._costs = np.hstack([*before, many.history.cost[everyone]])
+        mine_of_all = self._costs[np.flatnonzero(everyone == best)[0]]
+        self.loss_curve_ = mine_of_all[np.isfinite(mine_of_all)].tolist()
         self.loss_ = self.loss_curve_[-1]
         self.best_loss_ = float(np.nanmin(self.loss_curve_))
         self.t_ = (getattr(self, "t_", 0) if many._epochs_before else 0) + self.n_iter_ * data.X.shape[1]
@@ -387,8 +409,7 @@ class _Shallow(BaseEstimator):
         # Padded to a few widths and lengths, so that other sizes do not compile anew.
         n_h = max(len(member.W1) for member in self.members_)
         stack = jax.tree.map(lambda *leaves: np.stack(leaves), *(_padded(p, bucket(n_h)) for p in self.members_))
-        wide = np.zeros((X.shape[1], bucket(len(X))), stack.W1.dtype)
-        wide[:, : len(X)] = X.T
+        wide = np.pad(_columns("X", X, stack.W1.dtype), ((0, 0), (0, bucket(len(X)) - len(X))))
         with jax.default_device(_devices(self.device)[0]):
             total = sum_of_outputs(stack, wide)
         return np.asarray(total)[:, : len(X)].T / len(self.members_)
@@ -401,6 +422,7 @@ class _Shallow(BaseEstimator):
 
         Raises:
             ValueError: the estimator is an ensemble: save each of `members_` with `jaxshallow.save`.
+            TypeError: a parameter is nothing that JSON can say.
             NotFittedError: it has not been fitted.
             OSError, ImportError: as `jaxshallow.save`.
         """
@@ -409,10 +431,19 @@ class _Shallow(BaseEstimator):
             raise ValueError(
                 f"a file holds one network, not {len(self.members_)}: save each of members_ with jaxshallow.save"
             )
-        known = {name: getattr(self, name) for name in ("n_iter_", "t_", "loss_curve_", "validation_loss_curve_")}
+        names = (
+            "n_iter_",
+            "t_",
+            "loss_",
+            "best_loss_",
+            "loss_curve_",
+            "validation_loss_curve_",
+            "best_validation_loss_",
+        )
+        known = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
             known["feature_names_in_"] = self.feature_names_in_.tolist()
-        params = {name: value for name, value in self.get_params().items() if _is_json(value)}
+        params = {name: _as_json(name, value) for name, value in self.get_params().items()}
         metadata = {"estimator": type(self).__name__, "params": params, "known": known, **self._labels()}
         store.save(path, self.members_[0], metadata)
 
@@ -426,7 +457,7 @@ class _Shallow(BaseEstimator):
         metadata, params = store.read_metadata(path), store.load(path)
         if metadata.get("estimator") != cls.__name__:
             raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__}, but {metadata.get('estimator')}")
-        estimator = cls(**metadata["params"])
+        estimator = cls(**{name: _from_json(value) for name, value in metadata["params"].items()})
         for name, value in metadata["known"].items():
             setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
         estimator.members_ = [jax.tree.map(np.asarray, params)]
@@ -463,7 +494,7 @@ class ShallowClassifier(ClassifierMixin, _Shallow):
         warm_start: go on with the optimizer where it was.
         class_weight: "balanced", or {class: weight}.
         n_members: networks in an ensemble, which differ in their first weights; their probabilities are averaged.
-        device: to train and predict on: "cpu", "gpu", a `jax.Device`; None: JAX's own choice.
+        device: to train and predict on, such as "cpu", "gpu" or "gpu:1"; None: all that JAX has by itself.
 
     Attributes:
         classes_: the labels.
@@ -578,10 +609,10 @@ class ShallowClassifier(ClassifierMixin, _Shallow):
 
     def _labels(self) -> dict[str, Any]:
         kind = self._binarizer.y_type_
-        return {"classes": self.classes_.tolist(), "kind": kind}
+        return {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str, "kind": kind}
 
     def _relabel(self, metadata: dict[str, Any]) -> None:
-        classes = np.array(metadata["classes"])
+        classes = np.array(metadata["classes"], dtype=metadata["dtype"])
         y = np.eye(len(classes), dtype=int) if metadata["kind"].startswith("multilabel") else classes
         self._binarizer = LabelBinarizer().fit(y)
         self.classes_ = self._binarizer.classes_
@@ -639,7 +670,9 @@ def _train(
     batch = n if first.solver == "lbfgs" else min(200 if first.batch_size == "auto" else first.batch_size, n)
     # The adaptive rate is there to go on where the cost stands still.
     impatient = data.validation is not None or not (first.solver == "sgd" and first.learning_rate == "adaptive")
-    X, Y, weights = _lengthened(data.X, data.Y, data.weights)
+    X, Y, weights = data.X, data.Y, data.weights
+    if batch == n:  # with minibatches fit_many does it, and draws none of them
+        X, Y, weights = _lengthened(X, Y, weights)
     common, validation = {}, None
     if data.validation is not None:
         *validation, common["validation_weights"] = _lengthened(*data.validation)
@@ -668,41 +701,46 @@ class _Pool:
             with contextlib.suppress(ValueError):  # it will say so itself when it is fitted
                 estimator._check()
                 self.mates.setdefault(estimator._settings(), {})[estimator._own()] = estimator
-        self.runs: dict[str, dict[bytes, tuple[Many, np.ndarray]]] = {settings: {} for settings in self.mates}
+        self.runs: dict[str, dict[bytes, Any]] = {settings: {} for settings in self.mates}
         self.n_folds = n_folds
 
     def trained(self, estimator: _Shallow, data: _Data) -> tuple[Many, np.ndarray]:
-        settings, seen = estimator._settings(), data.digest()
+        """`Many`, and the numbers of the estimator's networks in it."""
+        settings, own, seen = estimator._settings(), estimator._own(), data.digest()
         runs, mates = self.runs.get(settings, {}), self.mates.get(settings, {})
-        if estimator._own() not in mates or (seen not in runs and len(runs) == self.n_folds):
-            return _alone(estimator, data)  # what comes before it is random, so that no other sees the same data
-        if seen not in runs:
-            everyone = [estimator, *(mate for own, mate in mates.items() if own != estimator._own())]
+        if seen not in runs and own in mates and len(runs) < self.n_folds:
+            # The one that asks comes first: it alone has seen the labels.
+            runs[seen] = self._together([estimator, *(mate for name, mate in mates.items() if name != own)], data)
+        if runs.get(seen) and own in mates:
+            many, numbers = runs[seen]
+            return many, numbers[own]
+        # What comes before it is random, so that no other sees the same data; or it cannot be trained with others.
+        many, (mine,) = _train([estimator], data)
+        if not many.finished:
+            raise KeyboardInterrupt
+        return many, mine
+
+    def _together(self, everyone: Sequence[_Shallow], data: _Data):
+        """`Many` and the numbers of each; None where one of them spoils it for all, such as by its size."""
+        try:
             many, numbers = _train(everyone, data)
-            if not many.finished:
-                raise KeyboardInterrupt
-            order = {one._own(): row for one, row in zip(everyone, numbers, strict=True)}
-            runs[seen] = many, np.array([order[own] for own in mates])
-        many, rows = runs[seen]
-        return many, rows[list(mates).index(estimator._own())]
+        except ValueError:
+            return None
+        if not many.finished:
+            raise KeyboardInterrupt
+        return many, {one._own(): mine for one, mine in zip(everyone, numbers, strict=True)}
 
 
-def _alone(estimator: _Shallow, data: _Data) -> tuple[Many, np.ndarray]:
-    many, (mine,) = _train([estimator], data)
-    return many, mine
-
-
-_pool: _Pool | None = None
+_pool: contextvars.ContextVar[_Pool | None] = contextvars.ContextVar("_pool", default=None)
 
 
 @contextlib.contextmanager
 def _trained_together(estimators: Sequence[_Shallow], n_folds: int) -> Iterator[None]:
-    global _pool
-    before, _pool = _pool, _Pool(estimators, n_folds)
+    before = _pool.set(_Pool(estimators, n_folds))
     try:
         yield
     finally:
-        _pool = before
+        _pool.reset(before)
 
 
 @contextlib.contextmanager
@@ -724,6 +762,16 @@ def _progress(verbose, n: int) -> Iterator[Callable[[Progress], None] | None]:
         yield lambda now: bar.update(task, completed=now.share, description=f"{what}, best cost {now.best:.4g}")
 
 
+def _columns(name: str, rows: np.ndarray, dtype) -> np.ndarray:
+    """Examples as columns, in the dtype of computation, which must hold them."""
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    with np.errstate(over="ignore"):
+        columns = np.ascontiguousarray(rows.T, dtype)
+    if not np.isfinite(columns).all():
+        raise ValueError(f"{name} holds numbers beyond {dtype}, such as {np.abs(rows).max():.3g}: scale them")
+    return columns
+
+
 def _lengthened(X, Y, weights):
     """Some examples more, at most 3 %, that weigh 0: folds that differ by one example need not be compiled anew."""
     m = X.shape[1]
@@ -734,10 +782,15 @@ def _lengthened(X, Y, weights):
     return *(np.pad(A, ((0, 0), (0, more)), mode="edge") for A in (X, Y)), weights
 
 
-def _devices(device) -> list[jax.Device]:
+def _devices(device: str | None) -> list[jax.Device]:
     if device is None:
         return jax.local_devices()
-    return jax.local_devices(backend=device) if isinstance(device, str) else [device]
+    platform, _, number = str(device).partition(":")
+    try:
+        devices = jax.local_devices(backend=platform)
+        return [devices[int(number)]] if number else devices
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(f"device must be None or one that JAX has here, 'cpu' or 'gpu:1', got {device!r}") from error
 
 
 def _padded(params: Params, n_h: int) -> Params:
@@ -749,11 +802,24 @@ def _padded(params: Params, n_h: int) -> Params:
     return jax.tree.map(np.pad, params, replace(params, W1=down, b1=down, W2=right, b2=none))
 
 
-def _is_json(value) -> bool:
-    """Whether JSON gives the value back as it is, or nearly: a tuple as a list."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, bool | int | float | str)
+def _as_json(name: str, value):
+    """A parameter as JSON: a dict, whose keys need not be text, as pairs, and a generator's state not at all."""
+    if isinstance(value, np.random.RandomState):
+        return None
+    if isinstance(value, dict):
+        return {"pairs": [[_as_json(name, part) for part in pair] for pair in value.items()]}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_as_json(name, part) for part in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} cannot be saved: {value!r}")
+
+
+def _from_json(value):
+    if isinstance(value, dict):
+        return {key: item for key, item in value["pairs"]}
+    return tuple(value) if isinstance(value, list) else value
 
 
 # ---- searching ----
@@ -843,13 +909,33 @@ class ShallowSearchCV(BaseSearchCV):
             candidates = ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state)
         else:
             candidates = ParameterGrid(self.param_grid)
-        for group in _groups(self.estimator, list(candidates)):
+        groups, self._order = _groups(self.estimator, list(candidates))
+        cv = _SameSplits(self._checked_cv_orig)
+        for group in groups:
             networks = []
             for candidate in group:
                 one = clone(self.estimator).set_params(**clone(candidate, safe=False))
                 networks += [one for one in [one, *one.get_params().values()] if isinstance(one, _Shallow)]
             with _trained_together(networks, self.n_splits_):
-                evaluate_candidates(group, **more)
+                evaluate_candidates(group, cv, **more)
+
+    def _format_results(self, candidate_params, n_splits, out, more_results=None):
+        """The candidates in the order of the grid, which decides between equals, and not in that of their training."""
+        if len(candidate_params) == len(self._order):
+            candidate_params = [candidate_params[k] for k in self._order]
+            out = [one for k in self._order for one in out[k * n_splits : (k + 1) * n_splits]]
+        return super()._format_results(candidate_params, n_splits, out, more_results)
+
+
+class _SameSplits:
+    """A splitter that, if it is random, draws once for all groups of candidates."""
+
+    def __init__(self, cv):
+        self.cv, self.splits = cv, None
+
+    def split(self, *arguments, **more):
+        self.splits = self.splits or list(self.cv.split(*arguments, **more))
+        return self.splits
 
 
 def _name_of_network(estimator) -> str:
@@ -865,15 +951,17 @@ def _name_of_network(estimator) -> str:
     return names[0]
 
 
-def _groups(estimator, candidates: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The candidates, put together where all but the network is alike, so that it sees the same data."""
+def _groups(estimator, candidates: list[dict[str, Any]]) -> tuple[list[list[dict[str, Any]]], list[int]]:
+    """The candidates, put together where all but the network is alike, so that it sees the same data; and where in
+    these groups, one after another, each candidate stands."""
     network = _name_of_network(estimator)
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for candidate in candidates:
+    groups: dict[str, list[int]] = {}
+    for k, candidate in enumerate(candidates):
         others = {
             name: value
             for name, value in candidate.items()
             if network and name != network and not name.startswith(f"{network}__")
         }
-        groups.setdefault(repr(sorted(others.items())), []).append(candidate)
-    return list(groups.values())
+        groups.setdefault(repr(sorted(others.items())), []).append(k)
+    trained = [k for group in groups.values() for k in group]
+    return [[candidates[k] for k in group] for group in groups.values()], np.argsort(trained).tolist()

@@ -103,6 +103,7 @@ class Many:
     finished: bool
     _stacks: tuple[_Stack, ...]
     _epochs_before: int
+    _pairs: list[tuple[np.ndarray, np.ndarray]] | None
 
     def __len__(self) -> int:
         return len(self.configs)
@@ -182,7 +183,7 @@ class Many:
         Raises:
             ValueError, TypeError: X or Y has another shape or type.
         """
-        asked = np.arange(len(self))[slice(None) if networks is None else np.asarray(networks, int)]
+        asked = np.arange(len(self))[slice(None) if networks is None else np.asarray(networks)]
         found = np.full(len(self), np.nan)
         for stack in self._stacks:
             if len(rows := np.flatnonzero(np.isin(stack.members, asked))):
@@ -230,7 +231,9 @@ def _scores(stack: Params, X: ArrayLike, Y: ArrayLike) -> Array:
         A2 = stream(_output)(params, X)
         if params.output == "identity":
             spread = jnp.sum((Y - Y.mean(axis=1, keepdims=True)) ** 2, axis=1)
-            return jnp.mean(1 - jnp.sum((A2 - Y) ** 2, axis=1) / spread)
+            missed = jnp.sum((A2 - Y) ** 2, axis=1)
+            constant = jnp.where(missed == 0, 1.0, 0.0).astype(Y.dtype)
+            return jnp.mean(jnp.where(spread > 0, 1 - missed / jnp.where(spread > 0, spread, 1), constant))
         if params.output == "softmax":
             return jnp.mean(A2.argmax(axis=0) == Y.argmax(axis=0))
         return jnp.mean(jnp.all((A2 > 0.5) == (Y > 0.5), axis=0))
@@ -338,9 +341,13 @@ def fit_many(
         pairs = _pairs(folds, m)
     _check_weights(networks, m, None if validation is None else validation[0].shape[1])
     if pairs is not None:
+        for fold, (train, _) in enumerate(pairs):
+            for w in (weights, *(network.get("weights") for network in networks)):
+                if w is not None and not np.asarray(w)[train].any():
+                    raise ValueError(f"weights must not all be 0 where fold {fold} is trained")
         networks = [{**network, "fold": fold} for network in networks for fold in range(len(pairs))]
     if start is not None:
-        shifts = _going_on(start, networks, len(X), output)
+        shifts = _going_on(start, networks, pairs, len(X), output, standardize)
     else:
         shifts = list(_shifts(networks, len(X), len(Y), X.dtype, max_memory, m * epochs))
 
@@ -364,6 +371,7 @@ def fit_many(
         finished=finished,
         _stacks=tuple(stacks.values()),
         _epochs_before=run.epochs_before,
+        _pairs=pairs,
     )
 
 
@@ -502,14 +510,27 @@ def _pairs(folds, m: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
-def _going_on(start: Many, networks, n_x: int, output: str) -> list[tuple[int, np.ndarray]]:
+def _going_on(start: Many, networks, pairs, n_x: int, output: str, standardize: bool) -> list[tuple[int, np.ndarray]]:
     """The shifts of a run before; ValueError if they are not of these networks."""
-    same = [{name: config.get(name) for name in ("n_h", "hidden", "fold")} for config in (*start.configs, *networks)]
+    same = [{name: c.get(name) for name in ("n_h", "hidden", "seed", "fold")} for c in (*start.configs, *networks)]
     shifts = [(stack.state.params.W1.shape[1], stack.members) for stack in start._stacks]
-    whole = sum(len(members) for _, members in shifts) == len(networks)
-    heads = {(stack.state.params.W1.shape[2], stack.state.params.output) for stack in start._stacks}
-    if not whole or same[: len(start)] != same[len(start) :] or heads != {(n_x, output)}:
-        raise ValueError("start must be a finished run of the same networks: n_h, hidden, output, n_x and folds")
+    heads = {
+        (stack.state.params.W1.shape[2], stack.state.params.output, stack.scaling is not None)
+        for stack in start._stacks
+    }
+    if (
+        sum(len(members) for _, members in shifts) != len(networks)
+        or same[: len(start)] != same[len(start) :]
+        or heads != {(n_x, output, standardize)}
+    ):
+        raise ValueError(
+            "start must be a run of the same networks, none left out: n_h, hidden, seed, output, n_x and standardize"
+        )
+    folds = [[part.tolist() for pair in some or () for part in pair] for some in (pairs, start._pairs)]
+    if folds[0] != folds[1]:
+        raise ValueError(
+            "start must have the same folds: else networks would be validated on what they were trained on"
+        )
     return shifts
 
 
@@ -549,7 +570,8 @@ def _shifts(networks, n_x: int, n_y: int, dtype, max_memory: int, examples: int)
         widths = sorted(buckets)
         for width, wider in itertools.pairwise(widths):
             padding = 6 * (wider - width) * (n_x + n_y + 1) * examples * len(buckets[width])
-            if padding < OPERATIONS_OF_COMPILING:  # not worth a program of its own
+            room = len(buckets[width]) * memory([{"n_h": wider}], n_x, n_y, dtype) < max_memory // 8
+            if padding < OPERATIONS_OF_COMPILING and room:  # not worth a program of its own
                 buckets[wider] = buckets.pop(width) + buckets[wider]
         for width, members in buckets.items():
             alike = {networks[k]["n_h"] for k in members}
@@ -557,8 +579,8 @@ def _shifts(networks, n_x: int, n_y: int, dtype, max_memory: int, examples: int)
     results = sum(len(members) * memory([{"n_h": width}], n_x, n_y, dtype) for width, members in together)
     if results > max_memory:
         raise ValueError(
-            f"{len(networks):,} networks take {results / 2**30:.1f} GiB for themselves alone, and max_memory is "
-            f"{max_memory / 2**30:.1f} GiB: raise it, or train fewer at once"
+            f"{len(networks):,} networks take {results / 2**20:,.1f} MiB for themselves alone, and max_memory is "
+            f"{max_memory / 2**20:,.1f} MiB: raise it, or train fewer, or smaller ones"
         )
     for fold in sorted({network.get("fold", 0) for network in networks}):
         for width, everyone in together:
@@ -649,6 +671,17 @@ def _train(
     return jax.vmap(one)(states, networks, weights, validation_weights)
 
 
+def _spare(m: int, batch_size: int) -> int:
+    """Columns that no minibatch reaches: with them, folds that differ by an example share a program.
+
+    `run_epochs` takes as many columns as places in the minibatches to mean that every place is taken.
+    """
+    step = max(8, 2 ** (m.bit_length() - 6))
+    places = -(-m // batch_size) * batch_size
+    spare = -m % step
+    return 0 if m == places else spare + step if m + spare == places else spare
+
+
 class _Examples(NamedTuple):
     """What the networks of one fold, or all, are trained on: `rows` of the examples given, or all m."""
 
@@ -706,21 +739,28 @@ class _Run:
             if scaled is not None:
                 standard = lambda X: ((X - scaled[0]) / scaled[1]).astype(self.X.dtype)  # noqa: E731
                 X, validation = standard(X), validation and (standard(validation[0]), validation[1])
+            m = X.shape[1]
+            if self.batch_size is not None:
+                X, Y = (np.pad(A, ((0, 0), (0, _spare(m, min(self.batch_size, m))))) for A in (X, Y))
             data = [jax.device_put((X, Y, validation), device) for device in self.devices]
-            self.fold, self.examples = fold, _Examples(X.shape[1], rows, scaled, weights, data)
+            self.fold, self.examples = fold, _Examples(m, rows, scaled, weights, data)
         return self.examples
 
     def train(self, width: int, members: np.ndarray, earlier: _Stack | None) -> Iterator[_Stack]:
         """Train the members, block of epochs after block; their stack after each block."""
         first, hyper = self.networks[members[0]], self.stack(members)
         examples = self.take(first.get("fold", 0), earlier and earlier.scaling)
-        if earlier is not None:
-            state = State(earlier.state.result, earlier.state.opt_state)
+        begin = partial(
+            _start, self.key, hyper, hidden=first["hidden"], output=self.output, factory=self.factory,
+            shape=(width, len(self.X), len(self.Y)),
+        )  # fmt: skip
+        if earlier is None:
+            state = begin()
         else:
-            state = _start(
-                self.key, hyper, hidden=first["hidden"], output=self.output, factory=self.factory,
-                shape=(width, len(self.X), len(self.Y)),
-            )  # fmt: skip
+            state = State(earlier.state.result, earlier.state.opt_state)
+            fresh: Any = jax.eval_shape(begin)
+            if [leaf.shape for leaf in jax.tree.leaves(state)] != [leaf.shape for leaf in jax.tree.leaves(fresh)]:
+                raise ValueError("start must have been trained by an optimizer of the same form")
         state = jax.vmap(lambda state: watched(state, self.patience, self.validation_costs is not None))(state)
         state, alive = jax.tree.map(np.asarray, state), np.arange(len(members))
         size, grads = self.chunk(width, len(members), state.params, examples)

@@ -133,12 +133,13 @@ def spread(ax: Axes, groups: Mapping[str, Sequence[float]], *, ylabel: str = "ac
     for place, group in enumerate(groups.values()):
         values = np.sort([value for value in group if np.isfinite(value)])
         if not len(values):
+            ax.annotate("none", (place, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
             continue
         # Side by side in an order that is the same each time, so that points of one height do not hide each other.
         aside = 0.3 * (2 * (np.arange(len(values)) * 0.618034 % 1) - 1) if len(values) > 1 else 0
         ax.plot(place + aside, values, "o", markersize=3, alpha=0.4, markeredgewidth=0, color=COLOURS[0])
         median = float(np.median(values))
-        ax.plot([place - 0.4, place + 0.4], [median, median], color=COLOURS[4], linewidth=2)
+        ax.plot([place - 0.4, place + 0.4], [median, median], color=COLOURS[4], linewidth=2, zorder=1)
         ax.annotate(
             f"{median:{format}}", (place, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
         )
@@ -156,7 +157,6 @@ def heat_map(
     values,
     *,
     names: Sequence[str] = ("", ""),
-    label: str = "",
     format: str = ".1%",
 ) -> Axes:
     """Values of a grid as colours and numbers; white where there is none.
@@ -166,12 +166,11 @@ def heat_map(
         columns, rows: what the grid's columns and rows stand for.
         values: (rows, columns) numbers; NaN for none.
         names: of the columns' and the rows' axis.
-        label: what the values are.
         format: of the numbers.
     """
     values = np.asarray(values, float)
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), cmap="cividis")
-    _colorbar(ax, mesh, label, format)
+    _colorbar(ax, mesh, format)
     # Numbers where they can be read, in the shade that stands out from the colour under them.
     if values.size <= 100:
         low, high = np.nanmin(values), np.nanmax(values)
@@ -186,8 +185,8 @@ def heat_map(
     return ax
 
 
-def _colorbar(ax: Axes, coloured, label: str, format: str) -> None:
-    bar = ax.figure.colorbar(coloured, ax=ax, label=label)
+def _colorbar(ax: Axes, coloured, format: str) -> None:
+    bar = ax.figure.colorbar(coloured, ax=ax)
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:{format}}")
 
 
@@ -197,7 +196,7 @@ def scatter_map(
     """Values of points drawn at random as colours, the best on top; the arguments are those of `heat_map`."""
     order = np.argsort(values)
     points = ax.scatter(np.asarray(x)[order], np.asarray(y)[order], c=np.asarray(values)[order], cmap="cividis", s=24)
-    _colorbar(ax, points, label, format)
+    _colorbar(ax, points, format)
     for axis, numbers in (("x", np.asarray(x)), ("y", np.asarray(y))):
         if numbers.min() > 0 and numbers.max() > 20 * numbers.min():
             ax.set(**{f"{axis}scale": "log"})

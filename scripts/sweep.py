@@ -8,7 +8,8 @@ Examples:
     python scripts/sweep.py --data table.csv --target price --n-h 4,16,64 --l2 0,0.1,1 --validation 0.25
 
 What is a list, 2,8,32, is tried value by value, each with each; with --random N, N networks are drawn from lists and
-ranges, low:high or low:high:log.
+ranges, low:high or low:high:log. Of the kind with the lowest mean cost the best network is saved; after --folds, where
+networks have seen a part of the examples, one of that kind is trained on all of them and saved.
 
 Exit codes: 0 well, 1 all networks diverged or a file could not be written, 2 usage, 130 Ctrl-C, keeping what there is.
 """
@@ -20,7 +21,9 @@ import io
 import itertools
 import os
 import sys
+import textwrap
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -44,10 +47,12 @@ from train import LEARNING_RATES, OPTIMIZERS, interruptible, split, weight_scale
 
 import jaxshallow as js
 from jaxshallow import data, many, plots
+from jaxshallow.params import check_sizes
 from jaxshallow.store import json_text, write_atomically
 
 SWEPT = ("n_h", "hidden", "learning_rate", "l2", "scale")
 ROWS = 20  # of the table
+BOUNDARIES = 12  # in the picture
 
 
 @dataclass
@@ -143,6 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     messages = Console(stderr=True, highlight=False)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        messages.print(f"[bold red]error[/]: could not make {options.out}: {error}", soft_wrap=True)
+        return 1
+    try:
         with jax.enable_x64(options.precision == "float64"):
             results, table = run(options, messages)
     except KeyboardInterrupt:
@@ -168,7 +177,8 @@ def run(options: Options, messages: Console):
     """Train them all; write the table, the pictures and the best network."""
     dataset = data.load(options.data, options.target)
     configs, swept = choose(options)
-    parts = divide(dataset, options)
+    parts = divide(dataset, options, messages)
+    check_sizes(epochs=options.epochs, batch_size=options.batch_size, patience=options.patience)
     planar = len(dataset.X) == 2 and options.data in data.DATASETS
     settings: dict[str, Any] = dict(
         batch_size=options.batch_size,
@@ -193,11 +203,12 @@ def run(options: Options, messages: Console):
         raise KeyboardInterrupt
 
     found = measured(trained, parts, swept, "R2" if dataset.output == "identity" else "accuracy")
-    ok = bool(np.isfinite(found.kinds[found.cost][0]))
+    ok = found.kinds[found.cost][0] is not None
     results: dict[str, Any] = {
         "data": dataset.name,
         "examples": parts.train[0].shape[1],
-        "networks": len(trained),
+        "networks": found.networks.height,
+        "networks_asked": len(trained),
         "diverged": int((trained.diverged_at >= 0).sum()),
         "seconds": round(seconds, 2),
         "finished": trained.finished,
@@ -220,19 +231,19 @@ def run(options: Options, messages: Console):
 
 
 def save_best(found: Found, dataset: data.Dataset, parts: Parts, options: Options, again: Callable) -> Path:
-    """The best network; after cross-validation, one of the best kind that has learned from all examples."""
-    trained = found.trained
-    if parts.folds is None or not trained.finished:
-        params = trained.params(trained.best())
+    """The best network of the best kind; after cross-validation, one of that kind that learns from all examples."""
+    kind = found.kinds.row(0, named=True)
+    k = found.of_kind(kind).sort(found.cost).row(0, named=True)["network"]
+    if parts.folds is None or not found.trained.finished:
+        params = found.trained.params(k)
     else:
-        first = found.of_kind(found.kinds.row(0, named=True)).row(0, named=True)
-        config = {name: value for name, value in trained.configs[first["network"]].items() if name != "fold"}
-        params = again(config, max(1, int(np.median(trained.epochs)))).params(0)
+        config = {name: value for name, value in found.trained.configs[k].items() if name != "fold"}
+        params = again(config, max(1, int(np.median(found.trained.epochs)))).params(0)
     if parts.unscale is not None:
         mean, deviation = parts.unscale
         W2, b2 = params.W2 * deviation, params.b2 * deviation + mean
         params = replace(params, W2=W2.astype(params.W1.dtype), b2=b2.astype(params.W1.dtype))
-    metadata = {"feature_names": dataset.feature_names, "labels": dataset.labels, "kind": found.kinds.to_dicts()[0]}
+    metadata = {"feature_names": dataset.feature_names, "labels": dataset.labels, "kind": kind}
     js.save(options.out / "sweep.safetensors", params, metadata)
     return options.out / "sweep.safetensors"
 
@@ -257,6 +268,9 @@ def choose(options: Options) -> tuple[list[dict[str, Any]], list[str]]:
     else:
         rng = np.random.default_rng(options.seed)
         kinds = [{name: drawn(rng, name, choice) for name, choice in values.items()} for _ in range(options.random)]
+    kinds = list({tuple(kind.values()): kind for kind in kinds}.values())  # each once
+    if any(kind["learning_rate"] <= 0 for kind in kinds):
+        raise ValueError(f"--learning-rate must be above 0, got {options.learning_rate}")
     swept = [name for name, choice in values.items() if isinstance(choice, Range) or len(choice) > 1] or ["n_h"]
     few = options.random is not None or options.folds is not None
     seeds = options.seeds or (1 if few else 100)
@@ -270,7 +284,7 @@ def parsed(name: str, text: str) -> list | Range:
     convert = converters.get(name, float)
     try:
         if ":" not in text:
-            return [convert(value) for value in text.split(",")]
+            return [convert(value.strip()) for value in text.split(",")]
         low, high, *log = text.split(":")
         found = Range(float(low), float(high), log == ["log"])
         if (log and not found.log) or not found.low < found.high or (found.log and found.low <= 0):
@@ -295,7 +309,7 @@ def drawn(rng: np.random.Generator, name: str, choice: list | Range):
 # ---- the examples ----
 
 
-def divide(dataset: data.Dataset, options: Options) -> Parts:
+def divide(dataset: data.Dataset, options: Options, messages: Console) -> Parts:
     if options.folds is not None and options.validation:
         raise ValueError("--folds and --validation both hold examples out: give one of them")
     # fit_many scales features by itself, in each fold by what belongs to it.
@@ -307,9 +321,18 @@ def divide(dataset: data.Dataset, options: Options) -> Parts:
         validation = validation and (validation[0], (validation[1] - mean) / deviation)
     if options.folds is None:
         return Parts((X, Y), validation, None, unscale)
+    classes = Y.argmax(axis=0) if len(Y) > 1 else Y[0]
     one_label = dataset.output == "softmax" or (dataset.output == "sigmoid" and len(Y) == 1)
+    most = np.unique_counts(classes).counts.max() if one_label else len(classes)
+    if options.folds > most:
+        what = "the examples of the largest class" if one_label else "the examples there are"
+        raise ValueError(f"--folds must be at most {most}, {what}, got {options.folds}")
     splitter = (StratifiedKFold if one_label else KFold)(options.folds, shuffle=True, random_state=options.seed)
-    folds = list(splitter.split(X.T, Y.argmax(axis=0) if len(Y) > 1 else Y[0]))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        folds = list(splitter.split(X.T, classes))
+    for warning in said:  # of classes with fewer examples than folds
+        messages.print(f"[yellow]warning[/]: {warning.message}", soft_wrap=True)
     return Parts((X, Y), None, folds, unscale)
 
 
@@ -335,40 +358,53 @@ def measured(trained: js.Many, parts: Parts, swept: list[str], measure: str) -> 
     of_each = [name for name in ("cost", "score", "validation_cost", "validation_score") if name in columns]
     well = (pl.col("diverged_at") < 0) & pl.col(cost).is_finite()
     kinds = (
-        networks.with_columns(pl.when(well).then(pl.col(cost)).otherwise(np.inf).alias(cost))
-        .group_by(swept, maintain_order=True)
+        networks.group_by(swept, maintain_order=True)
         .agg(
             pl.len().alias("networks"),
-            *(pl.col(name).mean() for name in of_each),
-            pl.col(score).std().alias("deviation"),
-            pl.col(score).min().alias("lowest"),
-            pl.col(score).max().alias("highest"),
+            (~well).sum().alias("diverged"),
+            *(pl.col(name).filter(well).mean() for name in of_each),
+            pl.col(score).filter(well).std().alias("deviation"),
+            pl.col(score).filter(well).min().alias("lowest"),
+            pl.col(score).filter(well).max().alias("highest"),
         )
-        .sort(cost, maintain_order=True)
+        .sort(pl.col("diverged") > 0, cost, nulls_last=True, maintain_order=True)
     )
     return Found(trained, networks, kinds, swept, cost, score, measure)
 
 
 def shown(results: dict[str, Any], found: Found) -> Table:
-    title = f"{results['data']}: {results['networks']:,} networks in {results['seconds']:.1f} s, the best kinds first"
+    asked = "" if results["finished"] else f" of {results['networks_asked']:,}"
+    took = f"{results['networks']:,}{asked} networks in {results['seconds']:.1f} s"
+    title = f"{results['data']}: {took}, the best kinds first"
     table = Table(
         title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0)
     )
     held_out = found.cost != "cost"
     validation = ["validation J"] if held_out else []
-    for heading in (*found.swept, "networks", "cost J", *validation, found.measure, "±", "lowest", "highest"):
+    diverged = ["diverged"] if results["diverged"] else []
+    for heading in (
+        *found.swept,
+        "networks",
+        *diverged,
+        "cost J",
+        *validation,
+        found.measure,
+        "±",
+        "lowest",
+        "highest",
+    ):
         table.add_column("learning rate" if heading == "learning_rate" else heading, justify="right")
     for row in found.kinds.head(ROWS).iter_rows(named=True):
         table.add_row(
             *(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in found.swept),
             f"{row['networks']:,}",
-            f"{row['cost']:.4f}",
-            *([f"{row['validation_cost']:.4f}"] if held_out else []),
+            *([f"{row['diverged']:,}"] if diverged else []),
+            *("" if row[name] is None else f"{row[name]:.4f}" for name in ("cost", "validation_cost")[: 1 + held_out]),
             *(found.text(row[name]) for name in (found.score, "deviation", "lowest", "highest")),
         )
     caption = [f"{found.measure} on the {'validation' if held_out else 'training'} examples"]
-    if results["diverged"]:
-        caption.append(f"{results['diverged']:,} networks diverged")
+    if diverged:
+        caption.append("means are of networks that did not diverge")
     if len(found.kinds) > ROWS:
         caption.append(f"{len(found.kinds) - ROWS:,} more kinds in the file")
     table.caption = "; ".join(caption) + "\nwritten: " + ", ".join(results["files"])
@@ -410,7 +446,6 @@ def draw(found: Found, options: Options) -> Path:
     """The spread of the scores, or a map of them where two things were varied, beside learning curves."""
     networks, swept, score = found.networks, found.swept, found.score
     drawing, (left, right) = plots.figure(1, 2, size=(5.6, 4.2))
-    look = {"format": ".1%" if found.measure == "accuracy" else ".3f"}
     label = f"{'validation ' if score != 'score' else ''}{found.measure}"
     if len(swept) == 1:
         (name,) = swept
@@ -418,51 +453,65 @@ def draw(found: Found, options: Options) -> Path:
             str(kind): networks.filter(pl.col(name) == kind)[score].to_list()
             for kind in networks[name].unique(maintain_order=True)
         }
-        plots.spread(left, kinds, ylabel=label, **look)
+        plots.spread(left, kinds, ylabel=label, format=".1%" if found.measure == "accuracy" else ".3f")
+        if found.measure == "accuracy":
+            left.set_ylim(None, min(left.get_ylim()[1], 1.01))
         left.set(xlabel=name)
     else:
-        x, y = swept[0], "learning_rate" if "learning_rate" in swept[1:] else swept[1]
-        means = networks.filter(pl.col(score).is_finite()).group_by(x, y).agg(pl.col(score).mean())
-        if options.random is not None and networks[x].dtype.is_numeric() and networks[y].dtype.is_numeric():
-            plots.scatter_map(left, means[x], means[y], means[score], names=(x, y), label=label, **look)
-        else:
-            columns, rows = (networks[name].unique(maintain_order=True).to_list() for name in (x, y))
-            at = {(row[x], row[y]): row[score] for row in means.to_dicts()}
-            grid = [[at.get((column, row), np.nan) for column in columns] for row in rows]
-            plots.heat_map(left, columns, rows, grid, names=(x, y), label=label, **look)
-
+        draw_map(left, found, label, drawn=options.random is not None)
     costs = getattr(found.trained.history, found.cost)
     colours = (*plots.COLOURS[:6], plots.COLOURS[7])  # without yellow, which is faint as a line
-    best = found.kinds.filter(pl.col(found.cost).is_finite()).head(len(colours))
-    for colour, row in zip(colours, best.iter_rows(named=True), strict=False):
-        right.plot(costs[found.median(row, found.cost)["network"]], label=called(row, swept), color=colour)
-    low, high = right.get_ylim()
-    if low > 0 and high > 10 * low:
+    best = found.kinds.filter(pl.col(found.cost).is_not_null()).head(len(colours))
+    curves = [costs[found.median(row, found.cost)["network"]] for row in best.iter_rows(named=True)]
+    for colour, curve, row in zip(colours, curves, best.iter_rows(named=True), strict=False):
+        right.plot(curve, label=textwrap.fill(called(row, swept), 28), color=colour)
+    if 0 < 10 * np.nanmin(curves) < np.nanmax(curves):
         right.set_yscale("log")
     right.set(xlabel="epoch", ylabel=f"{found.cost.replace('_', ' ')}, median network of a kind")
-    right.legend(frameon=False, fontsize=8)
+    right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     plots.save(drawing, options.out / "sweep.png")
     return options.out / "sweep.png"
 
 
+def draw_map(ax, found: Found, label: str, drawn: bool) -> None:
+    """The mean score against the two things that took most values; means over the rest."""
+    networks, score = found.networks, found.score
+    most = sorted(found.swept, key=lambda name: -networks[name].n_unique())[:2]
+    x, y = (name for name in found.swept if name in most)
+    means = networks.filter(pl.col(score).is_finite()).group_by(x, y).agg(pl.col(score).mean()).sort(x, y)
+    narrow = np.ptp(means[score].to_numpy()) < 0.005
+    format = f".{1 + narrow}%" if found.measure == "accuracy" else f".{3 + narrow}f"
+    if drawn and networks[x].dtype.is_numeric() and networks[y].dtype.is_numeric():
+        plots.scatter_map(ax, means[x], means[y], means[score], names=(x, y), format=format)
+    else:
+        columns, rows = (networks[name].unique().sort().to_list() for name in (x, y))
+        at = {(row[x], row[y]): row[score] for row in means.to_dicts()}
+        grid = [[at.get((column, row), np.nan) for column in columns] for row in rows]
+        plots.heat_map(ax, columns, rows, grid, names=(x, y), format=format)
+    rest = [name for name in found.swept if name not in most]
+    ax.set_title(label + (f", mean over {', '.join(rest)}" if rest else ""), loc="left", fontsize=10)
+
+
 def draw_boundaries(found: Found, dataset: data.Dataset, options: Options) -> Path:
-    """The boundary of the median network of each kind, in the order they were tried."""
-    kinds = [
-        row
-        for row in found.networks.unique(found.swept, keep="first", maintain_order=True).iter_rows(named=True)
-        if found.of_kind(row)[found.score].is_finite().any()
-    ][:12]
+    """The boundary of the median network of each kind, as they were tried; of the best where there are many."""
+    finite = found.kinds.filter(pl.col("lowest").is_not_null())
+    kinds = finite.head(BOUNDARIES).to_dicts()
+    if len(finite) == len(kinds):
+        tried = found.networks.select(found.swept).unique(maintain_order=True).rows()
+        kinds.sort(key=lambda row: tried.index(tuple(row[name] for name in found.swept)))
     across = min(4, len(kinds))
-    drawing, axes = plots.figure(-(-len(kinds) // across), across, size=(3.4, 3.1))
+    drawing, axes = plots.figure(-(-len(kinds) // across), across, size=(3.4, 3.3))
     for ax, row in zip(axes, kinds, strict=False):
-        median, scores = found.median(row, found.score), found.of_kind(row)[found.score]
+        median = found.median(row, found.score)
         params = found.trained.params(median["network"])
         plots.decision_boundary(ax, params, dataset.X, dataset.Y, labels=dataset.labels, points=200)
-        spread = f"{found.text(scores.min())} to {found.text(scores.max())}"
-        title = f"{called(row, found.swept)}: {found.text(median[found.score])} ({spread})"
-        ax.set_title(title, loc="left", fontsize=9)
+        spread = f" ({found.text(row['lowest'])} to {found.text(row['highest'])})" if row["networks"] > 1 else ""
+        title = f"{called(row, found.swept)}: {found.text(median[found.score])}{spread}"
+        ax.set_title(textwrap.fill(title, 42), loc="left", fontsize=9)
     for ax in axes[len(kinds) :]:
         ax.set_visible(False)
+    if len(finite) > len(kinds):
+        drawing.suptitle(f"the best {len(kinds)} of {len(finite)} kinds", x=0, ha="left", fontsize=10)
     plots.save(drawing, options.out / "sweep_boundaries.png")
     return options.out / "sweep_boundaries.png"
 

@@ -128,7 +128,7 @@ def test_more_than_memory_holds_are_trained_in_shifts(x64):
     assert len(shifts._stacks) > 1
     assert_close(shifts.history.cost, expected.history.cost, "float64")
     assert_close([shifts.params(k) for k in range(7)], [expected.params(k) for k in range(7)], "float64")
-    with pytest.raises(ValueError, match=r"7 networks take .* GiB .* max_memory .*: raise it"):
+    with pytest.raises(ValueError, match=r"7 networks take .* MiB .* max_memory .*: raise it"):
         js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=100)
 
 
@@ -225,8 +225,15 @@ def test_a_run_goes_on_where_it_ended(x64, more):
         parts = train(epochs, parts)
     assert_close(parts.history.cost, whole.history.cost[:, 8:], "float64, after training")
     assert_close(parts.params(3), whole.params(3), "float64, after training")
-    with pytest.raises(ValueError, match="start must be a finished run of the same networks"):
-        js.fit_many(KEY, case.X, case.Y, CONFIGS[:2], epochs=1, start=whole)
+    for other, message in (
+        ({"configs": CONFIGS[:2]}, "start must be a run of the same networks"),
+        ({"standardize": not more}, "start must be a run of the same networks"),
+        ({"folds": [(range(9), range(9, 20)), (range(10, 20), range(10))]}, "start must have the same folds|same netw"),
+        ({"optimizer": "sgd"}, "an optimizer of the same form"),
+    ):
+        settings = {"configs": CONFIGS, "epochs": 1, "batch_size": 6, "optimizer": "adam", **more, **other}
+        with pytest.raises(ValueError, match=message):
+            js.fit_many(KEY, case.X, case.Y, settings.pop("configs"), start=whole, **settings)
 
 
 def test_patience_watches_the_training_cost_where_there_is_no_validation(x64):
@@ -402,6 +409,7 @@ def test_networks_are_numbered_as_lists_are():
         ({"batch_size": 2.0}, TypeError, "batch_size must be an integer"),
         ({"tol": -1.0}, ValueError, "tol must be at least 0 and finite, got -1.0"),
         ({"folds": []}, ValueError, "folds must hold at least one pair"),
+        ({"folds": 2, "weights": np.arange(20) < 10}, ValueError, "weights must not all be 0 where fold 0 is trained"),
         ({"folds": [(range(20), [])]}, ValueError, "train on some examples and validate on some"),
         ({"folds": 1}, ValueError, "folds must be between 2 and m = 20, got 1"),
         ({"folds": 2, "validation": (np.ones((3, 2)), np.ones((1, 2)))}, ValueError, "bring their own validation"),

@@ -100,6 +100,25 @@ def test_minibatches_patience_and_optimizers(capsys, tmp_path, optimizer):
     assert {kind["hidden"] for kind in results["kinds"]} == {"tanh", "relu"}
 
 
+def test_a_kind_that_is_drawn_twice_is_tried_once(capsys, tmp_path):
+    code, results, _ = run(capsys, tmp_path, "--data", "moons", "--n-h", "2,3", "--random", "9", "--epochs", "9")
+    assert code == 0
+    assert results["networks"] == 2
+    kind = js.read_metadata(tmp_path / "sweep.safetensors")["kind"]
+    assert kind == results["kinds"][0]
+    assert len(js.load(tmp_path / "sweep.safetensors").W1) == kind["n_h"]
+
+
+def test_kinds_of_which_some_diverge_come_last(capsys, tmp_path):
+    code, results, _ = run(
+        capsys, tmp_path, "--data", "diabetes", "--n-h", "2", "--learning-rate", "0.01,0.2,1e9", "--epochs", "50",
+        "--seeds", "2", "--hidden", "relu",
+    )  # fmt: skip
+    assert code == 0
+    assert [(kind["learning_rate"], kind["diverged"]) for kind in results["kinds"]] == [(0.2, 0), (0.01, 0), (1e9, 2)]
+    assert results["kinds"][2]["cost"] is None
+
+
 def test_float64_and_a_table_for_people(capsys, tmp_path):
     options = ["--data", "xor", "--n-h", "2", "--seeds", "2", "--epochs", "5", "--precision", "float64"]
     assert sweep.main([*options, "--out", str(tmp_path)]) == 0
@@ -127,8 +146,9 @@ def test_float64_and_a_table_for_people(capsys, tmp_path):
         (["--random", "0"], "--random must be at least 1, got 0"),
         (["--folds", "1"], "--folds must be at least 2, got 1"),
         (["--folds", "3", "--validation", "0.2"], "both hold examples out"),
-        (["--data", "iris", "--folds", "99"], "n_splits=99 cannot be greater than"),
+        (["--data", "iris", "--folds", "99"], "--folds must be at most 50, the examples of the largest class, got 99"),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--learning-rate", "-1"], "--learning-rate must be above 0, got -1"),
         (["--validation", "2"], "--validation must be at least 0"),
     ],
 )
@@ -166,6 +186,7 @@ def test_ctrl_c_keeps_what_there_is(capsys, tmp_path, monkeypatch):
     code, results, errors = run(capsys, tmp_path, "--n-h", "2,50", "--seeds", "2", "--epochs", "1000")
     assert code == 130
     assert results["finished"] is False
+    assert results["networks"] <= results["networks_asked"] == 4
     assert "of what was trained until then" in " ".join(errors.split())
     frame = pl.read_csv(tmp_path / "sweep.csv")
     assert 0 < frame["epochs"].max() < 1000
