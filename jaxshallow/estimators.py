@@ -374,8 +374,8 @@ class _Shallow(BaseEstimator):
 
     def _keep(self, many: Many, mine: np.ndarray, data: _Data, warn: bool) -> None:
         """Take the networks `mine`, best first, and what is known of their training."""
-        everyone = mine
-        mine = np.array([k for k in many.order() if k in set(mine.tolist()) and many.diverged_at[k] < 0])
+        everyone, order = mine, many.order()
+        mine = order[np.isin(order, mine) & (many.diverged_at[order] < 0)]
         if not len(mine):
             raise ValueError(
                 "Solver produced non-finite parameter weights: the cost is not finite. The input data may contain "

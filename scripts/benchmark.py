@@ -5,7 +5,7 @@ meets all alike. Times are medians, with the minimum beside them; machines diffe
 
 Examples:
     python scripts/benchmark.py --quick                    small sizes, some two minutes
-    python scripts/benchmark.py                            the sizes that the aims are set for; a quarter of an hour
+    python scripts/benchmark.py                            the sizes that the aims are set for; twenty minutes
     python scripts/benchmark.py --rows W1 W3 --repeats 15
 
 Exit codes: 0 measured (whether or not the aims are reached), 1 could not write, 2 usage, 130 Ctrl-C.
