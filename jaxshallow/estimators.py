@@ -444,7 +444,13 @@ class _Shallow(BaseEstimator):
         if hasattr(self, "feature_names_in_"):
             known["feature_names_in_"] = self.feature_names_in_.tolist()
         params = {name: _as_json(name, value) for name, value in self.get_params().items()}
-        metadata = {"estimator": type(self).__name__, "params": params, "known": known, **self._labels()}
+        metadata = {
+            "estimator": type(self).__name__,
+            "params": params,
+            "known": known,
+            "feature_names": known.get("feature_names_in_", [f"x{k}" for k in range(self.n_features_in_)]),
+            **self._labels(),
+        }
         store.save(path, self.members_[0], metadata)
 
     @classmethod
@@ -609,7 +615,8 @@ class ShallowClassifier(ClassifierMixin, _Shallow):
 
     def _labels(self) -> dict[str, Any]:
         kind = self._binarizer.y_type_
-        return {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str, "kind": kind}
+        labels = [str(label) for label in self.classes_]
+        return {"labels": labels, "classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str, "kind": kind}
 
     def _relabel(self, metadata: dict[str, Any]) -> None:
         classes = np.array(metadata["classes"], dtype=metadata["dtype"])

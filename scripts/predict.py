@@ -1,0 +1,190 @@
+"""Predict with a saved model: a table in, the same table with predictions and probabilities out.
+
+Examples:
+    python scripts/predict.py out/model.safetensors table.csv
+    python scripts/predict.py out/sweep.safetensors table.parquet --out out/predictions.parquet
+
+The model is one that train.py, sweep.py or an estimator's `save` wrote. Columns are found by the names of its features,
+in any order; others are passed on. The table is read and written in parts, and may be larger than memory.
+
+Exit codes: 0 well, 1 could not write, 2 usage, 130 Ctrl-C, which leaves an older file of that name as it was.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+try:
+    import polars as pl
+    import tyro
+    from rich.console import Console
+except ImportError as error:
+    sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
+
+import jax
+
+import jaxshallow as js
+from jaxshallow import data
+from jaxshallow.many import bucket
+from jaxshallow.store import replacing
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = (*SEPARATORS, ".parquet")
+
+
+def scan(path: Path, features: Sequence[str]) -> pl.LazyFrame:
+    """The table, unread. Text is taken as in `data.load_table`, and features that look like integers as decimals."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return pl.scan_parquet(path, glob=False)
+    how: dict[str, Any] = dict(
+        separator=SEPARATORS[suffix], null_values=data.MISSING, infer_schema_length=10_000, glob=False
+    )
+    schema = pl.scan_csv(path, **how).collect_schema()
+    decimals = {name: pl.Float64 for name in features if name in schema and schema[name].is_numeric()}
+    return pl.scan_csv(path, **how, schema_overrides=decimals)
+
+
+@dataclass
+class Options:
+    model: Annotated[Path, tyro.conf.Positional]
+    """A .safetensors file."""
+    table: Annotated[Path, tyro.conf.Positional]
+    """A .csv, .tsv or .parquet file; rows are examples."""
+    out: Path = Path("out/predictions.csv")
+    """What to write: .csv, .tsv or .parquet."""
+
+
+class Model:
+    """A network, and what its file says about features and labels."""
+
+    def __init__(self, path: Path):
+        self.params, known = js.load(path), js.read_metadata(path)
+        self.features: list[str] = list(known.get("feature_names", ()))
+        if len(self.features) != self.params.W1.shape[1]:
+            raise ValueError(f"{path} does not say which columns its {self.params.W1.shape[1]} features are")
+        n_y = len(self.params.W2)
+        self.several = self.params.output == "sigmoid" and n_y > 1
+        n_labels = 2 if self.params.output == "sigmoid" and n_y == 1 else n_y
+        self.labels = np.array(known.get("labels") or [str(k) for k in range(n_labels)])
+        self.scaling = {
+            what: [np.array(known[f"scaling of {what}"][name])[:, None] for name in ("mean", "deviation")]
+            for what in ("features", "targets")
+            if f"scaling of {what}" in known
+        }
+        self.outputs = jax.jit(lambda params, X: js.forward(params, X).A2)
+
+    def columns(self) -> list[str]:
+        """The names of what is predicted."""
+        n_y = len(self.params.W2)
+        if self.params.output == "identity":
+            return ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
+        return [*([] if self.several else ["prediction"]), *(f"P({label})" for label in self.labels)]
+
+    def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with the predictions beside it."""
+        for name in self.features:
+            if bad := frame.height - int(frame[name].cast(pl.Float64).is_finite().sum()):
+                raise ValueError(f"column {name!r} must have numbers in every row, {bad} are missing or not finite")
+        m = frame.height
+        X = frame.select(pl.col(name).cast(pl.Float64) for name in self.features).to_numpy().T
+        if "features" in self.scaling:
+            mean, deviation = self.scaling["features"]
+            X = (X - mean) / deviation
+        X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # other lengths do not compile anew
+        A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
+        return frame.hstack(pl.DataFrame(dict(zip(self.columns(), self._found(A2), strict=True))))
+
+    def _found(self, A2: np.ndarray) -> list[Any]:
+        if self.params.output == "identity":
+            mean, deviation = self.scaling.get("targets", (0.0, 1.0))
+            return list(A2 * deviation + mean)
+        if self.several:
+            return list(A2)
+        if len(A2) == 1:
+            return [self.labels[(A2[0] > 0.5).astype(int)], 1 - A2[0], A2[0]]
+        return [self.labels[A2.argmax(axis=0)], *A2]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = tyro.cli(Options, args=argv, description=__doc__)
+    messages = Console(stderr=True, highlight=False)
+    try:
+        rows = run(options)
+    except KeyboardInterrupt:
+        messages.print("interrupted: nothing was written")
+        return 130
+    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
+        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
+        return 2
+    except OSError as error:
+        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
+        return 1
+    print(f"{options.out}: {rows:,} rows")
+    return 0
+
+
+def run(options: Options) -> int:
+    """Write the predictions; the number of rows."""
+    for what, path in (("table", options.table), ("--out", options.out)):
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{what} must end in {', '.join(SUFFIXES)}, got {path}")
+    if not options.table.is_file():
+        raise FileNotFoundError(f"there is no file {options.table}")
+    model = Model(options.model)
+    try:
+        table = scan(options.table, model.features)
+        schema = table.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{options.table} is not a readable table: {str(error).partition(chr(10))[0]}") from error
+    check_columns(model, schema, options.table)
+    rows, failed = 0, []
+
+    def part(frame: pl.DataFrame) -> pl.DataFrame:
+        nonlocal rows
+        try:
+            frame = model.predict(frame)
+        except ValueError as error:  # which polars would wrap in one of its own
+            failed.append(f"{options.table}, after row {rows:,}: {error}")
+            raise
+        rows += frame.height
+        return frame
+
+    text = not (model.params.output == "identity" or model.several)
+    found = {name: pl.String if text and name == "prediction" else pl.Float64 for name in model.columns()}
+    predicted = table.map_batches(part, streamable=True, schema={**schema, **found})
+    try:
+        with replacing(options.out) as temporary:
+            suffix = options.out.suffix.lower()
+            if suffix == ".parquet":
+                predicted.sink_parquet(temporary, engine="streaming")
+            else:
+                predicted.sink_csv(temporary, separator=SEPARATORS[suffix], engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(failed[0] if failed else f"{options.table}: {str(error).partition(chr(10))[0]}") from error
+    return rows
+
+
+def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
+    """Every feature must be there, as numbers; what is predicted must not be."""
+    others = [name for name in schema if name not in model.features]
+    if missing := [name for name in model.features if name not in schema]:
+        close = difflib.get_close_matches(missing[0], others, n=1)
+        hint = f": did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{path} must have the columns {missing}, which the model was trained on{hint}")
+    if other := [name for name in model.features if not (schema[name].is_numeric() or schema[name] == pl.Boolean)]:
+        raise ValueError(f"{path}: columns {other} must be numbers")
+    if there := [name for name in model.columns() if name in schema]:
+        raise ValueError(f"{path} already has columns named {there}: rename or drop them")
+
+
+if __name__ == "__main__":
+    js.enable_compilation_cache()
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""scripts/predict.py: a model and a table in, predictions out; in parts, whole or not at all."""
+
+import os
+
+import jax
+import numpy as np
+import polars as pl
+import predict
+import pytest
+import sweep
+import train
+from sklearn.datasets import load_diabetes, load_iris
+
+import jaxshallow as js
+from jaxshallow import data
+from jaxshallow.estimators import ShallowClassifier, ShallowRegressor
+
+NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion(little_optimization):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.fixture
+def iris(tmp_path):
+    """A model that train.py wrote, the table in another order and with a column of its own, and their folder."""
+    train.main(["--data", "iris", "--epochs", "60", "--learning-rate", "1", "--out", str(tmp_path)])
+    X, y = load_iris(return_X_y=True)
+    table = pl.DataFrame(
+        {"id": [f"flower {k}" for k in range(150)], **{n: X[:, 3 - k] for k, n in enumerate(NAMES[::-1])}}
+    )
+    return tmp_path, table, y
+
+
+def run(capsys, model, table, out):
+    code = predict.main([str(model), str(table), "--out", str(out)])
+    printed = capsys.readouterr()
+    return code, printed.out, " ".join(printed.err.split())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_columns_are_found_by_name_and_others_passed_on(capsys, iris, suffix):
+    folder, table, y = iris
+    path, out = folder / f"table.{suffix}", folder / f"predictions.{suffix}"
+    table.write_parquet(path) if suffix == "parquet" else table.write_csv(
+        path, separator="\t" if suffix == "tsv" else ","
+    )
+    capsys.readouterr()
+    code, text, _ = run(capsys, folder / "model.safetensors", path, out)
+    assert (code, text) == (0, f"{out}: 150 rows\n")
+    read = pl.read_parquet(out) if suffix == "parquet" else pl.read_csv(out, separator="\t" if suffix == "tsv" else ",")
+    assert read["id"].to_list() == table["id"].to_list()
+    params, known = js.load(folder / "model.safetensors"), js.read_metadata(folder / "model.safetensors")
+    mean, deviation = (np.array(known["scaling of features"][name])[:, None] for name in ("mean", "deviation"))
+    A2 = np.asarray(js.forward(params, (data.load("iris").X - mean) / deviation).A2)
+    np.testing.assert_allclose(read.select("P(setosa)", "P(versicolor)", "P(virginica)").to_numpy(), A2.T, rtol=1e-5)
+    labels = np.array(["setosa", "versicolor", "virginica"])
+    assert read["prediction"].to_list() == labels[A2.argmax(axis=0)].tolist()
+    assert (read["prediction"].to_numpy() == labels[y]).mean() > 0.9
+
+
+def test_what_sweeps_and_estimators_saved_is_taken_too(capsys, tmp_path):
+    X, y = load_diabetes(return_X_y=True)
+    names = list(data.load("diabetes").feature_names)
+    pl.DataFrame(X, schema=names).write_csv(tmp_path / "table.csv")
+    sweep.main(["--data", "diabetes", "--n-h", "3", "--seeds", "2", "--epochs", "300", "--out", str(tmp_path)])
+    frame = pl.DataFrame(10 * X, schema=names)
+    regressor = ShallowRegressor((3,), solver="lbfgs", max_iter=20, random_state=0).fit(frame, y)
+    regressor.save(tmp_path / "regressor.safetensors")
+    frame.write_csv(tmp_path / "scaled.csv")
+    for model, table in (("sweep", "table"), ("regressor", "scaled")):
+        code, *_ = run(capsys, tmp_path / f"{model}.safetensors", tmp_path / f"{table}.csv", tmp_path / "p.csv")
+        assert code == 0
+        error = pl.read_csv(tmp_path / "p.csv")["prediction"].to_numpy() - y
+        assert 1 - (error**2).mean() / y.var() > 0.4
+    np.testing.assert_allclose(error + y, regressor.predict(frame), rtol=1e-4)
+
+
+def test_two_classes_and_several_labels_have_their_probabilities(capsys, tmp_path):
+    X, y = load_iris(return_X_y=True)
+    table = pl.DataFrame(X, schema=["a", "b", "c", "d"])
+    table.write_parquet(tmp_path / "t.parquet")
+    for labels, columns in (
+        (y == 0, ["prediction", "P(False)", "P(True)"]),
+        (np.eye(3, dtype=int)[y], ["P(0)", "P(1)", "P(2)"]),
+    ):
+        classifier = ShallowClassifier((3,), solver="lbfgs", max_iter=20, random_state=0).fit(table, labels)
+        classifier.save(tmp_path / "m.safetensors")
+        assert run(capsys, tmp_path / "m.safetensors", tmp_path / "t.parquet", tmp_path / "p.parquet")[0] == 0
+        read = pl.read_parquet(tmp_path / "p.parquet").drop(table.columns)
+        assert read.columns == columns
+        np.testing.assert_allclose(
+            read.select(columns[-1]).to_numpy()[:, 0], classifier.predict_proba(table)[:, -1], rtol=1e-5
+        )
+
+
+def test_a_long_table_is_read_in_parts(capsys, iris, monkeypatch):
+    folder, table, _ = iris
+    pl.concat([table] * 2000).write_parquet(folder / "long.parquet", row_group_size=20_000)
+    heights, real = [], predict.Model.predict
+    monkeypatch.setattr(predict.Model, "predict", lambda self, frame: heights.append(frame.height) or real(self, frame))
+    code, text, _ = run(capsys, folder / "model.safetensors", folder / "long.parquet", folder / "p.parquet")
+    assert code == 0
+    assert "300,000 rows" in text
+    assert max(heights) <= 150_000
+    ids = pl.read_parquet(folder / "p.parquet")["id"]
+    assert ids.to_list() == pl.concat([table["id"]] * 2000).to_list()
+
+
+def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
+    folder, table, _ = iris
+    model, out = folder / "model.safetensors", folder / "p.csv"
+    out.write_text("older")
+    for change, message in (
+        (lambda t: t.drop(NAMES[0]), f"must have the columns ['{NAMES[0]}'], which the model was trained on"),
+        (lambda t: t.rename({NAMES[0]: "sepal length"}), "did you mean 'sepal length'?"),
+        (lambda t: t.with_columns(pl.lit("tall").alias(NAMES[0])), f"columns ['{NAMES[0]}'] must be numbers"),
+        (lambda t: t.with_columns(pl.lit("x").alias("prediction")), "already has columns named ['prediction']"),
+        (
+            lambda t: t.with_columns(
+                pl.when(pl.int_range(150) == 7).then(None).otherwise(pl.col(NAMES[0])).alias(NAMES[0])
+            ),
+            f"column '{NAMES[0]}' must have numbers in every row, 1 are missing or not finite",
+        ),
+    ):
+        change(table).write_csv(folder / "bad.csv")
+        code, _, errors = run(capsys, model, folder / "bad.csv", out)
+        assert code == 2
+        assert message in errors
+    table.write_csv(folder / "table.csv")
+    js.save(folder / "bare.safetensors", js.load(model))
+    (folder / "torn.csv").write_bytes(b'a,b\n"1,2\n')
+    for arguments, message in (
+        ((model, folder / "nowhere.csv", out), "there is no file"),
+        ((folder / "nowhere.safetensors", folder / "table.csv", out), "nowhere.safetensors"),
+        ((folder / "bare.safetensors", folder / "table.csv", out), "does not say which columns its 4 features are"),
+        ((model, folder / "torn.csv", out), "torn.csv"),
+        ((model, folder / "table.csv", folder / "p.xlsx"), "--out must end in .csv, .tsv, .parquet"),
+        ((model, folder / "table.csv", folder / "no" / "p.csv"), "make it first"),
+    ):
+        code, _, errors = run(capsys, *arguments)
+        assert code == 2
+        assert message in errors
+    assert out.read_text() == "older"
+    assert not [name for name in os.listdir(folder) if name.endswith(".tmp")]
