@@ -14,7 +14,6 @@ SIZES = {
     "W2": {"m": 600, "epochs": 2},
     "W3": {"m": 64, "compile": False},
     "W4a": {"n_x": 32, "m": 3000},
-    "W5a": {"networks": 8, "epochs": 1},
     "W6b": {"n_x": 5, "n_h": 6, "n_y": 1, "m": 64},
     "W7": {},
 }

@@ -159,7 +159,7 @@ def test_a_wrong_gradient_is_found_in_bfloat16_too(factor):
     assert not _gradient_only(params, X, Y, planted)
 
 
-def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows():
+def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows(little_optimization):
     params, X, Y = problem()
 
     def planted(params, X, Y, *, weights=None, l2=0.0):
@@ -172,7 +172,7 @@ def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows():
     assert f"2 of {len(certificate.rows)} rows FAIL" in str(certificate)
 
 
-def test_a_wrong_derivative_of_a_users_activation_is_found():
+def test_a_wrong_derivative_of_a_users_activation_is_found(little_optimization):
     params, X, Y = problem(js.Activation(jnp.sin, jnp.sin))
     certificate = js.certify(params, X, Y, precisions=ONE)
     wrong = {execution for quantity, execution, _ in failing(certificate)}
@@ -182,7 +182,7 @@ def test_a_wrong_derivative_of_a_users_activation_is_found():
     assert {quantity for quantity, _, _ in failing(certificate)} == gradients
 
 
-def test_an_activation_listed_by_its_name_is_certified_against_its_derivative(monkeypatch):
+def test_an_activation_listed_by_its_name_is_certified_against_its_derivative(monkeypatch, little_optimization):
     """As activations.py invites: listed in HIDDEN, with the right g′ and with a wrong one."""
     monkeypatch.setitem(js.activations.HIDDEN, "sine", js.Activation(jnp.sin, jnp.cos))
     monkeypatch.setitem(js.activations.HIDDEN, "wrong sine", js.Activation(jnp.sin, jnp.sin))
@@ -210,7 +210,7 @@ def test_a_students_numpy_is_certified_eagerly():
     assert [row.mode for row in certificate.rows if row.execution == "student"] == ["eager"]
 
 
-def test_a_fault_in_the_library_itself_is_found(monkeypatch):
+def test_a_fault_in_the_library_itself_is_found(monkeypatch, little_optimization):
     monkeypatch.setattr(js.backprop, "manual_grads", lambda *args, **kwargs: jax.grad(js.cost)(*args))
     # The replacement forgets l2. No other test has 23 examples: its programs serve none of them.
     found = failing(js.certify(*problem(m=23), l2=1.0, precisions=ONE))
@@ -272,7 +272,7 @@ def _without_keepdims(params, X, Y, **_):
         ({"params": "NaN"}, ValueError, "W2 must be finite, got nan at \\(0, 0\\)"),
     ],
 )
-def test_wrong_input_is_refused(change, error, message):
+def test_wrong_input_is_refused(change, error, message, little_optimization):
     params, X, Y = problem()
     if change.get("params") == "NaN":
         params = replace(params, W2=params.W2.at[0, 0].set(jnp.nan))

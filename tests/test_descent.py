@@ -58,7 +58,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_train_step_runs_any_optax_transformation(name):
+def test_the_train_step_runs_any_optax_transformation(name, little_optimization):
     optimizer = OPTIMIZERS[name]
     params, X, Y = problem()
     expected, expected_state = params, optimizer.init(params)

@@ -32,7 +32,7 @@ def run(capsys, out, *options):
 
 
 def test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each(capsys, tmp_path):
-    code, results, errors = run(capsys, tmp_path, "--epochs", "300")
+    code, results, errors = run(capsys, tmp_path, "--epochs", "150")
     assert code == 0
     assert results["networks"] == 700
     assert "700 networks" in errors
