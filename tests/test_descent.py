@@ -12,7 +12,7 @@ from jaxshallow.descent import epoch_order
 
 
 @pytest.fixture(autouse=True)
-def standard_promotion():
+def standard_promotion(little_optimization):
     """optax itself promotes (β ** count): strict promotion is for the library's own code."""
     with jax.numpy_dtype_promotion("standard"):
         yield
@@ -58,7 +58,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_train_step_runs_any_optax_transformation(name, little_optimization):
+def test_the_train_step_runs_any_optax_transformation(name):
     optimizer = OPTIMIZERS[name]
     params, X, Y = problem()
     expected, expected_state = params, optimizer.init(params)
