@@ -245,7 +245,7 @@ def load(name_or_path: str | os.PathLike[str], target: str | None = None) -> Dat
     if name not in DATASETS and Path(name).suffix:
         return load_table(name, target)
     if name not in DATASETS:
-        hint = _did_you_mean(name, DATASETS)
+        hint = did_you_mean(name, DATASETS)
         raise ValueError(
             f"data must be a file (.csv, .tsv, .parquet, .npz) or {', '.join(DATASETS)}, got {name!r}{hint}"
         )
@@ -452,7 +452,7 @@ def _dataset(path: Path, rows: np.ndarray, targets: np.ndarray, names: list[str]
 
 def _find(path: Path, name: str, names: Iterable[str]) -> str:
     if name not in names:
-        raise ValueError(f"{path} must hold {name!r}, got {list(names)}{_did_you_mean(name, names)}")
+        raise ValueError(f"{path} must hold {name!r}, got {list(names)}{did_you_mean(name, names)}")
     return name
 
 
@@ -465,6 +465,6 @@ def _malformed(path: Path, error: BaseException) -> ValueError:
     return ValueError(f"{path} is not a readable {path.suffix.lower()} file: {str(error).partition(chr(10))[0]}")
 
 
-def _did_you_mean(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(names), n=1)
     return f": did you mean {close[0]!r}?" if close else ""

@@ -13,7 +13,6 @@ import numbers
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -22,8 +21,7 @@ import optax
 
 from jaxshallow import store
 from jaxshallow.activations import HIDDEN
-from jaxshallow.many import Many, Progress, bucket, fit_many, sum_of_outputs
-from jaxshallow.params import Params
+from jaxshallow.many import Many, Progress, bucket, fit_many, length_step, sum_of_outputs, widened
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
@@ -408,7 +406,9 @@ class _Shallow(BaseEstimator):
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         # Padded to a few widths and lengths, so that other sizes do not compile anew.
         n_h = max(len(member.W1) for member in self.members_)
-        stack = jax.tree.map(lambda *leaves: np.stack(leaves), *(_padded(p, bucket(n_h)) for p in self.members_))
+        stack = jax.tree.map(
+            lambda *leaves: np.stack(leaves), *(widened(p, bucket(n_h), np.pad) for p in self.members_)
+        )
         wide = np.pad(_columns("X", X, stack.W1.dtype), ((0, 0), (0, bucket(len(X)) - len(X))))
         with jax.default_device(_devices(self.device)[0]):
             total = sum_of_outputs(stack, wide)
@@ -782,8 +782,7 @@ def _columns(name: str, rows: np.ndarray, dtype) -> np.ndarray:
 def _lengthened(X, Y, weights):
     """Some examples more, at most 3 %, that weigh 0: folds that differ by one example need not be compiled anew."""
     m = X.shape[1]
-    step = max(8, 2 ** (m.bit_length() - 6))
-    more = -m % step
+    more = -m % length_step(m)
     weights = np.pad(np.ones(m) if weights is None else weights, (0, more))
     # Repeated, and not 0: the head expects targets that can be.
     return *(np.pad(A, ((0, 0), (0, more)), mode="edge") for A in (X, Y)), weights
@@ -798,15 +797,6 @@ def _devices(device: str | None) -> list[jax.Device]:
         return [devices[int(number)]] if number else devices
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"device must be None or one that JAX has here, 'cpu' or 'gpu:1', got {device!r}") from error
-
-
-def _padded(params: Params, n_h: int) -> Params:
-    """The same network in NumPy, with hidden units up to n_h whose weights are 0."""
-    more = n_h - len(params.W1)
-    down: Any = ((0, more), (0, 0))
-    right: Any = ((0, 0), (0, more))
-    none: Any = ((0, 0), (0, 0))
-    return jax.tree.map(np.pad, params, replace(params, W1=down, b1=down, W2=right, b2=none))
 
 
 def _as_json(name: str, value):

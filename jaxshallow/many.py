@@ -639,15 +639,18 @@ def padded(grads: Callable, n_h: ArrayLike) -> Callable:
     return of_padded
 
 
+def widened(params: Params, width: int, pad: Callable = jnp.pad) -> Params:
+    """The same network with hidden units up to `width`, whose weights are 0; `pad` is NumPy's or JAX's."""
+    spare = ((0, width - len(params.W1)), (0, 0))
+    return replace(params, W1=pad(params.W1, spare), b1=pad(params.b1, spare), W2=pad(params.W2, spare[::-1]))
+
+
 def cost_and_grads_among_others(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> tuple[Array, Params]:
     """`cost_and_grads` as `fit_many` computes it: padded, and stacked with another network. For the certificate."""
-    n_h, width = len(params.W1), bucket(len(params.W1) + 1)
-    spare = ((0, width - n_h), (0, 0))
-    wide = replace(
-        params, W1=jnp.pad(params.W1, spare), b1=jnp.pad(params.b1, spare), W2=jnp.pad(params.W2, spare[::-1])
-    )
+    n_h = len(params.W1)
+    wide = widened(params, bucket(n_h + 1))
     two = jax.tree.map(lambda leaf: jnp.stack([leaf / 2, leaf]), wide)
     one = padded(cost_and_grads, n_h)
     J, grads = jax.tree.map(lambda leaf: leaf[1], jax.vmap(lambda p: one(p, X, Y, weights=weights, l2=l2))(two))
@@ -671,13 +674,17 @@ def _train(
     return jax.vmap(one)(states, networks, weights, validation_weights)
 
 
+def length_step(m: int) -> int:
+    """Numbers of examples are lengthened to a multiple of this, at most 3 % more, so that few are compiled."""
+    return max(8, 2 ** (m.bit_length() - 6))
+
+
 def _spare(m: int, batch_size: int) -> int:
     """Columns that no minibatch reaches: with them, folds that differ by an example share a program.
 
     `run_epochs` takes as many columns as places in the minibatches to mean that every place is taken.
     """
-    step = max(8, 2 ** (m.bit_length() - 6))
-    places = -(-m // batch_size) * batch_size
+    places, step = -(-m // batch_size) * batch_size, length_step(m)
     spare = -m % step
     return 0 if m == places else spare + step if m + spare == places else spare
 

@@ -12,7 +12,6 @@ Exit codes: 0 well, 1 could not write, 2 usage, 130 Ctrl-C, which leaves an olde
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,9 +53,9 @@ def scan(path: Path, features: Sequence[str]) -> pl.LazyFrame:
 
 @dataclass
 class Options:
-    model: Annotated[Path, tyro.conf.Positional]
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A .safetensors file."""
-    table: Annotated[Path, tyro.conf.Positional]
+    table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
     """A .csv, .tsv or .parquet file; rows are examples."""
     out: Path = Path("out/predictions.csv")
     """What to write: .csv, .tsv or .parquet."""
@@ -176,8 +175,7 @@ def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
     """Every feature must be there, as numbers; what is predicted must not be."""
     others = [name for name in schema if name not in model.features]
     if missing := [name for name in model.features if name not in schema]:
-        close = difflib.get_close_matches(missing[0], others, n=1)
-        hint = f": did you mean {close[0]!r}?" if close else ""
+        hint = data.did_you_mean(missing[0], others)
         raise ValueError(f"{path} must have the columns {missing}, which the model was trained on{hint}")
     if other := [name for name in model.features if not (schema[name].is_numeric() or schema[name] == pl.Boolean)]:
         raise ValueError(f"{path}: columns {other} must be numbers")
