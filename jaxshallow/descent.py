@@ -5,7 +5,7 @@ W := W − α dW. Any optax transformation can take the place of plain gradient 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,20 +37,6 @@ class History(NamedTuple):
 
     cost: np.ndarray | Array
     validation_cost: np.ndarray | Array | None = None
-
-
-class FitResult(NamedTuple):
-    """What `fit` returns.
-
-    Attributes:
-        params: the trained network; with `patience` and validation, the one of the lowest validation cost.
-        opt_state: the optimizer's state after the last epoch.
-        history: `History`, one entry for each epoch that was run.
-    """
-
-    params: Params
-    opt_state: Any
-    history: History
 
 
 def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
@@ -158,9 +144,67 @@ class State(NamedTuple):
         return self.params if self.best_params is None else self.best_params
 
 
+class FitResult(NamedTuple):
+    """What `fit` returns.
+
+    Attributes:
+        params: the trained network; with `patience` and validation, the one of the lowest validation cost.
+        opt_state: the optimizer's state after the last epoch.
+        history: `History`, one entry for each epoch that was run.
+        state: `State` after the last epoch, with which the run can go on.
+    """
+
+    params: Params
+    opt_state: Any
+    history: History
+    state: State
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `fit(..., resume=)` needs to go on, by name; `checkpoints` keeps it on disk.
+
+        Example:
+            >>> from jaxshallow import init
+            >>> result = fit(init(jax.random.key(0), 1, 1), jnp.ones((1, 2)), jnp.ones((1, 2)), epochs=2)
+            >>> list(result.arrays())
+            ['history.cost', 'state.params.W1', 'state.params.b1', 'state.params.W2', 'state.params.b2']
+        """
+        return named({"state": self.state, "history": self.history})
+
+
+def named(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of a tree, by their places in it: {"state.params.W1": ...}."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def from_named(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The tree that `named` took apart, which must be like `like`: a tree of arrays or of their shapes and dtypes.
+
+    Raises:
+        ValueError: an array is missing or not known, or has another shape or dtype.
+    """
+    leaves, form = jax.tree_util.tree_flatten_with_path(like)
+    expected = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    for name in {**expected, **arrays}:
+        wanted, got = (
+            f"{some[name].dtype} {some[name].shape}" if name in some else "nothing" for some in (expected, arrays)
+        )
+        if wanted != got:
+            raise ValueError(
+                f"resume must be a run of the same networks, data and form of optimizer: {name} must be {wanted}, "
+                f"got {got}"
+            )
+    return jax.tree.unflatten(form, [arrays[name] for name in expected])
+
+
 def first_state(params: Params, optimizer: Optimizer | None) -> State:
     """The `State` before the first epoch, without `watched`."""
-    return State(params, () if optimizer is None else optimizer.init(params))
+
+    def strong(leaf):
+        """Weak types, as L-BFGS begins with, are lost on the disk, and with them the program would be another."""
+        return lax.convert_element_type(leaf, leaf.dtype) if getattr(leaf, "weak_type", False) else leaf
+
+    return State(params, () if optimizer is None else jax.tree.map(strong, optimizer.init(params)))
 
 
 def watched(state: State, patience: int | None, validated: bool) -> State:
@@ -277,6 +321,7 @@ def fit(
     tol: float = 0.0,
     callback: Callable[[FitResult], Any] | None = None,
     grads: CostAndGrads = cost_and_grads,
+    resume: FitResult | Mapping[str, np.ndarray] | None = None,
 ) -> FitResult:
     """Train a network: the whole run compiled into a few programs of many epochs each.
 
@@ -303,6 +348,9 @@ def fit(
             anything true that it returns ends the run there.
         grads: cost and gradient, with `cost_and_grads`' signature, which on a CPU is streamed if there are many
             examples (`stream`). `shard(cost_and_grads, mesh)` trains on all devices of a mesh.
+        resume: a run to go on from, of the same arguments, that its callback ended or that was trained for fewer
+            epochs: what `fit` returned, or the `arrays()` of it. It ends, after `epochs` in all, in the very bits of a
+            run that was never stopped. (Only where a single epoch is left it may round otherwise.)
 
     Returns:
         `FitResult` with `params`, `opt_state` and `history`.
@@ -310,7 +358,8 @@ def fit(
     Raises:
         ValueError: wrong shapes; NaN or infinity; labels outside [0, 1] (sigmoid) or not one-hot (softmax); negative
             or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
-            `key`; `tol` below 0; `learning_rate` beside an optimizer.
+            `key`; `tol` below 0; `learning_rate` beside an optimizer; `resume` is of other data, networks or
+            optimizers, as far as their sizes tell, or has more epochs already.
         TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
 
     A run that diverges is not an error: its history holds NaN, and `patience` ends it.
@@ -353,16 +402,17 @@ def fit(
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     state = watched(first_state(params, optimizer), patience, validation is not None)
-    programs = []
+    programs, done = [], 0
+    if resume is not None:
+        state, history = _resumed(resume, state, epochs, validation is not None)
+        programs, done = [history], len(history.cost)
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
     chunk = _epochs_a_program(params, m, batch_size or m, epochs, callback)
-    for start in range(0, epochs, chunk):
-        n = min(chunk, epochs - start)
+    while done < epochs:
+        n = chunk if epochs - done > chunk + 1 else epochs - done  # a last one is not left alone
         order = None
         if batch_size is not None and key_words is not None:
-            order = np.stack(
-                [epoch_order(key_words, epoch, m, min(batch_size, m)) for epoch in range(start, start + n)]
-            )
+            order = np.stack([epoch_order(key_words, epoch, m, min(batch_size, m)) for epoch in range(done, done + n)])
         state, (costs, ran) = _run(
             state, X, Y, weights, validation, order, learning_rate, l2, np.asarray(tol, dtype),
             optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
@@ -371,6 +421,7 @@ def fit(
             raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
         stopped = patience is not None and not ran[-1]
         programs.append(jax.tree.map(lambda c, ran=ran: np.asarray(c)[ran], costs) if stopped else costs)
+        done += n
         if (callback is not None and callback(_result(state, programs))) or stopped:
             break
     return _result(state, programs)
@@ -378,9 +429,21 @@ def fit(
 
 def _result(state: State, programs: list[History]) -> FitResult:
     """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
-    join = jnp.concatenate if isinstance(programs[0].cost, jax.core.Tracer) else np.concatenate
+    join = jnp.concatenate if isinstance(programs[-1].cost, jax.core.Tracer) else np.concatenate
     history = jax.tree.map(lambda *parts: join(parts), *programs)
-    return FitResult(state.result, state.opt_state, history)
+    return FitResult(state.result, state.opt_state, history, state)
+
+
+def _resumed(
+    resume: FitResult | Mapping[str, np.ndarray], first: State, epochs: int, validated: bool
+) -> tuple[State, History]:
+    """Where the run that `fit` goes on from stands."""
+    arrays = resume.arrays() if isinstance(resume, FitResult) else resume
+    costs = np.empty(np.shape(arrays.get("history.cost", ())), first.params.W1.dtype)
+    found = from_named({"state": first, "history": History(costs, costs if validated else None)}, arrays)
+    if len(found["history"].cost) > epochs:
+        raise ValueError(f"epochs must be at least the {len(found['history'].cost)} of resume, got {epochs}")
+    return jax.tree.map(jnp.asarray, found["state"]), found["history"]
 
 
 def _epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback) -> int:

@@ -29,7 +29,17 @@ from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.data import scaling
-from jaxshallow.descent import History, State, epoch_order, first_state, run_epochs, watched, words
+from jaxshallow.descent import (
+    History,
+    State,
+    epoch_order,
+    first_state,
+    from_named,
+    named,
+    run_epochs,
+    watched,
+    words,
+)
 from jaxshallow.executions import stream, tile_size
 from jaxshallow.network import cost, forward
 from jaxshallow.params import Params, check_scale, check_sizes, check_tol, init
@@ -54,6 +64,7 @@ class Progress(NamedTuple):
         epochs: (K,) epochs that each network was trained.
         seconds: since the start.
         seconds_left: at the same speed.
+        many: gives the `Many` so far, as `fit_many` would return it if it ended here.
     """
 
     share: float
@@ -62,15 +73,33 @@ class Progress(NamedTuple):
     epochs: np.ndarray
     seconds: float
     seconds_left: float
+    many: Callable[[], Many]
+
+
+class _Place(NamedTuple):
+    """How far networks that are trained together have come, and in what portions.
+
+    Attributes:
+        epoch: the next one.
+        block: epochs in a program.
+        size: networks in a program.
+        alive: (members,) whether each goes on.
+    """
+
+    epoch: int
+    block: int
+    size: int
+    alive: np.ndarray
 
 
 class _Stack(NamedTuple):
-    """Networks that were trained together: their numbers, their states along a first axis, padded, and how the features
-    that they saw were scaled, (mean, deviation) of shape (n_x, 1), or not at all."""
+    """Networks that were trained together: their numbers, their states along a first axis, padded, how the features
+    that they saw were scaled, (mean, deviation) of shape (n_x, 1), or not at all, and how far they have come."""
 
     members: np.ndarray
     state: State
     scaling: tuple[np.ndarray, np.ndarray] | None
+    place: _Place
 
     def params(self, rows: Any = ()) -> Params:
         """The parameters of some rows, which take in the scaling: W1 ((x − mean) / deviation) + b1 is a W1 x + b1."""
@@ -138,6 +167,22 @@ class Many:
 
     def _last(self, costs) -> np.ndarray:
         return np.where(self.epochs > 0, costs[np.arange(len(self)), np.maximum(self.epochs - 1, 0)], np.nan)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `fit_many(..., resume=)` needs to go on, by name; `checkpoints` keeps it on disk."""
+        # Ctrl-C may have come when a block's records were written and its state was not: the records are cut to it.
+        return named({str(number): self._saved(stack) for number, stack in enumerate(self._stacks)})
+
+    def _saved(self, stack: _Stack) -> dict[str, Any]:
+        rows, epoch = stack.members, stack.place.epoch
+        return {
+            "members": rows,
+            "state": stack.state,
+            "place": stack.place,
+            "history": jax.tree.map(lambda costs: costs[rows, :epoch], self.history),
+            "epochs": np.minimum(self.epochs[rows], epoch),
+            "diverged_at": np.where(self.diverged_at[rows] < epoch, self.diverged_at[rows], -1),
+        }
 
     def order(self) -> np.ndarray:
         """The numbers of the networks, best first, by validation cost where there is one; those that diverged last."""
@@ -274,6 +319,7 @@ def fit_many(
     devices: Sequence[jax.Device] | None = None,
     dtype: DTypeLike | None = None,
     start: Many | None = None,
+    resume: Many | Mapping[str, np.ndarray] | None = None,
 ) -> Many:
     """Train thousands of networks on the same examples: a compiled program for each activation and bucket of widths.
 
@@ -311,13 +357,16 @@ def fit_many(
         dtype: of the parameters, as in `init`.
         start: a finished run to go on from, of the same networks: their parameters, optimizer states and scaling.
             Patience begins anew.
+        resume: a run of these very arguments that Ctrl-C or its callback ended before it was finished: what `fit_many`
+            returned, or the `arrays()` of it. It ends in the very bits of a run that was never stopped.
 
     Returns:
         `Many`. Networks whose cost is no longer finite are stopped, and disturb no other.
 
     Raises:
         ValueError: shapes and values as in `fit`; no networks; a config without n_h, with an unknown name or with a
-            value that cannot be; more memory needed than `max_memory` for the results alone; `start` is of others.
+            value that cannot be; more memory needed than `max_memory` for the results alone; `start` or `resume` is
+            of others.
         TypeError: a value of the wrong type; an optimizer that is not a factory.
 
     Example:
@@ -355,24 +404,14 @@ def fit_many(
         key, X, Y, weights, validation, pairs, standardize, output, factory, epochs, batch_size, patience, tol,
         callback, networks, start, jax.local_devices() if devices is None else list(devices),
     )  # fmt: skip
-    stacks: dict[int, _Stack] = {}
-    finished = True
+    if resume is not None:
+        run.go_on_from(resume.arrays() if isinstance(resume, Many) else resume, shifts)
     try:
         for shift, (width, members) in enumerate(shifts):
-            for stack in run.train(width, members, None if start is None else start._stacks[shift]):
-                stacks[shift] = stack
+            run.train(shift, width, members)
     except (KeyboardInterrupt, _Ended):
-        finished = False
-    return Many(
-        configs=tuple(networks),
-        history=History(run.costs, run.validation_costs),
-        epochs=run.epochs_run,
-        diverged_at=run.diverged_at,
-        finished=finished,
-        _stacks=tuple(stacks.values()),
-        _epochs_before=run.epochs_before,
-        _pairs=pairs,
-    )
+        return run.many(finished=False)
+    return run.many(finished=True)
 
 
 class _Ended(Exception):
@@ -728,10 +767,42 @@ class _Run:
         self.epochs_run, self.diverged_at, self.ended = np.zeros(K, int), np.full(K, -1), np.zeros(K, bool)
         self.lowest = np.full(K, np.nan)
         self.epochs_before = 0 if self.start is None else self.start._epochs_before + int(self.start.epochs.max())
-        self.since = time.monotonic()
+        self.stacks: dict[int, _Stack] = {}
+        self.since, self.share_before = time.monotonic(), 0.0
         self.on_host: Any = jax.tree.map(np.asarray, (self.X, self.Y, self.weights, self.validation))
         self.key_words = None if self.batch_size is None else words(self.key)
         self.fold, self.examples = None, None
+
+    @property
+    def watched_costs(self) -> np.ndarray:
+        """(K, epochs) what `patience` and `Progress` look at."""
+        return self.costs if self.validation_costs is None else self.validation_costs
+
+    @property
+    def share(self) -> float:
+        """Of the work that is done."""
+        return float(np.where(self.ended, 1, self.epochs_run / self.epochs).mean())
+
+    def many(self, finished: bool) -> Many:
+        """What has come of the run; its records are a copy where they are still written."""
+        kept = (lambda records: records) if finished else np.copy
+        return Many(
+            configs=tuple(self.networks),
+            history=jax.tree.map(kept, History(self.costs, self.validation_costs)),
+            epochs=kept(self.epochs_run),
+            diverged_at=kept(self.diverged_at),
+            finished=finished,
+            _stacks=tuple(self.stacks.values()),
+            _epochs_before=self.epochs_before,
+            _pairs=self.pairs,
+        )
+
+    def scaling_of(self, fold: int, known: tuple[np.ndarray, np.ndarray] | None):
+        """By what the features of a fold, or all, are scaled."""
+        if known is not None or not self.standardize:
+            return known
+        X = self.on_host[0]
+        return scaling(X if self.pairs is None else X[:, self.pairs[fold][0]])
 
     def take(self, fold: int, known_scaling) -> _Examples:
         """The examples of a fold, or all, on the devices; those of one fold are there at a time."""
@@ -742,7 +813,7 @@ class _Run:
                 rows, held_out = self.pairs[fold]
                 X, Y, validation = X[:, rows], Y[:, rows], (X[:, held_out], Y[:, held_out])
                 weights = weights if weights is None else weights[rows]
-            scaled = known_scaling or (scaling(X) if self.standardize else None)
+            scaled = self.scaling_of(fold, known_scaling)
             if scaled is not None:
                 standard = lambda X: ((X - scaled[0]) / scaled[1]).astype(self.X.dtype)  # noqa: E731
                 X, validation = standard(X), validation and (standard(validation[0]), validation[1])
@@ -753,36 +824,89 @@ class _Run:
             self.fold, self.examples = fold, _Examples(m, rows, scaled, weights, data)
         return self.examples
 
-    def train(self, width: int, members: np.ndarray, earlier: _Stack | None) -> Iterator[_Stack]:
-        """Train the members, block of epochs after block; their stack after each block."""
-        first, hyper = self.networks[members[0]], self.stack(members)
-        examples = self.take(first.get("fold", 0), earlier and earlier.scaling)
-        begin = partial(
-            _start, self.key, hyper, hidden=first["hidden"], output=self.output, factory=self.factory,
+    def go_on_from(self, arrays: Mapping[str, np.ndarray], shifts: list[tuple[int, np.ndarray]]) -> None:
+        """Take over what `Many.arrays` says of a run that was not finished."""
+        stacks: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            number, _, rest = name.partition(".")
+            stacks.setdefault(number, {})[rest] = array
+        if len(stacks) > len(shifts):
+            raise ValueError(f"resume must be a run of the same networks, got {len(stacks)} stacks for {len(shifts)}")
+        for shift, (width, members) in enumerate(shifts[: len(stacks)]):
+            self.take_over(shift, width, members, stacks.get(str(shift), {}))
+        self.lowest[:] = np.fmin.reduce(self.watched_costs, axis=1)
+        self.share_before = self.share
+
+    def take_over(self, shift: int, width: int, members: np.ndarray, found: dict[str, np.ndarray]) -> None:
+        """The stack of a shift, and the records of its networks."""
+        C, epoch = len(members), int(found.get("place.epoch", 0))
+        costs = np.empty((C, epoch), self.X.dtype)
+        like = {
+            "members": members,
+            "state": jax.eval_shape(lambda: self.first(width, members)),
+            "place": {"epoch": np.int64(0), "block": np.int64(0), "size": np.int64(0), "alive": np.zeros(C, bool)},
+            "history": History(costs, None if self.validation_costs is None else costs),
+            "epochs": members,
+            "diverged_at": members,
+        }
+        saved = from_named(like, found)
+        if (saved["members"] != members).any() or epoch > self.epochs:
+            raise ValueError("resume must be a run of the same networks, and of no more epochs")
+        known = None if self.start is None else self.start._stacks[shift].scaling
+        scaled = self.scaling_of(self.networks[members[0]].get("fold", 0), known)
+        block, size, alive = int(saved["place"]["block"]), int(saved["place"]["size"]), saved["place"]["alive"]
+        self.stacks[shift] = _Stack(members, saved["state"], scaled, _Place(epoch, block, size, alive))
+        self.costs[members, :epoch] = saved["history"].cost
+        if self.validation_costs is not None:
+            self.validation_costs[members, :epoch] = saved["history"].validation_cost
+        self.epochs_run[members], self.diverged_at[members] = saved["epochs"], saved["diverged_at"]
+        self.ended[members] = ~alive | (epoch == self.epochs)
+
+    def first(self, width: int, members: np.ndarray) -> State:
+        """The states of new networks, before their first epoch."""
+        first = self.networks[members[0]]
+        state = _start(
+            self.key, self.stack(members), hidden=first["hidden"], output=self.output, factory=self.factory,
             shape=(width, len(self.X), len(self.Y)),
         )  # fmt: skip
+        return self.watched(state)
+
+    def watched(self, state: State) -> State:
+        return jax.vmap(lambda state: watched(state, self.patience, self.validation_costs is not None))(state)
+
+    def begin(self, shift: int, width: int, members: np.ndarray) -> _Stack:
+        """The stack of new networks, or of those to start from, before the first epoch."""
+        earlier = None if self.start is None else self.start._stacks[shift]
+        examples = self.take(self.networks[members[0]].get("fold", 0), earlier and earlier.scaling)
         if earlier is None:
-            state = begin()
+            state = self.first(width, members)
         else:
-            state = State(earlier.state.result, earlier.state.opt_state)
-            fresh: Any = jax.eval_shape(begin)
+            state = self.watched(State(earlier.state.result, earlier.state.opt_state))
+            fresh = jax.eval_shape(lambda: self.first(width, members))
             if [leaf.shape for leaf in jax.tree.leaves(state)] != [leaf.shape for leaf in jax.tree.leaves(fresh)]:
                 raise ValueError("start must have been trained by an optimizer of the same form")
-        state = jax.vmap(lambda state: watched(state, self.patience, self.validation_costs is not None))(state)
-        state, alive = jax.tree.map(np.asarray, state), np.arange(len(members))
-        size, grads = self.chunk(width, len(members), state.params, examples)
-        block = self.epochs_a_program(state.params, size, examples)
-        for epoch in range(0, self.epochs, block):
-            n = min(block, self.epochs - epoch)
+        size, _ = self.chunk(width, len(members), state.params, examples)
+        place = _Place(0, self.epochs_a_program(state.params, size, examples), size, np.ones(len(members), bool))
+        return _Stack(members, jax.tree.map(np.asarray, state), examples.scaling, place)
+
+    def train(self, shift: int, width: int, members: np.ndarray) -> None:
+        """Train the members, block of epochs after block, and keep their stack after each block."""
+        if shift in self.stacks and self.ended[members].all():
+            return
+        _, state, scaled, (epoch, block, size, alive) = self.stacks.get(shift) or self.begin(shift, width, members)
+        hyper, examples = self.stack(members), self.take(self.networks[members[0]].get("fold", 0), scaled)
+        _, grads = self.chunk(width, len(members), state.params, examples)
+        while epoch < self.epochs and alive.any():
+            n, rows = min(block, self.epochs - epoch), np.flatnonzero(alive)
             rest = OPERATIONS_OF_COMPILING / (self.epochs - epoch) / self.operations(state.params, 1, examples)
-            while len(alive) <= size // 2 and size // 2 * -(-len(alive) // size) >= rest:
+            while len(rows) <= size // 2 and size // 2 * -(-len(rows) // size) >= rest:
                 size //= 2  # what is saved is worth another program
-            state, costs, ran = self.run_block(state, hyper, members, alive, size, epoch, n, grads, examples)
-            alive = alive[self.record(members[alive], costs, ran, epoch)]
-            yield _Stack(members, state, examples.scaling)
+            state, costs, ran = self.run_block(state, hyper, members, rows, size, epoch, n, grads, examples)
+            alive = alive.copy()
+            alive[rows] = self.record(members[rows], costs, ran, epoch)
+            epoch += n
+            self.stacks[shift] = _Stack(members, state, scaled, _Place(epoch, block, size, alive))
             self.report()
-            if not len(alive):
-                break
         self.ended[members] = True
 
     def stack(self, members: np.ndarray) -> dict[str, Any]:
@@ -882,8 +1006,8 @@ class _Run:
         self.costs[members, there] = np.where(ran, costs.cost, np.nan)
         if self.validation_costs is not None:
             self.validation_costs[members, there] = np.where(ran, costs.validation_cost, np.nan)
-        seen = self.costs if self.validation_costs is None else self.validation_costs
-        self.lowest[members] = np.fmin(self.lowest[members], np.fmin.reduce(seen[members, there], axis=1))
+        lowest = np.fmin.reduce(self.watched_costs[members, there], axis=1)
+        self.lowest[members] = np.fmin(self.lowest[members], lowest)
         self.epochs_run[members] += ran.sum(axis=1)
         lost = ran & ~np.isfinite(costs.cost)
         diverged = lost.any(axis=1)
@@ -895,10 +1019,11 @@ class _Run:
     def report(self) -> None:
         if self.callback is None:
             return
-        seconds = time.monotonic() - self.since
-        share = float(np.where(self.ended, 1, self.epochs_run / self.epochs).mean())
+        share, seconds = self.share, time.monotonic() - self.since
+        left = seconds / max(share - self.share_before, 1e-9) * (1 - share)
         lowest, best = self.lowest.copy(), float(np.fmin.reduce(self.lowest))
-        if self.callback(Progress(share, best, lowest, self.epochs_run.copy(), seconds, seconds / share * (1 - share))):
+        many = partial(self.many, finished=False)
+        if self.callback(Progress(share, best, lowest, self.epochs_run.copy(), seconds, left, many)):
             raise _Ended
 
 

@@ -92,7 +92,7 @@ def test_padding_stays_exactly_zero():
     case = draw(m=20, dtype=np.float32)
     configs = [{"n_h": 1, "hidden": "sigmoid", "scale": 1.0}, {"n_h": 3, "hidden": "sigmoid", "scale": 1.0}]
     many = js.fit_many(KEY, case.X, case.Y, configs, epochs=50, optimizer="adamw")
-    ((members, state, _),) = many._stacks
+    ((members, state, *_),) = many._stacks
     stack = state.params
     assert stack.W1.shape == (2, 4, 3)
     for k, n_h in zip(members, (1, 3), strict=True):

@@ -209,6 +209,6 @@ def test_the_live_table_shows_the_best_kinds_first(capsys):
     console = Console(force_terminal=True, width=80)
     with sweep.live(configs, ["n_h"], console) as show:
         lowest = np.array([0.5, 0.4, np.nan, 0.3, np.nan, np.nan])
-        show(js.Progress(0.5, 0.3, lowest, np.array([9, 9, 0, 9, 0, 0]), 1.0, 1.0))
+        show(js.Progress(0.5, 0.3, lowest, np.array([9, 9, 0, 9, 0, 0]), 1.0, 1.0, lambda: None))
     text = capsys.readouterr().out
     assert text.index("50%, best 0.3000, 1 s left") < text.index("1 of 2") < text.index("2 of 2") < text.index("0 of 2")
