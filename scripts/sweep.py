@@ -11,7 +11,11 @@ What is a list, 2,8,32, is tried value by value, each with each; with --random N
 ranges, low:high or low:high:log. Of the kind with the lowest mean cost the best network is saved; after --folds, where
 networks have seen a part of the examples, one of that kind is trained on all of them and saved.
 
-Exit codes: 0 well, 1 all networks diverged or a file could not be written, 2 usage, 130 Ctrl-C, keeping what there is.
+A sweep that was stopped, by Ctrl-C or by anything else, goes on with --resume and the same options, and ends in the
+very bits of one that was not.
+
+Exit codes: 0 well, 1 all networks diverged or a file could not be written, 2 usage, 130 Ctrl-C and 143 SIGTERM, keeping
+what there is.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import contextlib
 import io
 import itertools
 import os
+import signal
 import sys
 import textwrap
 import time
@@ -43,7 +48,7 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
-from train import LEARNING_RATES, OPTIMIZERS, interruptible, split, weight_scale
+from train import LEARNING_RATES, OPTIMIZERS, Keeper, hint, interruptible, split, weight_scale
 
 import jaxshallow as js
 from jaxshallow import data, many, plots
@@ -51,6 +56,7 @@ from jaxshallow.params import check_sizes
 from jaxshallow.store import json_text, write_atomically
 
 SWEPT = ("n_h", "hidden", "learning_rate", "l2", "scale")
+FOLDER = "sweeping"  # in --out, of an unfinished sweep
 ROWS = 20  # of the table
 BOUNDARIES = 12  # in the picture
 
@@ -98,6 +104,10 @@ class Options:
     """Folder for sweep.csv, sweep.safetensors and the pictures."""
     json: bool = False
     """Print the results as JSON instead of a table."""
+    checkpoint_every: float = 30.0
+    """Seconds from one state of the sweep, kept in a folder of --out for --resume, to the next; 0 keeps none."""
+    resume: bool = False
+    """Go on with the sweep that was stopped."""
 
 
 class Range(NamedTuple):
@@ -153,9 +163,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         with jax.enable_x64(options.precision == "float64"):
-            results, table = run(options, messages)
+            results, table, signalled = run(options, messages)
     except KeyboardInterrupt:
-        messages.print("interrupted: nothing was written", soft_wrap=True)
+        messages.print(f"interrupted: nothing was written{hint(options.out / FOLDER)}", soft_wrap=True)
         return 130
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
         messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
@@ -168,8 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         Console(highlight=False).print(table)
     if not results["finished"]:
-        messages.print("interrupted: the table is of what was trained until then", soft_wrap=True)
-        return 130
+        text = "interrupted: the table is of what was trained until then"
+        messages.print(text + hint(options.out / FOLDER), soft_wrap=True)
+        return 128 + signalled
     return 0 if results["ok"] else 1
 
 
@@ -192,15 +203,26 @@ def run(options: Options, messages: Console):
     messages.print(f"{n_folds * len(configs):,} networks, which take {size:,.1f} MiB", soft_wrap=True)
 
     key = jax.random.key(options.seed)
+    keeper = Keeper(options.out / FOLDER, options, parts)
+    earlier = keeper.earlier()
+    progress = lambda now: f"{now.epochs.sum():,} of {n_folds * len(configs) * options.epochs:,} epochs"  # noqa: E731
+
+    def callback(now: js.Progress) -> int:
+        show(now)
+        keeper.keep_if_due(lambda: now.many().arrays(), lambda: progress(now))
+        return signalled()
+
     start = time.perf_counter()
-    with interruptible() as ctrl_c, live(configs, swept, messages) as show:
+    with interruptible() as signalled, live(configs, swept, messages) as show:
         trained = js.fit_many(
             key, *parts.train, configs, epochs=options.epochs, validation=parts.validation, folds=parts.folds,
-            patience=options.patience, callback=lambda now: (show(now), ctrl_c())[1], **settings,
+            patience=options.patience, callback=callback, resume=earlier, **settings,
         )  # fmt: skip
-    seconds = time.perf_counter() - start
-    if not (trained.epochs > 0).any():
-        raise KeyboardInterrupt
+        seconds = time.perf_counter() - start - keeper.seconds
+        if not (trained.epochs > 0).any():
+            raise KeyboardInterrupt
+        if not trained.finished:
+            keeper.keep(trained.arrays(), progress(trained))
 
     found = measured(trained, parts, swept, "R2" if dataset.output == "identity" else "accuracy")
     ok = found.kinds[found.cost][0] is not None
@@ -227,7 +249,9 @@ def run(options: Options, messages: Console):
         again = lambda config, epochs: js.fit_many(key, *parts.train, [config], epochs=epochs, **settings)  # noqa: E731
         files.append(save_best(found, dataset, parts, options, again))
     results["files"] = [str(file) for file in files]
-    return results, shown(results, found)
+    if trained.finished:
+        keeper.clear()
+    return results, shown(results, found), signalled() or signal.SIGINT
 
 
 def save_best(found: Found, dataset: data.Dataset, parts: Parts, options: Options, again: Callable) -> Path:

@@ -8,7 +8,10 @@ Examples:
     python scripts/train.py --demo symmetry                        what if all weights start at zero?
     python scripts/train.py --demo scale                           why 0.01?
 
-Exit codes: 0 well, 1 a check failed, 2 usage, 130 Ctrl-C, which keeps what has been trained so far.
+A run that was stopped, by Ctrl-C or by anything else, goes on with --resume and the same options, and ends in the very
+bits of one that was not.
+
+Exit codes: 0 well, 1 a check failed, 2 usage, 130 Ctrl-C and 143 SIGTERM, which keep what has been trained so far.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +41,7 @@ import jax.numpy as jnp
 import optax
 
 import jaxshallow as js
-from jaxshallow import data, plots
+from jaxshallow import checkpoints, data, plots
 from jaxshallow.store import json_text, write_atomically
 
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
@@ -48,6 +52,7 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "adamw": optax.adamw,
     "lbfgs": lambda learning_rate: optax.lbfgs(),
 }
+FOLDER = "training"  # in --out, of an unfinished run
 LEARNING_RATES = {"sgd": 1.2, "momentum": 0.1}
 FORMATS = {"cost": ".6f", "accuracy": ".2%", "R2": ".4f"}
 COURSE_COSTS = (0.693048, 0.288083, 0.254385, 0.233864, 0.226792, 0.222644, 0.219731, 0.217504)
@@ -90,6 +95,10 @@ class Options:
     """Folder for model.safetensors, history.json and the picture."""
     json: bool = False
     """Print the results as JSON instead of a table."""
+    checkpoint_every: float = 30.0
+    """Seconds from one state of the training, kept in a folder of --out for --resume, to the next; 0 keeps none."""
+    resume: bool = False
+    """Go on with the run that was stopped."""
     course: bool = False
     """Reproduce the course's published exercise, in float64."""
     demo: Literal["symmetry", "scale"] | None = None
@@ -97,7 +106,7 @@ class Options:
 
 
 class Interrupted(Exception):
-    """Ctrl-C; what was trained until then has been kept."""
+    """A text and a signal: Ctrl-C or SIGTERM; what was trained until then has been kept."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,8 +119,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         wide = options.course or options.precision == "float64"
         with jax.enable_x64(wide), jax.default_matmul_precision(options.matmul_precision):
             results, table, ok = program(options)
-    except (KeyboardInterrupt, Interrupted) as interrupt:
-        messages.print(f"interrupted: {str(interrupt) or 'nothing was written'}", soft_wrap=True)
+    except Interrupted as interrupt:
+        text, number = interrupt.args
+        messages.print(f"interrupted: {text}", soft_wrap=True)
+        return 128 + number
+    except KeyboardInterrupt:
+        messages.print(f"interrupted: nothing was written{hint(options.out / FOLDER)}", soft_wrap=True)
         return 130
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
         messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
@@ -129,6 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def check(options: Options) -> None:
     if options.course and options.demo:
         raise ValueError("--course and --demo are programs of their own: give one of them")
+    if options.resume and (options.course or options.demo):
+        raise ValueError("--resume goes on with a training of your own: --course and --demo begin anew each time")
     if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
         raise ValueError(f"--learning-rate must be above 0, got {options.learning_rate}")
     if not 0 <= options.seed < 2**32:
@@ -151,21 +166,30 @@ def run(options: Options):
         hidden=options.hidden, output=dataset.output, scale=scale, dtype=options.precision,
     )  # fmt: skip
 
-    with interruptible() as ctrl_c:
+    keeper = Keeper(options.out / FOLDER, options, (train, validation))
+    earlier = keeper.earlier()
+    progress = lambda result: f"{len(result.history.cost):,} of {options.epochs:,} epochs"  # noqa: E731
+
+    with interruptible() as signalled:
         with Clock() as clock, progress_bar(options.epochs) as advance:
 
             def callback(result):
                 advance(len(result.history.cost), result.history.cost[-1].item())
-                return ctrl_c()
+                keeper.keep_if_due(result.arrays, lambda: progress(result))
+                return signalled()
 
             result = js.fit(
                 params, *train,
                 optimizer=OPTIMIZERS[options.optimizer](rate),
                 learning_rate=rate if options.optimizer == "sgd" else None,
                 epochs=options.epochs, batch_size=options.batch_size, key=order_key,
-                l2=options.l2, validation=validation, callback=callback,
+                l2=options.l2, validation=validation, callback=callback, resume=earlier,
             )  # fmt: skip
             jax.block_until_ready(result)
+        finished = len(result.history.cost) == options.epochs
+        if not finished:
+            keeper.keep(result.arrays(), progress(result))
+        run_seconds = clock.total - clock.compiling - keeper.seconds
 
         device = jax.devices()[0]
         results: dict[str, Any] = {
@@ -178,16 +202,18 @@ def run(options: Options):
             "dtype": options.precision,
             "epochs": len(result.history.cost),
             "compile_seconds": round(clock.compiling, 3),
-            "run_seconds": round(clock.total - clock.compiling, 3),
+            "run_seconds": round(run_seconds, 3),
             "train": scores(result.params, train, options.l2),
         }
         if validation is not None:
             results["validation"] = scores(result.params, validation)
         ok = bool(np.isfinite(results["train"]["cost"]))
         results["files"] = write(options, dataset, result, train, scalings, results, ok)
-    if ctrl_c():
-        kept = f"kept {results['epochs']:,} of {options.epochs:,} epochs in {', '.join(results['files'])}"
-        raise Interrupted(f"{kept}; {described(results['train'])}")
+        if finished:
+            keeper.clear()
+    if signalled():
+        kept = f"kept {progress(result)} in {', '.join(results['files'])}; {described(results['train'])}"
+        raise Interrupted(kept + hint(options.out / FOLDER), signalled())
 
     table = Table("", "", title="jaxshallow", show_header=False, title_justify="left")
     for name in ("data", "examples", "standardised", "network", "optimizer", "device", "dtype", "epochs"):
@@ -196,7 +222,7 @@ def run(options: Options):
             value = ", ".join(value) or "no"
         table.add_row(name, f"{value:,}" if isinstance(value, int) else value)
     table.add_row("compile time", f"{clock.compiling:.2f} s")
-    table.add_row("run time", f"{clock.total - clock.compiling:.2f} s")
+    table.add_row("run time", f"{run_seconds:.2f} s")
     for part in ("train", "validation"):
         if part in results:
             table.add_row(part, described(results[part]))
@@ -310,23 +336,85 @@ class Clock:
         self.total, self._open = time.perf_counter() - self._start, False
 
 
+class Keeper:
+    """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
+
+    def __init__(self, folder: Path, options: Any, examples: Any):
+        if not 0 <= options.checkpoint_every < float("inf"):
+            raise ValueError(f"--checkpoint-every must be at least 0 seconds, got {options.checkpoint_every}")
+        if options.checkpoint_every:
+            checkpoints.check_installed()
+        self.folder, self.options, self.examples = folder, options, examples
+        self.seconds, self.last = 0.0, time.monotonic()
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        apart = ("out", "json", "checkpoint_every", "resume", "course", "demo")  # these change no bit of the result
+        settings = {f"--{name.replace('_', '-')}": v for name, v in asdict(self.options).items() if name not in apart}
+        return checkpoints.fingerprint(settings, self.examples)
+
+    def earlier(self) -> dict[str, np.ndarray] | None:
+        """The state to go on from; ValueError if there should be one and is none, or if one would be lost."""
+        progress = checkpoints.unfinished(self.folder)
+        if not self.options.resume:
+            if progress is not None:
+                raise ValueError(
+                    f"{self.folder} holds an unfinished run, {progress}: --resume goes on with it; "
+                    "delete the folder to begin anew"
+                )
+            return None
+        state, passed_over = checkpoints.load_state(self.folder, self.about)
+        messages = Console(stderr=True, highlight=False)
+        for sentence in passed_over:
+            messages.print(f"passed over: {self.folder / sentence}", soft_wrap=True)
+        if state is None:
+            what = "of this run that is whole" if passed_over else "to go on from"
+            raise ValueError(f"--resume: {self.folder} holds no state {what}; leave --resume out to begin anew")
+        self.last = time.monotonic()
+        return state
+
+    def keep_if_due(self, arrays: Callable[[], dict[str, np.ndarray]], progress: Callable[[], str]) -> None:
+        if 0 < self.options.checkpoint_every <= time.monotonic() - self.last:
+            self.keep(arrays(), progress())
+
+    def keep(self, arrays: dict[str, np.ndarray], progress: str) -> None:
+        if not self.options.checkpoint_every:
+            return
+        start = time.monotonic()
+        try:
+            checkpoints.save_state(self.folder, arrays, self.about, progress)
+        except Exception as error:  # a full disk, as Orbax says it: what was trained is worth more than its copy
+            Console(stderr=True, highlight=False).print(f"no state was kept in {self.folder}: {error}", soft_wrap=True)
+        self.last = time.monotonic()
+        self.seconds += self.last - start
+
+    def clear(self) -> None:
+        """The run is finished and written: there is nothing to go on with."""
+        checkpoints.clear(self.folder)
+
+
+def hint(folder: Path) -> str:
+    return "" if checkpoints.unfinished(folder) is None else "; --resume goes on with it"
+
+
 @contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the yielded function return True; a second one stops at once."""
-    pressed = False
+def interruptible() -> Iterator[Callable[[], int]]:
+    """Inside, the first Ctrl-C or SIGTERM only makes the yielded function return its number; a second stops at once."""
+    noted = 0
 
     def note(signum, frame):
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
+        nonlocal noted
+        if noted:
+            raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
+        noted = signum
         Console(stderr=True, highlight=False).print("stopping and writing; once more to stop at once")
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: pressed
+        yield lambda: noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ ORDER = [
     "many",
     "certify",
     "store",
+    "checkpoints",
     "estimators",
     "plots",
 ]
