@@ -42,6 +42,7 @@ try:
     from rich import box
     from rich.console import Console
     from rich.live import Live
+    from rich.markup import escape
     from rich.table import Table
     from sklearn.model_selection import KFold, StratifiedKFold
 except ImportError as error:
@@ -168,10 +169,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         messages.print(f"interrupted: nothing was written{hint(options.out / FOLDER)}", soft_wrap=True)
         return 130
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
+        messages.print(f"[bold red]error[/]: {escape(str(error))}", soft_wrap=True)
         return 2
     except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
+        messages.print(f"[bold red]error[/]: could not write to {options.out}: {escape(str(error))}", soft_wrap=True)
         return 1
     if options.json:
         print(json_text(results))

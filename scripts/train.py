@@ -31,6 +31,7 @@ import numpy as np
 try:
     import tyro
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 except ImportError as error:
@@ -127,10 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         messages.print(f"interrupted: nothing was written{hint(options.out / FOLDER)}", soft_wrap=True)
         return 130
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
+        messages.print(f"[bold red]error[/]: {escape(str(error))}", soft_wrap=True)
         return 2
     except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
+        messages.print(f"[bold red]error[/]: could not write to {options.out}: {escape(str(error))}", soft_wrap=True)
         return 1
     if options.json:
         print(json_text({"ok": ok, **results}))
@@ -366,7 +367,7 @@ class Keeper:
         state, passed_over = checkpoints.load_state(self.folder, self.about)
         messages = Console(stderr=True, highlight=False)
         for sentence in passed_over:
-            messages.print(f"passed over: {self.folder / sentence}", soft_wrap=True)
+            messages.print(escape(f"passed over: {self.folder / sentence}"), soft_wrap=True)
         if state is None:
             what = "of this run that is whole" if passed_over else "to go on from"
             raise ValueError(f"--resume: {self.folder} holds no state {what}; leave --resume out to begin anew")
@@ -384,7 +385,8 @@ class Keeper:
         try:
             checkpoints.save_state(self.folder, arrays, self.about, progress)
         except Exception as error:  # a full disk, as Orbax says it: what was trained is worth more than its copy
-            Console(stderr=True, highlight=False).print(f"no state was kept in {self.folder}: {error}", soft_wrap=True)
+            text = escape(f"no state was kept in {self.folder}: {error}")
+            Console(stderr=True, highlight=False).print(text, soft_wrap=True)
         self.last = time.monotonic()
         self.seconds += self.last - start
 
