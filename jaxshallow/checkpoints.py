@@ -55,8 +55,9 @@ def save_state(folder: Path, arrays: Mapping[str, np.ndarray], about: Mapping[st
     folder.mkdir(parents=True, exist_ok=True)
     last = max((int(number) for number in _ours(folder).values()), default=0)
     state = folder.resolve() / f"{last + 1:06d}"
-    with _quiet():
-        _orbax().PyTreeCheckpointer().save(state, dict(arrays))
+    orbax = _orbax()
+    with _quiet(), orbax.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(state, dict(arrays))
     files = {str(path.relative_to(state)): _checksum(path) for path in sorted(state.rglob("*")) if path.is_file()}
     record = {"about": about, "progress": progress, "files": files}
     write_atomically(state.with_suffix(".json"), json.dumps(record, indent=1).encode())
@@ -159,8 +160,8 @@ def _state(path: Path, about: Mapping[str, Any]) -> dict[str, np.ndarray]:
             raise ValueError(f"is torn: {name} is not as it was written")
     orbax = _orbax()
     try:
-        with _quiet():
-            return orbax.PyTreeCheckpointer().restore(state)
+        with _quiet(), orbax.PyTreeCheckpointer() as checkpointer:
+            return checkpointer.restore(state)
     except Exception as error:  # whatever another version of Orbax has against it
         raise ValueError(f"cannot be read: {error}") from error
 

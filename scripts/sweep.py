@@ -204,6 +204,13 @@ def run(options: Options, messages: Console):
     messages.print(f"{n_folds * len(configs):,} networks, which take {size:,.1f} MiB", soft_wrap=True)
 
     key = jax.random.key(options.seed)
+
+    def again(config: dict[str, Any], epochs: int) -> js.Many:
+        trained = js.fit_many(key, *parts.train, [config], epochs=epochs, **settings)
+        if not trained.finished:
+            raise KeyboardInterrupt
+        return trained
+
     keeper = Keeper(options.out / FOLDER, options, parts)
     earlier = keeper.earlier()
     progress = lambda now: f"{now.epochs.sum():,} of {n_folds * len(configs) * options.epochs:,} epochs"  # noqa: E731
@@ -247,7 +254,6 @@ def run(options: Options, messages: Console):
         files.append(draw(found, options))
         if planar:
             files.append(draw_boundaries(found, dataset, options))
-        again = lambda config, epochs: js.fit_many(key, *parts.train, [config], epochs=epochs, **settings)  # noqa: E731
         files.append(save_best(found, dataset, parts, options, again))
     results["files"] = [str(file) for file in files]
     if trained.finished:

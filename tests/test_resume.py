@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -316,6 +317,22 @@ def test_a_signal_keeps_the_state_and_resume_finishes_the_run(
     assert main(script, out, "--resume") == 2
     assert "holds no state to go on from" in said(capsys)
     assert outcome(script, out) == outcome(script, whole)
+
+
+def test_ctrl_c_while_the_best_of_a_finished_sweep_is_trained_again_keeps_its_state(
+    little_optimization, capsys, tmp_path, monkeypatch
+):
+    real = js.fit_many
+
+    def fit_many(*arguments, folds=None, **settings):
+        many = real(*arguments, folds=folds, **settings)
+        return many if folds else replace(many, finished=False)  # as Ctrl-C leaves it
+
+    monkeypatch.setattr(js, "fit_many", fit_many)
+    options = ["--data", "iris", "--n-h", "2", "--folds", "2", "--epochs", "9", "--out", str(tmp_path)]
+    assert sweep.main([*options, "--checkpoint-every", "1e-9"]) == 130
+    assert "interrupted: nothing was written; --resume goes on with it" in said(capsys)
+    assert (tmp_path / sweep.FOLDER).is_dir()
 
 
 def test_a_state_that_cannot_be_kept_does_not_end_the_training(capsys, tmp_path):
