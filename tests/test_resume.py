@@ -250,7 +250,7 @@ def test_a_fingerprint_names_what_differs(tmp_path):
 
 # ---- in the scripts ----
 
-TRAIN = ["--data", "iris", "--epochs", "300", "--optimizer", "adam", "--batch-size", "64", "--validation", "0.2"]
+TRAIN = ["--data", "iris", "--epochs", "300", "--validation", "0.2"]
 SWEEP = ["--data", "iris", "--n-h", "2,3", "--seeds", "2", "--epochs", "300", "--validation", "0.2"]
 
 
@@ -360,8 +360,8 @@ def test_without_orbax_a_sentence_says_what_to_install(capsys, tmp_path, monkeyp
 
 
 LONG = {
-    train: ["--data", "digits", "--n-h", "64", "--optimizer", "adam", "--batch-size", "200", "--epochs", "800"],
-    sweep: ["--data", "iris", "--n-h", "2,8", "--seeds", "40", "--epochs", "3000"],
+    train: ["--data", "digits", "--n-h", "64", "--optimizer", "adam", "--batch-size", "200", "--epochs", "600"],
+    sweep: ["--data", "iris", "--n-h", "2,8", "--seeds", "30", "--epochs", "2500"],
 }  # fmt: skip
 
 
