@@ -19,6 +19,7 @@ ORDER = [
     "backprop",
     "executions",
     "descent",
+    "tables",
     "data",
     "many",
     "certify",
