@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxshallow.params import Params
 from jaxshallow.tables import (
     SUFFIXES,
     Column,
@@ -25,10 +27,13 @@ from jaxshallow.tables import (
     require,
 )
 
-__all__ = ["DATASETS", "Column", "Dataset", "Tiles", "load", "load_table", "scaling"]
+__all__ = ["DATASETS", "Column", "Dataset", "Tiles", "fold_scaling", "load", "load_table", "scaling"]
+
+Scaling = tuple[np.ndarray, np.ndarray]
+LEAVES = ("W1", "b1", "W2", "b2")
 
 
-def scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def scaling(X: np.ndarray) -> Scaling:
     """Mean and standard deviation of each feature, for `(X - mean) / std`; take them from the training examples only.
 
     Args:
@@ -51,6 +56,39 @@ def scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, std = X.mean(axis=1, keepdims=True), X.std(axis=1, keepdims=True)
     constant = X.min(axis=1, keepdims=True) == X.max(axis=1, keepdims=True)  # rounding may leave its std above 0
     return np.where(constant, X[:, :1], mean), np.where(constant | (std == 0), 1.0, std)
+
+
+def fold_scaling(params: Params, features: Scaling | None = None, targets: Scaling | None = None) -> Params:
+    """The network that takes features, and gives targets, as they were before `(X - mean) / std`.
+
+    W1 ((x − mean) / std) + b1 = (W1 / std) x + b1 − (W1 / std) mean, and likewise behind the second layer.
+
+    Args:
+        params: a network, or many along first axes.
+        features: (mean, std), each (n_x, 1), as `scaling` gives them; None if features were not scaled.
+        targets: the same of shape (n_y, 1); for output "identity".
+
+    Returns:
+        `Params` of NumPy arrays, in the same dtype.
+
+    Example:
+        >>> from jaxshallow import Params
+        >>> params = Params(*(np.full(shape, 2.0) for shape in ((1, 1), (1, 1), (1, 1), (1, 1))), hidden="tanh")
+        >>> folded = fold_scaling(params, features=(np.array([[10.0]]), np.array([[4.0]])))
+        >>> folded.W1.item(), folded.b1.item()
+        (0.5, -3.0)
+    """
+    W1, b1, W2, b2 = (np.asarray(getattr(params, name), np.float64) for name in LEAVES)
+    with np.errstate(over="ignore", invalid="ignore"):  # of networks that diverged
+        if features is not None:
+            mean, std = features
+            W1 = W1 / std.T
+            b1 = b1 - W1 @ mean
+        if targets is not None:
+            mean, std = targets
+            W2, b2 = W2 * std, b2 * std + mean
+        leaves: Any = {name: leaf.astype(params.W1.dtype) for name, leaf in zip(LEAVES, (W1, b1, W2, b2), strict=True)}
+    return replace(params, **leaves)
 
 
 # ---- the course's data sets, two features each ----

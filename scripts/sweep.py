@@ -43,7 +43,7 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
-from train import LEARNING_RATES, OPTIMIZERS, interruptible, split, weight_scale
+from train import LEARNING_RATES, OPTIMIZERS, DataOptions, interruptible, load, metadata_of, split, weight_scale
 
 import jaxshallow as js
 from jaxshallow import data, many, plots
@@ -56,11 +56,7 @@ BOUNDARIES = 12  # in the picture
 
 
 @dataclass
-class Options:
-    data: str = "flower"
-    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file."""
-    target: str | None = None
-    """For a file (.csv, .tsv, .parquet, .npz; rows are examples): the column to predict; the last if not given."""
+class Options(DataOptions):
     n_h: str = "1,2,3,4,5,20,50"
     """Hidden units."""
     hidden: str = "tanh"
@@ -175,9 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, messages: Console):
     """Train them all; write the table, the pictures and the best network."""
-    dataset = data.load(options.data, options.target)
     configs, swept = choose(options)
-    parts = divide(dataset, options, messages)
+    dataset, parts = divide(load(options), options, messages)
     check_sizes(epochs=options.epochs, batch_size=options.batch_size, patience=options.patience)
     planar = len(dataset.X) == 2 and options.data in data.DATASETS
     settings: dict[str, Any] = dict(
@@ -240,11 +235,8 @@ def save_best(found: Found, dataset: data.Dataset, parts: Parts, options: Option
         config = {name: value for name, value in found.trained.configs[k].items() if name != "fold"}
         params = again(config, max(1, int(np.median(found.trained.epochs)))).params(0)
     if parts.unscale is not None:
-        mean, deviation = parts.unscale
-        W2, b2 = params.W2 * deviation, params.b2 * deviation + mean
-        params = replace(params, W2=W2.astype(params.W1.dtype), b2=b2.astype(params.W1.dtype))
-    metadata = {"feature_names": dataset.feature_names, "labels": dataset.labels, "kind": kind}
-    js.save(options.out / "sweep.safetensors", params, metadata)
+        params = data.fold_scaling(params, targets=parts.unscale)
+    js.save(options.out / "sweep.safetensors", params, metadata_of(dataset, {}, kind=kind))
     return options.out / "sweep.safetensors"
 
 
@@ -309,18 +301,17 @@ def drawn(rng: np.random.Generator, name: str, choice: list | Range):
 # ---- the examples ----
 
 
-def divide(dataset: data.Dataset, options: Options, messages: Console) -> Parts:
+def divide(dataset: data.Dataset, options: Options, messages: Console) -> tuple[data.Dataset, Parts]:
     if options.folds is not None and options.validation:
         raise ValueError("--folds and --validation both hold examples out: give one of them")
-    # fit_many scales features by itself, in each fold by what belongs to it.
-    (X, Y), validation, _ = split(dataset, replace(options, standardize="no"))  # type: ignore[arg-type]
+    dataset, (X, Y), validation = split(dataset, options)
     unscale = None
     if dataset.output == "identity":
         mean, deviation = unscale = data.scaling(Y)
         Y = (Y - mean) / deviation
         validation = validation and (validation[0], (validation[1] - mean) / deviation)
     if options.folds is None:
-        return Parts((X, Y), validation, None, unscale)
+        return dataset, Parts((X, Y), validation, None, unscale)
     classes = Y.argmax(axis=0) if len(Y) > 1 else Y[0]
     one_label = dataset.output == "softmax" or (dataset.output == "sigmoid" and len(Y) == 1)
     most = np.unique_counts(classes).counts.max() if one_label else len(classes)
@@ -333,7 +324,7 @@ def divide(dataset: data.Dataset, options: Options, messages: Console) -> Parts:
         folds = list(splitter.split(X.T, classes))
     for warning in said:  # of classes with fewer examples than folds
         messages.print(f"[yellow]warning[/]: {warning.message}", soft_wrap=True)
-    return Parts((X, Y), None, folds, unscale)
+    return dataset, Parts((X, Y), None, folds, unscale)
 
 
 # ---- what came out ----
