@@ -10,6 +10,7 @@ import csv
 import difflib
 import importlib
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,7 +201,7 @@ def load_table(
     _refuse(path, "infinity", columns, np.isinf(X), "drop those rows, or that column with drop")
     gaps = np.isnan(X)
     if missing == "error":
-        _refuse(path, "missing values", columns, gaps, "fill them, drop them, or say missing='mean'")
+        _refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
     elif gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := _ragged(path)):
         raise ValueError(f"{path}: {short}: that row was cut, and is not one with missing values")
     rows = np.where(gaps, 0, X).T
@@ -306,7 +307,7 @@ def _words(series):
 def _column(path: Path, series) -> Column:
     """What a column of a table is: numbers, or the categories of its text."""
     pl, name = require("polars", "scripts"), series.name
-    leave_out = f"leave it out, drop=[{name!r}]"
+    leave_out = f"leave it out, drop=[{name!r}] (--drop {shlex.quote(name)})"
     if series.null_count() == len(series):
         raise ValueError(f"{path}: column {name!r} holds no values: {leave_out}")
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
