@@ -1,9 +1,8 @@
 // The forward pass of one example, live: the reader moves the point x in the plane, and every number follows.
 (() => {
   const piece = document.currentScript.closest(".forward-pass");
-  const { W1, b1, W2, b2, hidden, output, labels, low, high, digits, start, frame, colours, shades } = JSON.parse(
-    piece.querySelector("script[type='application/json']").textContent,
-  );
+  const given = JSON.parse(piece.querySelector("script[type='application/json']").textContent);
+  const { W1, b1, W2, b2, hidden, output, labels, low, high, digits, start, frame, colours, shades } = given;
   const [svg, region, handle, answer] = ["svg", ".region", ".handle", "output"].map((what) => piece.querySelector(what));
 
   // ---- the notes' equations, for columns x (2,1), z1 and a1 (n_h,1), z2 and a2 (n_y,1) ----
@@ -19,8 +18,7 @@
   const affine = (W, v, b) => W.map((row, i) => row.reduce((sum, w, j) => sum + w * v[j], b[i][0]));
 
   function softmax(z) {
-    const largest = Math.max(...z); // e to the power of a large z would be infinite
-    const e = z.map((zk) => Math.exp(zk - largest));
+    const e = z.map((zk) => Math.exp(zk - Math.max(...z))); // e to the power of a large z would be infinite
     const total = e.reduce((sum, ek) => sum + ek, 0);
     return e.map((ek) => ek / total);
   }
@@ -35,18 +33,18 @@
 
   // ---- what the numbers say ----
 
-  const onlyOne = output === "softmax" || (output === "sigmoid" && W2.length === 1); // class for each example
+  const oneClass = output === "softmax" || (output === "sigmoid" && W2.length === 1);
   const classOf = (a2) => (output === "softmax" ? a2.indexOf(Math.max(...a2)) : Number(a2[0] > 0.5));
 
   function colourOf(a2) {
-    if (onlyOne) return colours[classOf(a2)];
-    const share = (a2[0] - shades[0]) / (shades[1] - shades[0]);
-    return colours[Math.min(Math.max(Math.round(share * (colours.length - 1)), 0), colours.length - 1)];
+    if (oneClass) return colours[classOf(a2)];
+    const shade = Math.round(((a2[0] - shades[0]) / (shades[1] - shades[0])) * (colours.length - 1));
+    return colours[Math.min(Math.max(shade, 0), colours.length - 1)];
   }
 
   function sentence(a2) {
     if (output === "identity") return labels.map((label, k) => `${label} = ${shown(a2[k])}`).join(", ");
-    if (!onlyOne) return labels.filter((_, k) => a2[k] > 0.5).join(", ") || "none, for no a2 is above 0.5";
+    if (!oneClass) return labels.filter((_, k) => a2[k] > 0.5).join(", ") || "none, for no a2 is above 0.5";
     const c = classOf(a2);
     if (output === "softmax") return `${labels[c]}, for its a2 = ${shown(a2[c])} is the largest`;
     return `${labels[c]}, for a2 = ${shown(a2[0])} is ${c ? "above" : "not above"} 0.5`;
@@ -95,12 +93,18 @@
   const shared = () => /^#x=([^,]+),([^,]+)$/.exec(location.hash)?.slice(1).map(Number);
   const arrive = () => shared()?.every(Number.isFinite) && move(shared());
 
+  handle.addEventListener("touchstart", (event) => event.preventDefault()); // else the finger scrolls the page
   handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
   handle.addEventListener("pointermove", (event) => handle.hasPointerCapture(event.pointerId) && follow(event));
   handle.addEventListener("lostpointercapture", share);
   handle.addEventListener("keydown", moveByKey);
   handle.addEventListener("keyup", share);
-  svg.addEventListener("click", (event) => (follow(event), share()));
+  svg.addEventListener("click", (event) => {
+    if (handle.contains(event.target)) return; // the end of a drag
+    follow(event);
+    share();
+    handle.focus({ preventScroll: true });
+  });
   addEventListener("hashchange", arrive);
   move(start);
   arrive();

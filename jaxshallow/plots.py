@@ -84,7 +84,7 @@ def encoded(drawing: Figure, format: str) -> bytes:
 
 def limits(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest corner, (2, 1) each, of a plane that holds all examples X (2, m) with a margin."""
-    margin = 0.08 * np.ptp(X, axis=1, keepdims=True) + 1e-9
+    margin = 0.08 * np.ptp(X, axis=1, keepdims=True) + 1e-9 * (1 + np.abs(X).max(axis=1, keepdims=True))
     return X.min(axis=1, keepdims=True) - margin, X.max(axis=1, keepdims=True) + margin
 
 

@@ -322,12 +322,17 @@ def _column(name: str, equation: str, rows: list[str], note: str = "") -> str:
 
 def _matrix(name: str, W: np.ndarray) -> str:
     part = W[:MOST_ROWS, :MOST_ROWS]
-    rows = "".join(f"<tr>{''.join(f'<td>{w:.4g}</td>' for w in row)}</tr>" for row in part)
+    rows = "".join(f"<tr>{''.join(f'<td>{_shown(w)}</td>' for w in row)}</tr>" for row in part)
     more = f"<small>its first {part.shape[0]} rows and {part.shape[1]} columns</small>" if part.size < W.size else ""
     return (
         f'<figure class="matrix"><figcaption>{name} ({W.shape[0]:,}, {W.shape[1]:,})</figcaption>'
         f"<table><tbody>{rows}</tbody></table>{more}</figure>"
     )
+
+
+def _shown(v: float) -> str:
+    """As `forward_pass.js` writes numbers."""
+    return f"{v:.3f}" if v == 0 or 0.0005 <= abs(v) < 1e5 else f"{v:.2e}"
 
 
 def _cell(value: Any) -> str:

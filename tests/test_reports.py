@@ -188,7 +188,7 @@ def in_chromium(folder, text, point=""):
     path.write_text(text.replace("</body>", RECORDER + "</body>"), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
     command = [CHROMIUM, *options, "--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{path}{point}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "CONSOLE" not in done.stderr, done.stderr
     (record,) = re.findall(r'<pre id="record">(.*?)</pre>', done.stdout, re.DOTALL)
     return json.loads(html.unescape(record))
