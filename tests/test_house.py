@@ -26,6 +26,7 @@ ORDER = [
     "store",
     "estimators",
     "plots",
+    "reports",
 ]
 HOUSE = Path(jaxshallow.__file__).parent
 ROOMS = sorted(path.stem for path in HOUSE.glob("*.py") if path.stem != "__init__")
