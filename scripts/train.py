@@ -36,9 +36,10 @@ except ImportError as error:
 import jax
 import jax.numpy as jnp
 import optax
+import reporting
 
 import jaxshallow as js
-from jaxshallow import data, plots
+from jaxshallow import data, plots, reports
 from jaxshallow.store import json_text, write_atomically
 
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
@@ -99,7 +100,9 @@ class Options(DataOptions):
     standardize: Literal["auto", "yes", "no"] = "auto"
     """Scale features, and a regression's target, to mean 0, deviation 1. auto: all but sets of two features."""
     out: Path = Path("out")
-    """Folder for model.safetensors, history.json and the picture."""
+    """Folder for model.safetensors, history.json and the picture, as PNG and SVG."""
+    report: bool = False
+    """Write report.html as well, one page with all tables and pictures, and these pictures as files."""
     json: bool = False
     """Print the results as JSON instead of a table."""
     course: bool = False
@@ -199,7 +202,7 @@ def run(options: Options):
         if validation is not None:
             results["validation"] = {"cost": cost_of(result.params, standard_validation), **score(trained, validation)}
         ok = bool(np.isfinite(results["train"]["cost"]))
-        results["files"] = write(options, dataset, trained, result.history, train, scalings, results, ok)
+        results["files"] = write(options, dataset, trained, result.history, (train, validation), scalings, results, ok)
     if ctrl_c():
         kept = f"kept {results['epochs']:,} of {options.epochs:,} epochs in {', '.join(results['files'])}"
         raise Interrupted(f"{kept}; {described(results['train'])}")
@@ -313,33 +316,61 @@ def metadata_of(dataset: data.Dataset, scalings: dict[str, data.Scaling], **more
     }
 
 
-def write(options: Options, dataset: data.Dataset, params: js.Params, history, train, scalings, results, finite):
-    """The model, the history and the picture, into --out; the names of the files."""
+def write(
+    options: Options, dataset: data.Dataset, params: js.Params, history, parts, scalings, results, ok
+) -> list[str]:
+    """The model, the history, the pictures and the report, into --out; the names of the files."""
     files = []
-    if finite:
+    if ok:
         js.save(options.out / "model.safetensors", params, metadata_of(dataset, scalings, results=results))
         files.append(options.out / "model.safetensors")
-        if len(dataset.X) == 2 and dataset.output != "identity":
-            drawing, (left, right) = plots.figure(1, 2)
-            plots.decision_boundary(left, params, *train, labels=dataset.labels, names=dataset.feature_names)
-            left.legend(loc="upper right", framealpha=0.9)
-            left.set_title(
-                f"{results['network']}: accuracy {results['train']['accuracy']:.1%}", loc="left", fontsize=10
-            )
-            name = "boundary.png"
-        else:
-            drawing, (right,) = plots.figure()
-            right.set_title(f"{results['data']}: {results['network']}", loc="left", fontsize=10)
-            name = "learning_curves.png"
-        plots.learning_curves(right, history)
-        plots.save(drawing, options.out / name)
-        files.append(options.out / name)
+        pictures = [curves(dataset, params, history, parts[0], results)]
+        if options.report:
+            train, validation = parts
+            examples, of = (train, "training") if validation is None else (validation, "validation")
+            pictures += reporting.pictures_of(params, dataset, examples, of)
+        files += reporting.save_all(pictures, options.out)
+        if options.report:
+            page = report(options, dataset, params, pictures, results)
+            write_atomically(options.out / "report.html", page.encode())
+            files.append(options.out / "report.html")
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
     costs = {name: np.asarray(h, np.float64).tolist() for name, h in history._asdict().items() if h is not None}
     record = {**results, "options": settings, "history": costs}
     write_atomically(options.out / "history.json", json_text(record).encode())
     files.append(options.out / "history.json")
     return [str(file) for file in files]
+
+
+def curves(dataset: data.Dataset, params: js.Params, history, train, results) -> reporting.Picture:
+    """The learning curves, beside the decision boundary where there are two features."""
+    if len(dataset.X) != 2 or dataset.output == "identity":
+        drawing, (right,) = plots.figure()
+        right.set_title(f"{results['data']}: {results['network']}", loc="left", fontsize=10)
+        plots.learning_curves(right, history)
+        return reporting.Picture("learning_curves", drawing, "Learning curves")
+    drawing, (left, right) = plots.figure(1, 2)
+    plots.decision_boundary(left, params, *train, labels=dataset.labels, names=dataset.feature_names)
+    left.legend(loc="upper right", framealpha=0.9)
+    left.set_title(f"{results['network']}: accuracy {results['train']['accuracy']:.1%}", loc="left", fontsize=10)
+    plots.learning_curves(right, history)
+    return reporting.Picture("boundary", drawing, "Decision boundary and learning curves")
+
+
+def report(options: Options, dataset: data.Dataset, params: js.Params, pictures, results) -> str:
+    """The page of --report."""
+    names = ("data", "examples", "network", "optimizer", "standardised", "dtype", "epochs")
+    found = [[name, ", ".join(v) or "no" if isinstance(v := results[name], list) else v] for name in names]
+    scored = [[part, described(results[part])] for part in ("train", "validation") if part in results]
+    return reports.page(
+        f"{dataset.name}: {results['network']}",
+        [
+            reports.section("What came out", reports.table([["", ""], *scored, *found]), *reporting.shown(pictures)),
+            *reporting.forward_passes(params, dataset),
+            reporting.about_the_data(dataset),
+            reporting.what_was_run("train.py", options, results["run_seconds"]),
+        ],
+    )
 
 
 class Clock:
