@@ -67,7 +67,7 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str) -> 
         draw("units", shows, plots.hidden_units, params, *dataset, **names)
     if dataset.name == "digits":
         # As if features were standardised: a pixel that is nearly always white may have any weight.
-        standard = replace(params, W1=params.W1 * dataset.X.std(axis=1).astype(params.W1.dtype))
+        standard = replace(params, W1=params.W1 * dataset.X.std(axis=1, keepdims=True).T.astype(params.W1.dtype))
         draw(
             "weights", "Weights of the hidden units, times the deviation of their pixels", plots.weight_images, standard
         )

@@ -264,7 +264,7 @@ def report(
         [
             reports.section(
                 "What came out",
-                f"The best kinds first; {found.measure} is of the {judged} examples, ± its deviation among the networks.",
+                f"The best kinds first; {found.measure} of the {judged} examples, ± its deviation among the networks.",
                 reports.table(kinds[: REPORT_ROWS + 1]),
                 *filter(None, [more]),
                 *reporting.shown(pictures),

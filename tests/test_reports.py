@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import jax
 import numpy as np
 import pytest
+import train
 from cases import PAIRS, draw
 
 import jaxshallow as js
@@ -234,3 +235,28 @@ def test_the_page_shows_the_numbers_of_forward_example(tmp_path, report, pieces,
             # To a pixel.
             assert [float(cell) for cell in record["middle"]["x"]] == pytest.approx(middle, abs=step)
             assert record["painted"] > 500
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, chromium-browser or google-chrome on the PATH")
+def test_the_report_of_a_training_run_shows_the_network_that_was_saved(capsys, tmp_path):
+    with jax.numpy_dtype_promotion("standard"):
+        assert train.main(["--data", "moons", "--epochs", "20", "--report", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"python scripts/train.py --data moons --epochs 20 --out {tmp_path} --report" in text
+    (record,) = in_chromium(tmp_path, text)
+    params, start = js.load(tmp_path / "model.safetensors"), js.data.moons().X[:, 0].round(3).tolist()
+    assert_shows_the_forward_pass(record["start"], params, start)
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"), [("diabetes", {"residuals"}), ("digits", {"confusion", "calibration", "weights"})]
+)
+def test_a_report_has_the_pictures_that_its_data_allow(capsys, tmp_path, name, pictures):
+    options = ["--data", name, "--epochs", "2", "--validation", "0.2", "--report", "--out", str(tmp_path)]
+    with jax.numpy_dtype_promotion("standard"):
+        assert train.main(options) == 0
+    there = {path.stem for path in tmp_path.glob("*.svg")}
+    assert there == {path.stem for path in tmp_path.glob("*.png")} == {"learning_curves", *pictures}
+    parsed = Parsed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert len(parsed.all("img")) == len(there)
+    assert "validation examples" in " ".join(parsed.texts)
