@@ -175,7 +175,12 @@ def _jax(params: Params, known: dict[str, list]) -> bytes:
         return predict(params, X), forward(params, X).A2
 
     X = jax.ShapeDtypeStruct((params.W1.shape[1], m), params.W1.dtype)
-    return bytes(jax_export.export(jax.jit(answer), platforms=PLATFORMS)(X).serialize())
+    frames = jax.config.values["jax_traceback_in_locations_limit"]
+    jax.config.update("jax_traceback_in_locations_limit", 0)  # else the paths of this machine's sources are written too
+    try:
+        return bytes(jax_export.export(jax.jit(answer), platforms=PLATFORMS)(X).serialize())
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", frames)
 
 
 # ---- .py: in what PROGRAM says $name, the network's own lines are filled in ----
@@ -248,7 +253,7 @@ def numbers(cell, categories, fill):
         return [float(cell == category) for category in categories]
     with contextlib.suppress(ValueError):
         number = float({"true": 1, "false": 0}.get(cell.lower(), cell))
-        if abs(number) <= np.finfo(W1.dtype).max:
+        if abs(number) <= float(np.finfo(W1.dtype).max):
             return [number]
     raise ValueError(f"{cell!r} is not a finite number of {W1.dtype}")
 
