@@ -31,10 +31,10 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxshallow import activations, checks
-from jaxshallow.data import MISSING
 from jaxshallow.network import forward, predict
 from jaxshallow.params import Params
 from jaxshallow.store import LEAVES, write_atomically
+from jaxshallow.tables import MISSING
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
@@ -67,8 +67,8 @@ def export(params: Params, path: str | os.PathLike[str], metadata: dict | None =
 
     Raises:
         ValueError: the suffix is none of the three; names, labels or columns do not fit the network's sizes or are
-            malformed; the scaling is not in the network; a number is not finite; float64 while JAX's x64 is off; or,
-            for .py and .onnx, `hidden` is not the name of an activation of this library.
+            malformed; a number is not finite; float64 while JAX's x64 is off; or, for .py and .onnx, `hidden` is not
+            the name of an activation of this library.
         TypeError: `params` is not `Params`, or `metadata` not a dict.
         OSError: the file cannot be written; an older one is as it was.
         ImportError: onnx is missing.
@@ -108,9 +108,6 @@ def _known(params: Params, metadata: dict | None) -> dict[str, list]:
     if not isinstance(metadata, dict | None):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
     metadata = metadata or {}
-    if scaling := [key for key in metadata if key.startswith("scaling of")]:
-        fix = "fold the scaling into the network first, which takes raw numbers here"
-        raise ValueError(f"metadata must not hold {scaling[0]!r}: {fix}")
     columns, rows = _columns(params.W1.shape[1], metadata.get("feature_names") or [], metadata.get("columns"))
 
     n_y = len(params.W2)
@@ -244,6 +241,7 @@ def predict(X):
 
 def numbers(cell, categories, fill):
     """The rows of X that a cell of a table becomes."""
+    cell = cell.strip()
     if cell in MISSING:
         if fill is None:
             raise ValueError("the value is missing")

@@ -353,8 +353,6 @@ def test_onnx_says_what_its_inputs_and_labels_are(tmp_path):
         ({"hidden": js.Activation(jnp.tanh)}, {}, "hidden must be one of"),
         ({"b1": np.full((4, 1), np.nan, np.float32)}, {}, "b1 must be finite, got 4 numbers"),
         ({"b1": np.zeros((4, 2), np.float32)}, {}, r"b1 must be \(n_h, 1\)"),
-        ({}, {"scaling of features": {}}, "must not hold 'scaling of features': fold the scaling"),
-        ({}, {"scaling of targets": {}}, "must not hold 'scaling of targets'"),
         ({}, {"feature_names": ["a", "b"]}, "feature_names must make n_x = 3 rows of X, got 2"),
         ({}, {"columns": COLUMNS}, "columns must make n_x = 3 rows of X, got 6: .*'colour=blue'"),
         ({}, {"columns": [], "feature_names": ["a", "b", "c"]}, "columns must make n_x = 3 rows of X, got 0"),
