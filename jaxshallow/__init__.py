@@ -23,6 +23,7 @@ from jaxshallow.executions import (
     shard,
     stream,
 )
+from jaxshallow.exports import export
 from jaxshallow.many import Many, Progress, fit_many
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
 from jaxshallow.params import Params, init
@@ -43,6 +44,7 @@ __all__ = [
     "cost_and_grads",
     "data",
     "enable_compilation_cache",
+    "export",
     "fit",
     "fit_many",
     "forward",

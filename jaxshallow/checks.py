@@ -80,7 +80,7 @@ def features(params: Params, X: ArrayLike, name: str = "X") -> Array:
         raise ValueError(f"{name} must be (n_x, {columns}) = ({n_x}, {columns}), got {X.shape}{fix}")
     if X.shape[1] == 0:
         raise ValueError(f"{name} must hold at least one example, got {X.shape}")
-    if X.shape[1] > float(jnp.finfo(dtype).max):
+    if X.shape[1] > int(float(jnp.finfo(dtype).max)):  # the symbolic m of jax.export compares with integers alone
         raise ValueError(f"{name} holds {X.shape[1]} examples, more than {dtype} can count: use bfloat16 or float32")
     if not jnp.issubdtype(X.dtype, jnp.floating):
         raise TypeError(f"{name} must be floating point, got {X.dtype}: use {name}.astype('float32'), and scale it")

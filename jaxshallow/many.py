@@ -28,7 +28,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.data import scaling
+from jaxshallow.data import Scaling, fold_scaling, scaling
 from jaxshallow.descent import (
     History,
     State,
@@ -98,18 +98,13 @@ class _Stack(NamedTuple):
 
     members: np.ndarray
     state: State
-    scaling: tuple[np.ndarray, np.ndarray] | None
+    scaling: Scaling | None
     place: _Place
 
     def params(self, rows: Any = ()) -> Params:
-        """The parameters of some rows, which take in the scaling: W1 ((x − mean) / deviation) + b1 is a W1 x + b1."""
+        """The parameters of some rows, which take in the scaling."""
         params = jax.tree.map(lambda leaf: leaf[rows], self.state.result)
-        if self.scaling is None:
-            return params
-        mean, deviation = self.scaling
-        with np.errstate(over="ignore", invalid="ignore"):  # of networks that diverged
-            W1 = params.W1 / deviation.T
-            return replace(params, W1=W1.astype(params.W1.dtype), b1=(params.b1 - W1 @ mean).astype(params.b1.dtype))
+        return params if self.scaling is None else fold_scaling(params, self.scaling)
 
 
 @dataclass(frozen=True)
@@ -733,7 +728,7 @@ class _Examples(NamedTuple):
 
     m: int
     rows: np.ndarray | None
-    scaling: tuple[np.ndarray, np.ndarray] | None
+    scaling: Scaling | None
     weights: Array | None
     on_devices: list[tuple]
 
@@ -797,7 +792,7 @@ class _Run:
             _pairs=self.pairs,
         )
 
-    def scaling_of(self, fold: int, known: tuple[np.ndarray, np.ndarray] | None):
+    def scaling_of(self, fold: int, known: Scaling | None) -> Scaling | None:
         """By what the features of a fold, or all, are scaled."""
         if known is not None or not self.standardize:
             return known

@@ -30,22 +30,22 @@ except ImportError as error:
 import jax
 
 import jaxshallow as js
-from jaxshallow import data
+from jaxshallow import tables
 from jaxshallow.many import bucket
 from jaxshallow.store import replacing
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-SUFFIXES = (*SEPARATORS, ".parquet")
+TABLES = (*SEPARATORS, ".parquet", ".feather")
 
 
 def scan(path: Path, features: Sequence[str]) -> pl.LazyFrame:
-    """The table, unread. Text is taken as in `data.load_table`, and features that look like integers as decimals."""
+    """The table, unread. Features of a .csv that look like integers are taken as decimals, which may come later."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return pl.scan_parquet(path, glob=False)
-    how: dict[str, Any] = dict(
-        separator=SEPARATORS[suffix], null_values=data.MISSING, infer_schema_length=10_000, glob=False
-    )
+    if suffix == ".feather":
+        return pl.scan_ipc(path)
+    how = {**tables.csv_options(path), "infer_schema_length": 10_000}
     schema = pl.scan_csv(path, **how).collect_schema()
     decimals = {name: pl.Float64 for name in features if name in schema and schema[name].is_numeric()}
     return pl.scan_csv(path, **how, schema_overrides=decimals)
@@ -56,28 +56,25 @@ class Options:
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """A .safetensors file."""
     table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
-    """A .csv, .tsv or .parquet file; rows are examples."""
+    """A .csv, .tsv, .parquet or .feather file; rows are examples."""
     out: Path = Path("out/predictions.csv")
     """What to write: .csv, .tsv or .parquet."""
 
 
 class Model:
-    """A network, and what its file says about features and labels."""
+    """A network, and what its file says about columns and labels."""
 
     def __init__(self, path: Path):
         self.params, known = js.load(path), js.read_metadata(path)
-        self.features: list[str] = list(known.get("feature_names", ()))
-        if len(self.features) != self.params.W1.shape[1]:
-            raise ValueError(f"{path} does not say which columns its {self.params.W1.shape[1]} features are")
+        self.known = tables.columns_of(known)
+        self.features = [column.name for column in self.known]
+        n_x = self.params.W1.shape[1]
+        if sum(len(column.feature_names) for column in self.known) != n_x:
+            raise ValueError(f"{path} does not say which columns its {n_x} features are")
         n_y = len(self.params.W2)
         self.several = self.params.output == "sigmoid" and n_y > 1
         n_labels = 2 if self.params.output == "sigmoid" and n_y == 1 else n_y
         self.labels = np.array(known.get("labels") or [str(k) for k in range(n_labels)])
-        self.scaling = {
-            what: [np.array(known[f"scaling of {what}"][name])[:, None] for name in ("mean", "deviation")]
-            for what in ("features", "targets")
-            if f"scaling of {what}" in known
-        }
         self.outputs = jax.jit(lambda params, X: js.forward(params, X).A2)
 
     def columns(self) -> list[str]:
@@ -87,25 +84,16 @@ class Model:
             return ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
         return [*([] if self.several else ["prediction"]), *(f"P({label})" for label in self.labels)]
 
-    def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def predict(self, frame: pl.DataFrame, where: str, first_row: int) -> pl.DataFrame:
         """The frame with the predictions beside it."""
-        for name in self.features:
-            if bad := frame.height - int(frame[name].cast(pl.Float64).is_finite().sum()):
-                raise ValueError(f"column {name!r} must have numbers in every row, {bad} are missing or not finite")
         m = frame.height
-        X = frame.select(pl.col(name).cast(pl.Float64) for name in self.features).to_numpy().T
-        if "features" in self.scaling:
-            mean, deviation = self.scaling["features"]
-            X = (X - mean) / deviation
+        X = tables.encode(frame, self.known, where, first_row)
         X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # other lengths do not compile anew
         A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
         return frame.hstack(pl.DataFrame(dict(zip(self.columns(), self._found(A2), strict=True))))
 
     def _found(self, A2: np.ndarray) -> list[Any]:
-        if self.params.output == "identity":
-            mean, deviation = self.scaling.get("targets", (0.0, 1.0))
-            return list(A2 * deviation + mean)
-        if self.several:
+        if self.params.output == "identity" or self.several:
             return list(A2)
         if len(A2) == 1:
             return [self.labels[(A2[0] > 0.5).astype(int)], 1 - A2[0], A2[0]]
@@ -132,9 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options) -> int:
     """Write the predictions; the number of rows."""
-    for what, path in (("table", options.table), ("--out", options.out)):
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{what} must end in {', '.join(SUFFIXES)}, got {path}")
+    for what, path, suffixes in (("table", options.table, TABLES), ("--out", options.out, TABLES[:-1])):
+        if path.suffix.lower() not in suffixes:
+            raise ValueError(f"{what} must end in {', '.join(suffixes)}, got {path}")
     if not options.table.is_file():
         raise FileNotFoundError(f"there is no file {options.table}")
     model = Model(options.model)
@@ -149,9 +137,9 @@ def run(options: Options) -> int:
     def part(frame: pl.DataFrame) -> pl.DataFrame:
         nonlocal rows
         try:
-            frame = model.predict(frame)
+            frame = model.predict(frame, str(options.table), rows + 1)
         except ValueError as error:  # which polars would wrap in one of its own
-            failed.append(f"{options.table}, after row {rows:,}: {error}")
+            failed.append(str(error))
             raise
         rows += frame.height
         return frame
@@ -172,13 +160,11 @@ def run(options: Options) -> int:
 
 
 def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
-    """Every feature must be there, as numbers; what is predicted must not be."""
+    """Every feature must be there; what is predicted must not be."""
     others = [name for name in schema if name not in model.features]
     if missing := [name for name in model.features if name not in schema]:
-        hint = data.did_you_mean(missing[0], others)
+        hint = tables.did_you_mean(missing[0], others)
         raise ValueError(f"{path} must have the columns {missing}, which the model was trained on{hint}")
-    if other := [name for name in model.features if not (schema[name].is_numeric() or schema[name] == pl.Boolean)]:
-        raise ValueError(f"{path}: columns {other} must be numbers")
     if there := [name for name in model.columns() if name in schema]:
         raise ValueError(f"{path} already has columns named {there}: rename or drop them")
 

@@ -49,25 +49,34 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
-from train import LEARNING_RATES, OPTIMIZERS, Keeper, hint, interruptible, split, weight_scale
+import reporting
+from train import (
+    LEARNING_RATES,
+    OPTIMIZERS,
+    DataOptions,
+    Keeper,
+    hint,
+    interruptible,
+    load,
+    metadata_of,
+    split,
+    weight_scale,
+)
 
 import jaxshallow as js
-from jaxshallow import data, many, plots
+from jaxshallow import data, many, plots, reports
 from jaxshallow.params import check_sizes
 from jaxshallow.store import json_text, write_atomically
 
 SWEPT = ("n_h", "hidden", "learning_rate", "l2", "scale")
 FOLDER = "sweeping"  # in --out, of an unfinished sweep
 ROWS = 20  # of the table
+REPORT_ROWS = 100
 BOUNDARIES = 12  # in the picture
 
 
 @dataclass
-class Options:
-    data: str = "flower"
-    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file."""
-    target: str | None = None
-    """For a file (.csv, .tsv, .parquet, .npz; rows are examples): the column to predict; the last if not given."""
+class Options(DataOptions):
     n_h: str = "1,2,3,4,5,20,50"
     """Hidden units."""
     hidden: str = "tanh"
@@ -102,7 +111,9 @@ class Options:
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
     """The dtype of the whole computation."""
     out: Path = Path("out")
-    """Folder for sweep.csv, sweep.safetensors and the pictures."""
+    """Folder for sweep.csv, sweep.safetensors and the pictures, as PNG and SVG."""
+    report: bool = False
+    """Write sweep_report.html as well, one page with all tables and pictures."""
     json: bool = False
     """Print the results as JSON instead of a table."""
     checkpoint_every: float = 30.0
@@ -187,9 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: Options, messages: Console):
     """Train them all; write the table, the pictures and the best network."""
-    dataset = data.load(options.data, options.target)
     configs, swept = choose(options)
-    parts = divide(dataset, options, messages)
+    dataset, parts = divide(load(options), options, messages)
     check_sizes(epochs=options.epochs, batch_size=options.batch_size, patience=options.patience)
     planar = len(dataset.X) == 2 and options.data in data.DATASETS
     settings: dict[str, Any] = dict(
@@ -251,17 +261,23 @@ def run(options: Options, messages: Console):
     write_atomically(options.out / "sweep.csv", content.getvalue())
     files = [options.out / "sweep.csv"]
     if ok:
-        files.append(draw(found, options))
-        if planar:
-            files.append(draw_boundaries(found, dataset, options))
-        files.append(save_best(found, dataset, parts, options, again))
+        pictures = [draw(found, options), *([draw_boundaries(found, dataset, options)] if planar else [])]
+        files += reporting.save_all(pictures, options.out)
+        params = best_network(found, parts, again)
+        kind = found.kinds.row(0, named=True)
+        js.save(options.out / "sweep.safetensors", params, metadata_of(dataset, {}, kind=kind))
+        files.append(options.out / "sweep.safetensors")
+        if options.report:
+            page = report(options, dataset, parts, found, params, pictures, results)
+            write_atomically(options.out / "sweep_report.html", page.encode())
+            files.append(options.out / "sweep_report.html")
     results["files"] = [str(file) for file in files]
     if trained.finished:
         keeper.clear()
     return results, shown(results, found), signalled() or signal.SIGINT
 
 
-def save_best(found: Found, dataset: data.Dataset, parts: Parts, options: Options, again: Callable) -> Path:
+def best_network(found: Found, parts: Parts, again: Callable) -> js.Params:
     """The best network of the best kind; after cross-validation, one of that kind that learns from all examples."""
     kind = found.kinds.row(0, named=True)
     k = found.of_kind(kind).sort(found.cost).row(0, named=True)["network"]
@@ -270,13 +286,41 @@ def save_best(found: Found, dataset: data.Dataset, parts: Parts, options: Option
     else:
         config = {name: value for name, value in found.trained.configs[k].items() if name != "fold"}
         params = again(config, max(1, int(np.median(found.trained.epochs)))).params(0)
+    return params if parts.unscale is None else data.fold_scaling(params, targets=parts.unscale)
+
+
+def report(
+    options: Options, dataset: data.Dataset, parts: Parts, found: Found, params: js.Params, pictures, results
+) -> str:
+    """The page of --report."""
+    kinds = cells(found, results["diverged"] > 0)
+    more = f"And {len(kinds) - 1 - REPORT_ROWS:,} more kinds in sweep.csv." if len(kinds) > REPORT_ROWS + 1 else ""
+    judged = "training" if found.cost == "cost" else "validation"
+    (X, Y), of = (parts.train, "training") if parts.validation is None else (parts.validation, "validation")
     if parts.unscale is not None:
         mean, deviation = parts.unscale
-        W2, b2 = params.W2 * deviation, params.b2 * deviation + mean
-        params = replace(params, W2=W2.astype(params.W1.dtype), b2=b2.astype(params.W1.dtype))
-    metadata = {"feature_names": dataset.feature_names, "labels": dataset.labels, "kind": kind}
-    js.save(options.out / "sweep.safetensors", params, metadata)
-    return options.out / "sweep.safetensors"
+        Y = Y * deviation + mean
+    best = reporting.pictures_of(params, dataset, (X, Y), of)
+    return reports.page(
+        f"{dataset.name}: {results['networks']:,} networks",
+        [
+            reports.section(
+                "What came out",
+                f"The best kinds first; {found.measure} of the {judged} examples, ± its deviation among the networks.",
+                reports.table(kinds[: REPORT_ROWS + 1]),
+                *filter(None, [more]),
+                *reporting.shown(pictures),
+            ),
+            reports.section(
+                "The best network",
+                f"{called(found.kinds.row(0, named=True), found.swept)}, as saved in sweep.safetensors.",
+                *reporting.shown(best),
+            ),
+            *reporting.forward_passes(params, dataset),
+            reporting.about_the_data(dataset),
+            reporting.what_was_run("sweep.py", options, results["seconds"]),
+        ],
+    )
 
 
 # ---- what is tried ----
@@ -340,18 +384,17 @@ def drawn(rng: np.random.Generator, name: str, choice: list | Range):
 # ---- the examples ----
 
 
-def divide(dataset: data.Dataset, options: Options, messages: Console) -> Parts:
+def divide(dataset: data.Dataset, options: Options, messages: Console) -> tuple[data.Dataset, Parts]:
     if options.folds is not None and options.validation:
         raise ValueError("--folds and --validation both hold examples out: give one of them")
-    # fit_many scales features by itself, in each fold by what belongs to it.
-    (X, Y), validation, _ = split(dataset, replace(options, standardize="no"))  # type: ignore[arg-type]
+    dataset, (X, Y), validation = split(dataset, options)
     unscale = None
     if dataset.output == "identity":
         mean, deviation = unscale = data.scaling(Y)
         Y = (Y - mean) / deviation
         validation = validation and (validation[0], (validation[1] - mean) / deviation)
     if options.folds is None:
-        return Parts((X, Y), validation, None, unscale)
+        return dataset, Parts((X, Y), validation, None, unscale)
     classes = Y.argmax(axis=0) if len(Y) > 1 else Y[0]
     one_label = dataset.output == "softmax" or (dataset.output == "sigmoid" and len(Y) == 1)
     most = np.unique_counts(classes).counts.max() if one_label else len(classes)
@@ -364,7 +407,7 @@ def divide(dataset: data.Dataset, options: Options, messages: Console) -> Parts:
         folds = list(splitter.split(X.T, classes))
     for warning in said:  # of classes with fewer examples than folds
         messages.print(f"[yellow]warning[/]: {warning.message}", soft_wrap=True)
-    return Parts((X, Y), None, folds, unscale)
+    return dataset, Parts((X, Y), None, folds, unscale)
 
 
 # ---- what came out ----
@@ -405,34 +448,17 @@ def measured(trained: js.Many, parts: Parts, swept: list[str], measure: str) -> 
 
 def shown(results: dict[str, Any], found: Found) -> Table:
     asked = "" if results["finished"] else f" of {results['networks_asked']:,}"
-    took = f"{results['networks']:,}{asked} networks in {results['seconds']:.1f} s"
+    took = f"{results['networks']:,}{asked} network{'s' * (results['networks'] > 1)} in {results['seconds']:.1f} s"
     title = f"{results['data']}: {took}, the best kinds first"
     table = Table(
         title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0)
     )
-    held_out = found.cost != "cost"
-    validation = ["validation J"] if held_out else []
-    diverged = ["diverged"] if results["diverged"] else []
-    for heading in (
-        *found.swept,
-        "networks",
-        *diverged,
-        "cost J",
-        *validation,
-        found.measure,
-        "±",
-        "lowest",
-        "highest",
-    ):
-        table.add_column("learning rate" if heading == "learning_rate" else heading, justify="right")
-    for row in found.kinds.head(ROWS).iter_rows(named=True):
-        table.add_row(
-            *(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in found.swept),
-            f"{row['networks']:,}",
-            *([f"{row['diverged']:,}"] if diverged else []),
-            *("" if row[name] is None else f"{row[name]:.4f}" for name in ("cost", "validation_cost")[: 1 + held_out]),
-            *(found.text(row[name]) for name in (found.score, "deviation", "lowest", "highest")),
-        )
+    held_out, diverged = found.cost != "cost", results["diverged"] > 0
+    headings, *rows = cells(found, diverged)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows[:ROWS]:
+        table.add_row(*row)
     caption = [f"{found.measure} on the {'validation' if held_out else 'training'} examples"]
     if diverged:
         caption.append("means are of networks that did not diverge")
@@ -440,6 +466,27 @@ def shown(results: dict[str, Any], found: Found) -> Table:
         caption.append(f"{len(found.kinds) - ROWS:,} more kinds in the file")
     table.caption = "; ".join(caption) + "\nwritten: " + ", ".join(results["files"])
     return table
+
+
+def cells(found: Found, diverged: bool) -> list[list[str]]:
+    """A row for each kind, after the headings."""
+    held_out = found.cost != "cost"
+    costs = ("cost", "validation_cost")[: 1 + held_out]
+    headings = [*found.swept, "networks", *["diverged"] * diverged, "cost J", *["validation J"] * held_out]
+    headings += [found.measure, "±", "lowest", "highest"]
+    return [
+        [heading.replace("_", " ") if heading == "learning_rate" else heading for heading in headings],
+        *(
+            [
+                *(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in found.swept),
+                f"{row['networks']:,}",
+                *[f"{row['diverged']:,}"] * diverged,
+                *("" if row[name] is None else f"{row[name]:.4f}" for name in costs),
+                *(found.text(row[name]) for name in (found.score, "deviation", "lowest", "highest")),
+            ]
+            for row in found.kinds.iter_rows(named=True)
+        ),
+    ]
 
 
 @contextlib.contextmanager
@@ -473,7 +520,7 @@ def called(row: dict[str, Any], swept: list[str]) -> str:
     )
 
 
-def draw(found: Found, options: Options) -> Path:
+def draw(found: Found, options: Options) -> reporting.Picture:
     """The spread of the scores, or a map of them where two things were varied, beside learning curves."""
     networks, swept, score = found.networks, found.swept, found.score
     drawing, (left, right) = plots.figure(1, 2, size=(5.6, 4.2))
@@ -500,8 +547,7 @@ def draw(found: Found, options: Options) -> Path:
         right.set_yscale("log")
     right.set(xlabel="epoch", ylabel=f"{found.cost.replace('_', ' ')}, median network of a kind")
     right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    plots.save(drawing, options.out / "sweep.png")
-    return options.out / "sweep.png"
+    return reporting.Picture("sweep", drawing, f"The {label} of each kind, and learning curves")
 
 
 def draw_map(ax, found: Found, label: str, drawn: bool) -> None:
@@ -523,7 +569,7 @@ def draw_map(ax, found: Found, label: str, drawn: bool) -> None:
     ax.set_title(label + (f", mean over {', '.join(rest)}" if rest else ""), loc="left", fontsize=10)
 
 
-def draw_boundaries(found: Found, dataset: data.Dataset, options: Options) -> Path:
+def draw_boundaries(found: Found, dataset: data.Dataset, options: Options) -> reporting.Picture:
     """The boundary of the median network of each kind, as they were tried; of the best where there are many."""
     finite = found.kinds.filter(pl.col("lowest").is_not_null())
     kinds = finite.head(BOUNDARIES).to_dicts()
@@ -543,8 +589,7 @@ def draw_boundaries(found: Found, dataset: data.Dataset, options: Options) -> Pa
         ax.set_visible(False)
     if len(finite) > len(kinds):
         drawing.suptitle(f"the best {len(kinds)} of {len(finite)} kinds", x=0, ha="left", fontsize=10)
-    plots.save(drawing, options.out / "sweep_boundaries.png")
-    return options.out / "sweep_boundaries.png"
+    return reporting.Picture("sweep_boundaries", drawing, "The boundary of the median network of each kind")
 
 
 if __name__ == "__main__":

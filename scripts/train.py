@@ -40,9 +40,10 @@ except ImportError as error:
 import jax
 import jax.numpy as jnp
 import optax
+import reporting
 
 import jaxshallow as js
-from jaxshallow import checkpoints, data, plots
+from jaxshallow import checkpoints, data, plots, reports
 from jaxshallow.store import json_text, write_atomically
 
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
@@ -61,11 +62,22 @@ COURSE_ACCURACIES = {1: 67.5, 2: 67.25, 3: 90.75, 4: 90.5, 5: 91.25}
 
 
 @dataclass
-class Options:
+class DataOptions:
     data: str = "flower"
-    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file."""
+    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file
+    (.csv, .tsv, .parquet, .feather, .npz, .npy), whose rows are examples."""
     target: str | None = None
-    """For a file (.csv, .tsv, .parquet, .npz; rows are examples): the column to predict; the last if not given."""
+    """For a file: the column to predict; the last if not given."""
+    missing: Literal["error", "mean"] = "error"
+    """For a file: what to do with missing values; mean puts the mean of the training examples there."""
+    drop: tuple[str, ...] = ()
+    """For a file: columns to leave out, such as names and numbers of customers."""
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """For a file: what the target is. auto: text, booleans and at most 20 different integers are classes."""
+
+
+@dataclass
+class Options(DataOptions):
     n_h: int = 4
     """Hidden units."""
     hidden: str = "tanh"
@@ -93,7 +105,9 @@ class Options:
     standardize: Literal["auto", "yes", "no"] = "auto"
     """Scale features, and a regression's target, to mean 0, deviation 1. auto: all but sets of two features."""
     out: Path = Path("out")
-    """Folder for model.safetensors, history.json and the picture."""
+    """Folder for model.safetensors, history.json and the picture, as PNG and SVG."""
+    report: bool = False
+    """Write report.html as well, one page with all tables and pictures, and these pictures as files."""
     json: bool = False
     """Print the results as JSON instead of a table."""
     checkpoint_every: float = 30.0
@@ -156,8 +170,9 @@ def check(options: Options) -> None:
 
 def run(options: Options):
     """Train once; write the model, its history and a picture."""
-    dataset = data.load(options.data, options.target)
-    train, validation, scalings = split(dataset, options)
+    dataset, train, validation = split(load(options), options)
+    scalings = scaled(train, dataset.output, options)
+    standard_train, standard_validation = (standardised(examples, scalings) for examples in (train, validation))
     scale = weight_scale(options.scale)
     n_x, n_y = len(dataset.X), len(dataset.Y)
     rate = options.learning_rate or LEARNING_RATES.get(options.optimizer, 0.01)
@@ -167,7 +182,7 @@ def run(options: Options):
         hidden=options.hidden, output=dataset.output, scale=scale, dtype=options.precision,
     )  # fmt: skip
 
-    keeper = Keeper(options.out / FOLDER, options, (train, validation))
+    keeper = Keeper(options.out / FOLDER, options, (standard_train, standard_validation))
     earlier = keeper.earlier()
     progress = lambda result: f"{len(result.history.cost):,} of {options.epochs:,} epochs"  # noqa: E731
 
@@ -180,22 +195,24 @@ def run(options: Options):
                 return signalled()
 
             result = js.fit(
-                params, *train,
+                params, *standard_train,
                 optimizer=OPTIMIZERS[options.optimizer](rate),
                 learning_rate=rate if options.optimizer == "sgd" else None,
                 epochs=options.epochs, batch_size=options.batch_size, key=order_key,
-                l2=options.l2, validation=validation, callback=callback, resume=earlier,
+                l2=options.l2, validation=standard_validation, callback=callback, resume=earlier,
             )  # fmt: skip
             jax.block_until_ready(result)
+        run_seconds = clock.total - clock.compiling - keeper.seconds
         finished = len(result.history.cost) == options.epochs
         if not finished:
             keeper.keep(result.arrays(), progress(result))
-        run_seconds = clock.total - clock.compiling - keeper.seconds
 
         device = jax.devices()[0]
+        trained = folded(result.params, scalings)
         results: dict[str, Any] = {
             "data": dataset.name,
             "examples": train[0].shape[1],
+            "classes": dataset.balance,
             "standardised": sorted(scalings),
             "network": f"{n_x}-{options.n_h}-{n_y} {options.hidden}, {dataset.output}",
             "optimizer": f"{options.optimizer}, learning rate {rate:g}",
@@ -204,12 +221,12 @@ def run(options: Options):
             "epochs": len(result.history.cost),
             "compile_seconds": round(clock.compiling, 3),
             "run_seconds": round(run_seconds, 3),
-            "train": scores(result.params, train, options.l2),
+            "train": {"cost": cost_of(result.params, standard_train, options.l2), **score(trained, train)},
         }
         if validation is not None:
-            results["validation"] = scores(result.params, validation)
+            results["validation"] = {"cost": cost_of(result.params, standard_validation), **score(trained, validation)}
         ok = bool(np.isfinite(results["train"]["cost"]))
-        results["files"] = write(options, dataset, result, train, scalings, results, ok)
+        results["files"] = write(options, dataset, trained, result.history, (train, validation), scalings, results, ok)
         if finished:
             keeper.clear()
     if signalled():
@@ -217,8 +234,12 @@ def run(options: Options):
         raise Interrupted(kept + hint(options.out / FOLDER), signalled())
 
     table = Table("", "", title="jaxshallow", show_header=False, title_justify="left")
-    for name in ("data", "examples", "standardised", "network", "optimizer", "device", "dtype", "epochs"):
+    for name in ("data", "examples", "classes", "standardised", "network", "optimizer", "device", "dtype", "epochs"):
         value = results[name]
+        if isinstance(value, dict):
+            if not value:
+                continue
+            value = ", ".join(f"{label} {count:,}" for label, count in value.items())
         if isinstance(value, list):
             value = ", ".join(value) or "no"
         table.add_row(name, f"{value:,}" if isinstance(value, int) else value)
@@ -242,76 +263,140 @@ def weight_scale(text: str) -> float | str:
         raise ValueError(f"--scale must be a number, glorot or he, got {text!r}") from None
 
 
-def split(dataset: data.Dataset, options: Options):
-    """Training and validation parts, (X, Y) each, and the (mean, deviation) that scaled features and targets."""
+def load(options: DataOptions) -> data.Dataset:
+    """The data set, with what is odd about it said on stderr."""
+    task = None if options.task == "auto" else options.task
+    dataset = data.load(options.data, options.target, missing=options.missing, drop=options.drop, task=task)
+    for remark in dataset.remarks:
+        Console(stderr=True, highlight=False).print(f"[yellow]remark[/]: {escape(remark)}", soft_wrap=True)
+    return dataset
+
+
+def split(dataset: data.Dataset, options):
+    """The data set, its gaps filled from the training examples, and its training and validation parts, (X, Y) each."""
     if not 0 <= options.validation < 1:
         raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
-    X, Y = dataset
-    m = X.shape[1]
+    m = dataset.X.shape[1]
     held_out = round(options.validation * m)
     if held_out == m or (options.validation > 0 and held_out == 0):
         raise ValueError(f"--validation {options.validation} of {m} examples leaves one part empty")
     order = np.random.default_rng(options.seed).permutation(m) if held_out else np.arange(m)
     validation, train = order[:held_out], order[held_out:]
+    X, Y = dataset = dataset.filled_from(train)
+    return dataset, (X[:, train], Y[:, train]), (X[:, validation], Y[:, validation]) if held_out else None
+
+
+def scaled(train, output: str, options: Options) -> dict[str, data.Scaling]:
+    """The (mean, deviation) of what is to be standardised, of the training examples."""
+    X, Y = train
     planar = len(X) == 2 and options.data in data.DATASETS
-    scalings = {}
-    if options.standardize == "yes" or (options.standardize == "auto" and not planar):
-        mean, deviation = scalings["features"] = data.scaling(X[:, train])
-        X = (X - mean) / deviation
-        if dataset.output == "identity":
-            mean, deviation = scalings["targets"] = data.scaling(Y[:, train])
-            Y = (Y - mean) / deviation
-    return (X[:, train], Y[:, train]), (X[:, validation], Y[:, validation]) if held_out else None, scalings
+    if options.standardize == "no" or (options.standardize == "auto" and planar):
+        return {}
+    return {"features": data.scaling(X), **({"targets": data.scaling(Y)} if output == "identity" else {})}
 
 
-def scores(params: js.Params, examples: Iterable[np.ndarray], l2: float = 0.0) -> dict[str, float]:
-    """The cost, and accuracy (of the labels) or R² (of the numbers)."""
+def standardised(examples, scalings: dict[str, data.Scaling]):
+    if examples is None:
+        return None
+    by = [scalings.get(what, (0.0, 1.0)) for what in ("features", "targets")]
+    return tuple((array - mean) / deviation for array, (mean, deviation) in zip(examples, by, strict=True))
+
+
+def folded(params: js.Params, scalings: dict[str, data.Scaling]) -> js.Params:
+    """The network that takes the table's own numbers; in float32 at least, or their digits would be lost."""
+    if not scalings:
+        return params
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), params)
+    return jax.tree.map(jnp.asarray, data.fold_scaling(params, **scalings))
+
+
+def cost_of(params: js.Params, examples, l2: float = 0.0) -> float:
+    return float(js.cost(params, *examples, l2=l2))
+
+
+def score(params: js.Params, examples: Iterable[np.ndarray]) -> dict[str, float]:
+    """Accuracy (of labels) or R² (of numbers)."""
     X, Y = examples
-    cost = float(js.cost(params, X, Y, l2=l2))
     if params.output == "identity":
         error = np.asarray(js.predict(params, X), np.float64) - Y
-        return {"cost": cost, "R2": float(1 - (error**2).sum() / ((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum())}
+        return {"R2": float(1 - (error**2).sum() / ((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum())}
     truth = Y.argmax(axis=0) if params.output == "softmax" else Y[0]
-    return {"cost": cost, "accuracy": float((np.asarray(js.predict(params, X)) == truth).mean())}
+    return {"accuracy": float((np.asarray(js.predict(params, X)) == truth).mean())}
 
 
 def described(found: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:{FORMATS[name]}}" for name, value in found.items())
 
 
-def write(options: Options, dataset: data.Dataset, result: js.FitResult, train, scalings, results, finite) -> list[str]:
-    """The model, the history and the picture, into --out; the names of the files."""
-    history = {
-        name: np.asarray(h, np.float64).tolist() for name, h in result.history._asdict().items() if h is not None
+def metadata_of(dataset: data.Dataset, scalings: dict[str, data.Scaling], **more: Any) -> dict[str, Any]:
+    """What a model's file says beside its numbers. The scaling is for the reader: the numbers have taken it in."""
+    return {
+        "feature_names": dataset.feature_names,
+        "columns": [asdict(column) for column in dataset.columns],
+        "labels": dataset.labels,
+        "scaling": {
+            what: {"mean": mean.ravel().tolist(), "deviation": deviation.ravel().tolist()}
+            for what, (mean, deviation) in scalings.items()
+        },
+        **more,
     }
+
+
+def write(
+    options: Options, dataset: data.Dataset, params: js.Params, history, parts, scalings, results, ok
+) -> list[str]:
+    """The model, the history, the pictures and the report, into --out; the names of the files."""
     files = []
-    if finite:
-        metadata = {"results": results, "feature_names": dataset.feature_names, "labels": dataset.labels}
-        for what, (mean, deviation) in scalings.items():
-            metadata[f"scaling of {what}"] = {"mean": mean.ravel().tolist(), "deviation": deviation.ravel().tolist()}
-        js.save(options.out / "model.safetensors", result.params, metadata)
+    if ok:
+        js.save(options.out / "model.safetensors", params, metadata_of(dataset, scalings, results=results))
         files.append(options.out / "model.safetensors")
-        if len(dataset.X) == 2 and dataset.output != "identity":
-            drawing, (left, right) = plots.figure(1, 2)
-            names = dataset.feature_names if not scalings else [f"{n} (standardised)" for n in dataset.feature_names]
-            plots.decision_boundary(left, result.params, *train, labels=dataset.labels, names=names)
-            left.legend(loc="upper right", framealpha=0.9)
-            left.set_title(
-                f"{results['network']}: accuracy {results['train']['accuracy']:.1%}", loc="left", fontsize=10
-            )
-            name = "boundary.png"
-        else:
-            drawing, (right,) = plots.figure()
-            right.set_title(f"{results['data']}: {results['network']}", loc="left", fontsize=10)
-            name = "learning_curves.png"
-        plots.learning_curves(right, result.history)
-        plots.save(drawing, options.out / name)
-        files.append(options.out / name)
+        pictures = [curves(dataset, params, history, parts[0], results)]
+        if options.report:
+            train, validation = parts
+            examples, of = (train, "training") if validation is None else (validation, "validation")
+            pictures += reporting.pictures_of(params, dataset, examples, of)
+        files += reporting.save_all(pictures, options.out)
+        if options.report:
+            page = report(options, dataset, params, pictures, results)
+            write_atomically(options.out / "report.html", page.encode())
+            files.append(options.out / "report.html")
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
-    record = {**results, "options": settings, "history": history}
+    costs = {name: np.asarray(h, np.float64).tolist() for name, h in history._asdict().items() if h is not None}
+    record = {**results, "options": settings, "history": costs}
     write_atomically(options.out / "history.json", json_text(record).encode())
     files.append(options.out / "history.json")
     return [str(file) for file in files]
+
+
+def curves(dataset: data.Dataset, params: js.Params, history, train, results) -> reporting.Picture:
+    """The learning curves, beside the decision boundary where there are two features."""
+    if len(dataset.X) != 2 or dataset.output == "identity":
+        drawing, (right,) = plots.figure()
+        right.set_title(f"{results['data']}: {results['network']}", loc="left", fontsize=10)
+        plots.learning_curves(right, history)
+        return reporting.Picture("learning_curves", drawing, "Learning curves")
+    drawing, (left, right) = plots.figure(1, 2)
+    plots.decision_boundary(left, params, *train, labels=dataset.labels, names=dataset.feature_names)
+    left.legend(loc="upper right", framealpha=0.9)
+    left.set_title(f"{results['network']}: accuracy {results['train']['accuracy']:.1%}", loc="left", fontsize=10)
+    plots.learning_curves(right, history)
+    return reporting.Picture("boundary", drawing, "Decision boundary and learning curves")
+
+
+def report(options: Options, dataset: data.Dataset, params: js.Params, pictures, results) -> str:
+    """The page of --report."""
+    names = ("data", "examples", "network", "optimizer", "standardised", "dtype", "epochs")
+    found = [[name, ", ".join(v) or "no" if isinstance(v := results[name], list) else v] for name in names]
+    scored = [[part, described(results[part])] for part in ("train", "validation") if part in results]
+    return reports.page(
+        f"{dataset.name}: {results['network']}",
+        [
+            reports.section("What came out", reports.table([["", ""], *scored, *found]), *reporting.shown(pictures)),
+            *reporting.forward_passes(params, dataset),
+            reporting.about_the_data(dataset),
+            reporting.what_was_run("train.py", options, results["run_seconds"]),
+        ],
+    )
 
 
 class Clock:
@@ -350,7 +435,8 @@ class Keeper:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        apart = ("out", "json", "checkpoint_every", "resume", "course", "demo")  # these change no bit of the result
+        # These change no bit of the result.
+        apart = ("out", "report", "json", "checkpoint_every", "resume", "course", "demo")
         settings = {f"--{name.replace('_', '-')}": v for name, v in asdict(self.options).items() if name not in apart}
         return checkpoints.fingerprint(settings, self.examples)
 
@@ -459,7 +545,7 @@ def run_course(options: Options):
     accuracies = {}
     for ax, (n_h, published) in zip(axes, COURSE_ACCURACIES.items(), strict=False):
         params = js.fit(course_start(n_h), X, Y, learning_rate=1.2, epochs=5000).params
-        accuracies[n_h] = 100 * scores(params, (X, Y))["accuracy"]
+        accuracies[n_h] = 100 * score(params, (X, Y))["accuracy"]
         rows.append((f"accuracy with n_h = {n_h}", f"{published:.2f} %", f"{accuracies[n_h]:.2f} %"))
         plots.decision_boundary(ax, params, X, Y)
         ax.set_title(f"n_h = {n_h}: {accuracies[n_h]:.2f} %", loc="left", fontsize=10)
@@ -501,7 +587,7 @@ def run_symmetry(options: Options):
         result = js.fit(params, X, Y, learning_rate=1.2, epochs=2000, callback=record)
         W1 = np.asarray(result.params.W1, np.float64)
         spread = float(np.ptp(W1, axis=0).max())
-        found = scores(result.params, (X, Y))
+        found = {"cost": cost_of(result.params, (X, Y)), **score(result.params, (X, Y))}
         results[name] = {"spread": spread, **found}
         table.add_row(name, f"{spread:.3g}", f"{found['cost']:.4f}", f"{found['accuracy']:.1%}")
         iterations = np.linspace(0, 2000, len(paths))

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
+import numpy as np
 import pytest
 
 # Without it a GPU multiplies float32 matrices in TF32, with 10 bits of mantissa.
@@ -38,3 +39,24 @@ def little_optimization():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes text or bytes to a file of the given name and returns its path."""
+
+    def write(name, contents):
+        path = tmp_path / name
+        path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def npz(tmp_path):
+    def write(**arrays):
+        np.savez(tmp_path / "table.npz", **arrays)
+        return tmp_path / "table.npz"
+
+    return write

@@ -19,13 +19,16 @@ ORDER = [
     "backprop",
     "executions",
     "descent",
+    "tables",
     "data",
     "many",
     "certify",
     "store",
     "checkpoints",
+    "exports",
     "estimators",
     "plots",
+    "reports",
 ]
 HOUSE = Path(jaxshallow.__file__).parent
 ROOMS = sorted(path.stem for path in HOUSE.glob("*.py") if path.stem != "__init__")
@@ -76,7 +79,7 @@ assert dict(jax.config.values) == settings, "JAX settings changed"
 assert dict(os.environ) == environment, "environment changed"
 assert not jax.config.jax_enable_x64
 assert not xla_bridge._backends, "a JAX backend was started"
-optional = {"sklearn", "matplotlib", "polars", "safetensors", "rich", "tyro", "orbax"}
+optional = {"sklearn", "matplotlib", "polars", "safetensors", "rich", "tyro", "orbax", "onnx", "onnxruntime"}
 assert not optional & {name.split(".")[0] for name in sys.modules}, optional & set(sys.modules)
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_ENABLE_X64")}

@@ -1,5 +1,6 @@
 """scripts/predict.py: a model and a table in, predictions out; in parts, whole or not at all."""
 
+import json
 import os
 
 import jax
@@ -54,8 +55,8 @@ def test_columns_are_found_by_name_and_others_passed_on(capsys, iris, suffix):
     read = pl.read_parquet(out) if suffix == "parquet" else pl.read_csv(out, separator="\t" if suffix == "tsv" else ",")
     assert read["id"].to_list() == table["id"].to_list()
     params, known = js.load(folder / "model.safetensors"), js.read_metadata(folder / "model.safetensors")
-    mean, deviation = (np.array(known["scaling of features"][name])[:, None] for name in ("mean", "deviation"))
-    A2 = np.asarray(js.forward(params, (data.load("iris").X - mean) / deviation).A2)
+    assert known["labels"] == ["setosa", "versicolor", "virginica"]
+    A2 = np.asarray(js.forward(params, data.load("iris").X).A2)
     np.testing.assert_allclose(read.select("P(setosa)", "P(versicolor)", "P(virginica)").to_numpy(), A2.T, rtol=1e-5)
     labels = np.array(["setosa", "versicolor", "virginica"])
     assert read["prediction"].to_list() == labels[A2.argmax(axis=0)].tolist()
@@ -77,6 +78,22 @@ def test_what_sweeps_and_estimators_saved_is_taken_too(capsys, tmp_path):
         error = pl.read_csv(tmp_path / "p.csv")["prediction"].to_numpy() - y
         assert 1 - (error**2).mean() / y.var() > 0.4
     np.testing.assert_allclose(error + y, regressor.predict(frame), rtol=1e-4)
+
+
+def test_categories_and_gaps_are_read_as_in_training(capsys, tmp_path):
+    shapes = ["round", "square", None, "flat"] * 10
+    frame = pl.DataFrame({"shape": shapes, "size": [*range(39), None], "kind": ["a", "b", "a", "b"] * 10})
+    frame.write_csv(tmp_path / "table.csv")
+    arguments = ["--data", str(tmp_path / "table.csv"), "--missing", "mean", "--epochs", "100", "--out", str(tmp_path)]
+    assert train.main([*arguments, "--json"]) == 0
+    accuracy = json.loads(capsys.readouterr().out)["train"]["accuracy"]
+    assert run(capsys, tmp_path / "model.safetensors", tmp_path / "table.csv", tmp_path / "p.csv")[0] == 0
+    read = pl.read_csv(tmp_path / "p.csv")
+    assert (read["prediction"] == frame["kind"]).mean() == pytest.approx(accuracy)
+    frame.with_columns(shape=pl.lit("flatt")).write_csv(tmp_path / "new.csv")
+    code, _, errors = run(capsys, tmp_path / "model.safetensors", tmp_path / "new.csv", tmp_path / "p.csv")
+    assert code == 2
+    assert "holds 'flatt' in row 1, where only flat, round, square are known: did you mean 'flat'?" in errors
 
 
 def test_two_classes_and_several_labels_have_their_probabilities(capsys, tmp_path):
@@ -101,7 +118,9 @@ def test_a_long_table_is_read_in_parts(capsys, iris, monkeypatch):
     folder, table, _ = iris
     pl.concat([table] * 2000).write_parquet(folder / "long.parquet", row_group_size=20_000)
     heights, real = [], predict.Model.predict
-    monkeypatch.setattr(predict.Model, "predict", lambda self, frame: heights.append(frame.height) or real(self, frame))
+    monkeypatch.setattr(
+        predict.Model, "predict", lambda self, frame, *where: heights.append(frame.height) or real(self, frame, *where)
+    )
     code, text, _ = run(capsys, folder / "model.safetensors", folder / "long.parquet", folder / "p.parquet")
     assert code == 0
     assert "300,000 rows" in text
@@ -117,13 +136,16 @@ def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
     for change, message in (
         (lambda t: t.drop(NAMES[0]), f"must have the columns ['{NAMES[0]}'], which the model was trained on"),
         (lambda t: t.rename({NAMES[0]: "sepal length"}), "did you mean 'sepal length'?"),
-        (lambda t: t.with_columns(pl.lit("tall").alias(NAMES[0])), f"columns ['{NAMES[0]}'] must be numbers"),
+        (
+            lambda t: t.with_columns(pl.lit("tall").alias(NAMES[0])),
+            f"column '{NAMES[0]}' holds 'tall' in row 1, which is not",
+        ),
         (lambda t: t.with_columns(pl.lit("x").alias("prediction")), "already has columns named ['prediction']"),
         (
             lambda t: t.with_columns(
                 pl.when(pl.int_range(150) == 7).then(None).otherwise(pl.col(NAMES[0])).alias(NAMES[0])
             ),
-            f"column '{NAMES[0]}' must have numbers in every row, 1 are missing or not finite",
+            f"missing values in '{NAMES[0]}' (row 8): the model was trained without",
         ),
     ):
         change(table).write_csv(folder / "bad.csv")

@@ -20,6 +20,7 @@ import jaxshallow as js
 
 ENOUGH = jax.device_count() >= 8
 on_eight_devices = pytest.mark.skipif(not ENOUGH, reason="run by the first test of this file, on eight devices")
+compiled_lightly = pytest.mark.usefixtures("little_optimization")  # what devices get and give is the same
 HERE = Path(__file__)
 
 
@@ -39,6 +40,7 @@ MEANS = {"cost": js.cost, "manual_grads": js.manual_grads, "cost_and_grads": js.
 
 
 @on_eight_devices
+@compiled_lightly
 @pytest.mark.parametrize(("name", "m"), [*((name, 50) for name in MEANS), ("cost_and_grads", 1), ("cost_and_grads", 8)])
 def test_means_over_devices_are_the_mean(x64, name, m):
     case = draw("tanh", "softmax", 3, m=m)
@@ -49,6 +51,7 @@ def test_means_over_devices_are_the_mean(x64, name, m):
 
 
 @on_eight_devices
+@compiled_lightly
 @pytest.mark.parametrize("m", [1, 8, 50])
 def test_columns_over_devices_lie_side_by_side(x64, m):
     params, X, Y, *_ = draw("tanh", "softmax", 3, m=m)
@@ -63,6 +66,7 @@ def test_columns_over_devices_lie_side_by_side(x64, m):
 
 
 @on_eight_devices
+@compiled_lightly
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS, ids=HIDDEN)
 def test_every_activation_and_head_is_sharded(x64, hidden, output, n_y):
     case = draw(hidden, output, n_y)
@@ -72,6 +76,7 @@ def test_every_activation_and_head_is_sharded(x64, hidden, output, n_y):
 
 
 @on_eight_devices
+@compiled_lightly
 def test_clipping_is_sharded_and_streamed(x64):
     case = draw(m=50)
     for keywords in case.penalties:
@@ -81,6 +86,7 @@ def test_clipping_is_sharded_and_streamed(x64):
 
 
 @on_eight_devices
+@compiled_lightly
 def test_a_device_without_weight_counts_nothing(x64):
     case = draw(m=16)
     for weights in (np.arange(16) >= 14.0, np.zeros(16)):
@@ -90,6 +96,7 @@ def test_a_device_without_weight_counts_nothing(x64):
 
 
 @on_eight_devices
+@compiled_lightly
 def test_a_mesh_of_two_axes_and_explicit_axes_serve_as_well(x64):
     case = draw(m=50)
     expected = js.cost_and_grads(*case[:3])
@@ -111,6 +118,7 @@ def test_examples_that_are_split_already_stay_where_they_are():
 
 
 @on_eight_devices
+@compiled_lightly
 @pytest.mark.parametrize("batch_size", [None, 13])
 def test_fit_over_devices_is_fit(x64, batch_size):
     case = draw("tanh", m=50)
@@ -132,6 +140,7 @@ def test_long_runs_over_devices_do_not_pile_up():
 
 
 @on_eight_devices
+@compiled_lightly
 def test_many_networks_are_spread_over_devices(x64):
     case, key = draw(m=20), jax.random.key(3)
     configs = {"n_h": 4, "hidden": "tanh", "learning_rate": 0.5, "seed": range(11), "scale": 0.5}

@@ -32,7 +32,7 @@ def run(capsys, out, *options):
 
 
 def test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each(capsys, tmp_path):
-    code, results, errors = run(capsys, tmp_path, "--epochs", "150")
+    code, results, errors = run(capsys, tmp_path, "--epochs", "150", "--report")
     assert code == 0
     assert results["networks"] == 700
     assert "700 networks" in errors
@@ -48,6 +48,9 @@ def test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each(capsys, tm
         assert (kind["lowest"], kind["highest"]) == pytest.approx((scores.min(), scores.max()))
     for name in ("sweep.png", "sweep_boundaries.png"):
         assert (tmp_path / name).read_bytes().startswith(PNG)
+    page = (tmp_path / "sweep_report.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 2 + 3  # of all networks, and of the best
+    assert all(f'<td class="number">{kind["cost"]:.4f}</td>' in page for kind in kinds.values())
     X, Y = data.flower()
     best = js.load(tmp_path / "sweep.safetensors")
     assert float(js.cost(best, X, Y)) < 1.01 * frame["cost"].min()

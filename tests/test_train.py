@@ -11,11 +11,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import polars as pl
 import pytest
 import train
 
 import jaxshallow as js
-from jaxshallow import data
+from jaxshallow import data, tables
 
 DATASETS = ["moons", "circles", "blobs", "quantiles", "xor", "spiral"]
 TABLES = ["digits", "breast_cancer", "iris", "wine", "diabetes"]
@@ -51,7 +52,7 @@ def test_the_written_model_is_the_one_that_was_scored(capsys, tmp_path):
     assert code == 0
     params = js.load(tmp_path / "model.safetensors")
     options = train.Options(data="blobs", validation=0.25)
-    (X, Y), (X_validation, Y_validation), _ = train.split(data.load("blobs"), options)
+    _, (X, Y), (X_validation, Y_validation) = train.split(data.load("blobs"), options)
     assert X.shape[1] == results["examples"] == 150
     assert float(js.cost(params, X, Y)) == results["train"]["cost"]
     assert (np.asarray(js.predict(params, X_validation)) == Y_validation[0]).mean() == results["validation"]["accuracy"]
@@ -92,20 +93,37 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(capsys, tmp_p
     assert (np.asarray(models[0].W1) != np.asarray(models[2].W1)).any()
 
 
-def test_a_table_of_ones_own_trains_and_its_scaling_is_kept(capsys, tmp_path):
+def test_a_table_of_ones_own_trains_and_the_model_takes_its_own_numbers(capsys, tmp_path):
     random = np.random.default_rng(0)
     height, width = random.uniform(100, 200, 80), random.uniform(0, 1, 80)
     kind = np.where(height + 50 * width > 175, "big", "small")
-    lines = [f"{h},{w},{k}" for h, w, k in zip(height, width, kind, strict=True)]
-    (tmp_path / "table.csv").write_text("\n".join(["height,width,kind", *lines]))
-    code, results, _ = run(
-        capsys, tmp_path, "--data", str(tmp_path / "table.csv"), "--target", "kind", "--epochs", "2000"
-    )
+    shape = np.where(width > 0.9, "", np.where(random.random(80) < 0.5, "round", "square"))
+    rows = zip(range(80), height, width, shape, kind, strict=True)
+    lines = [",".join(map(str, row)) for row in [("id", "height", "width", "shape", "kind"), *rows]]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(lines))
+    code, results, errors = run(
+        capsys, tmp_path, "--data", str(path), "--missing", "mean", "--drop", "id", "--target", "kind",
+        "--epochs", "1000", "--validation", "0.25",
+    )  # fmt: skip
     assert code == 0
-    assert results["train"]["accuracy"] > 0.95
-    kept = js.store.read_metadata(tmp_path / "model.safetensors")
-    assert kept["labels"] == ["big", "small"]
-    np.testing.assert_allclose(kept["scaling of features"]["mean"], [height.mean(), width.mean()], rtol=1e-12)
+    assert results["classes"] == {"big": int((kind == "big").sum()), "small": int((kind == "small").sum())}
+    assert "remark: missing values, filled by means: 'shape'" in errors
+    params, known = js.load(tmp_path / "model.safetensors"), js.read_metadata(tmp_path / "model.safetensors")
+    assert known["labels"] == ["big", "small"]
+    assert known["feature_names"] == ["height", "width", "shape=round", "shape=square"]
+    assert known["results"]["train"] == results["train"]
+    order = np.random.default_rng(0).permutation(80)
+    train_rows, validation_rows = order[20:], order[:20]
+    np.testing.assert_allclose(
+        known["scaling"]["features"]["mean"][:2], [height[train_rows].mean(), width[train_rows].mean()], rtol=1e-12
+    )
+    round_share = (shape[train_rows] == "round").sum() / (shape[train_rows] != "").sum()
+    np.testing.assert_allclose(known["columns"][2]["fill"], [round_share, 1 - round_share], rtol=1e-12)
+    X = tables.encode(pl.read_csv(path), tables.columns_of(known))
+    right = np.asarray(js.predict(params, X)) == (kind == "small")
+    assert right[train_rows].mean() == results["train"]["accuracy"] > 0.95
+    assert right[validation_rows].mean() == results["validation"]["accuracy"]
 
 
 def test_float64_is_used_where_it_is_asked_for_and_nowhere_after(capsys, tmp_path):

@@ -1,0 +1,351 @@
+"""Reports: one HTML page that holds its pictures, style and script, and fetches nothing from anywhere.
+
+`page` is made of what `section` gives, and a section of texts, which are escaped, and of what `table`, `picture` and
+`preformatted` give. `forward_pass` is a section in which the reader moves a point and sees every number of the forward
+pass follow; its script, `forward_pass.js`, repeats the equations of `network.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import json
+import numbers
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from jaxshallow import checks, plots
+from jaxshallow.params import Params
+
+LARGEST_SVG = 2**20
+MOST_EXAMPLES = 1000
+MOST_ROWS = 12
+NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%)?|nan|-?inf", re.IGNORECASE)
+IN_JAVASCRIPT = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
+
+# Left, top and side of the plane in its picture, in pixels, which is 460 wide and 430 high.
+FRAME = (56, 12, 384)
+# The outlines of `plots.MARKERS`, from their middles.
+OUTLINES = (
+    "m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
+    "m-3.5,-3.5h7v7h-7z",
+    "m0,-4.5l4.5,8h-9z",
+    "m0,-5l4.5,5l-4.5,5l-4.5,-5z",
+    "m0,4.5l4.5,-8h-9z",
+    "m-4.5,0l8,-4.5v9z",
+    "m4.5,0l-8,-4.5v9z",
+    "m-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+)
+# White to blue, for numbers.
+SHADES = tuple(f"rgb({255 - 255 * k // 10}, {255 - 141 * k // 10}, {255 - 77 * k // 10})" for k in range(11))
+
+
+class Html(str):
+    """A text that is HTML as it stands. Any other text is escaped."""
+
+    __slots__ = ()
+
+
+def page(title: str, sections: Iterable[Html], *, language: str = "en") -> str:
+    """The whole page, to be written as UTF-8.
+
+    Args:
+        title: of the page.
+        sections: what `section` and `forward_pass` give, in order.
+        language: of the texts, such as "en" or "de".
+
+    Example:
+        >>> text = page("Flower & co", [section("Scores", "It learns.", table([["part", "J"], ["training", 0.25]]))])
+        >>> "<h1>Flower &amp; co</h1>" in text, "https://" in text
+        (True, False)
+    """
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    return (
+        f'<!DOCTYPE html>\n<html lang="{escape(language)}">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{_file('report.css')}</style>\n</head>\n"
+        f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{''.join(map(_html, sections))}</main>\n</body>\n</html>\n"
+    )
+
+
+def section(heading: str, *pieces: str) -> Html:
+    """A part of the page under a heading; pieces that are plain texts become paragraphs.
+
+    Example:
+        >>> section("a < b", "text")
+        '<section>\\n<h2>a &lt; b</h2>\\n<p>text</p>\\n</section>\\n'
+    """
+    return Html(f"<section>\n<h2>{escape(heading)}</h2>\n{''.join(map(_html, pieces))}</section>\n")
+
+
+def table(rows: Sequence[Sequence[Any]], *, caption: str = "") -> Html:
+    """A table whose first row names the columns, and whose first column names the rows; numbers stand to the right.
+
+    Args:
+        rows: of cells: texts, numbers (floats are given to four digits) or None for an empty cell.
+        caption: above the table.
+
+    Raises:
+        ValueError: there is no row, or the rows are of several lengths.
+
+    Example:
+        >>> "<td class=\\"number\\">0.3333</td>" in table([["", "x1"], ["mean", 1 / 3]])
+        True
+    """
+    if not rows or len({len(row) for row in rows}) > 1:
+        raise ValueError(f"rows must be of one length each, got lengths {[len(row) for row in rows]}")
+    head, *body = [[_cell(value) for value in row] for row in rows]
+    columns = [[row[k] for row in body] for k in range(len(head))]
+    # A column of numbers, some of which may be missing.
+    right = [any(column) and all(not cell or NUMBER.fullmatch(cell) for cell in column) for column in columns]
+    style = [' class="number"' if number else "" for number in right]
+    names = "".join(f'<th scope="col"{s}>{escape(cell)}</th>' for s, cell in zip(style, head, strict=True))
+    lines = "".join(
+        f'<tr><th scope="row"{style[0]}>{escape(row[0])}</th>'
+        + "".join(f"<td{s}>{escape(cell)}</td>" for s, cell in zip(style[1:], row[1:], strict=True))
+        + "</tr>\n"
+        for row in body
+    )
+    above = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    return Html(
+        f'<div class="scroll"><table>\n{above}<thead>\n<tr>{names}</tr>\n</thead>\n'
+        f"<tbody>\n{lines}</tbody>\n</table></div>\n"
+    )
+
+
+def picture(drawing: plots.Figure | bytes, alt: str, *, caption: str = "") -> Html:
+    """A figure, or the contents of an .svg or .png file, within the page.
+
+    A figure goes in as SVG, sharp at every size, unless that would be large: then as PNG.
+
+    Args:
+        drawing: the figure or the contents.
+        alt: what it shows, for those who cannot see it.
+        caption: below the picture.
+
+    Raises:
+        ValueError: the contents are neither SVG nor PNG.
+
+    Example:
+        >>> drawing, (ax,) = plots.figure()
+        >>> picture(drawing, "Nothing yet")[:71]
+        '<figure class="picture"><img alt="Nothing yet" src="data:image/svg+xml;'
+    """
+    content = drawing if isinstance(drawing, bytes) else plots.encoded(drawing, "svg")
+    if not isinstance(drawing, bytes) and len(content) > LARGEST_SVG:
+        content = plots.encoded(drawing, "png")
+    kind = "png" if content.startswith(b"\x89PNG") else "svg+xml" if b"<svg" in content[:1000] else None
+    if kind is None:
+        raise ValueError(f"a picture must be a figure, or an .svg or .png file, got {content[:20]!r}")
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    data = base64.b64encode(content).decode()
+    return Html(
+        f'<figure class="picture"><img alt="{escape(alt)}" src="data:image/{kind};base64,{data}">{below}</figure>\n'
+    )
+
+
+def preformatted(text: str) -> Html:
+    """A text as it stands, line by line: a command, versions, options.
+
+    Example:
+        >>> preformatted("train.py --data <file>")
+        '<pre>train.py --data &lt;file&gt;</pre>\\n'
+    """
+    return Html(f"<pre>{escape(text)}</pre>\n")
+
+
+def forward_pass(
+    params: Params,
+    X,
+    Y,
+    *,
+    names: Sequence[str] = ("x1", "x2"),
+    labels: Sequence[str] = (),
+    heading: str = "The forward pass, number by number",
+) -> Html:
+    """A section in which the reader moves a point x in the plane, and z1, a1, z2 and a2 follow.
+
+    The point is moved with the mouse, a finger or the arrow keys; an address that ends in #x=1.5,-0.3 starts there.
+    Colours show the network's class all over the plane; with targets that are no classes, the first output.
+
+    Args:
+        params: a network of two inputs and a built-in activation. It takes x as it is plotted.
+        X: (2, m) examples as columns; of more than 1000, as many are shown.
+        Y: (n_y, m) targets as columns.
+        names: the features' names.
+        labels: the names of the classes, or of the outputs where several may be right, or are numbers.
+        heading: of the section.
+
+    Raises:
+        ValueError: the network has other than two inputs, an activation of your own or numbers that are not finite, or
+            X, Y, names or labels do not fit it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> params = Params(jnp.ones((4, 2)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.zeros((1, 1)), hidden="tanh")
+        >>> "a1 = g(z1)" in forward_pass(params, jnp.eye(2), jnp.array([[0, 1]]), labels=["cat", "dog"])
+        True
+    """
+    params = checks.parameters(params)
+    (n_h, n_x), n_y = params.W1.shape, len(params.W2)
+    if n_x != 2:
+        raise ValueError(f"the plane needs two features, got n_x = {n_x}")
+    if params.hidden not in IN_JAVASCRIPT:
+        raise ValueError(f"hidden must be one of {', '.join(IN_JAVASCRIPT)} to run in a page, got {params.hidden!r}")
+    Y = np.asarray(checks.targets(params, checks.features(params, X), Y), float)
+    X = np.asarray(X, float)
+    checks.values(params, X, Y)
+    classifies = params.output == "softmax" or (params.output == "sigmoid" and n_y == 1)
+    n = max(n_y, 2) if classifies else n_y
+    labels = [str(label) for label in labels] or [f"class {c}" if classifies else f"y{c + 1}" for c in range(n)]
+    if len(labels) != n or len(names) != 2:
+        raise ValueError(f"labels must be {n} and names 2, got {len(labels)} and {len(names)}")
+
+    if classifies:
+        colours, group = [plots.COLOURS[c % len(plots.COLOURS)] for c in range(n)], plots.classes_of(params, Y)
+        shades = [0.0, 1.0]
+    else:
+        colours = list(SHADES)
+        shades = [0.0, 1.0] if params.output == "sigmoid" else [float(Y[0].min()), float(Y[0].max() + 1e-9)]
+        group = np.rint((Y[0] - shades[0]) / (shades[1] - shades[0]) * (len(SHADES) - 1)).astype(int)
+    low, high = (corner.ravel() for corner in plots.limits(X))
+    digits = [max(0, 3 - int(np.floor(np.log10(end - start)))) for start, end in zip(low, high, strict=True)]
+    given = {
+        **{name: np.asarray(getattr(params, name), float).tolist() for name in checks.LEAVES},
+        **{"hidden": params.hidden, "output": params.output, "labels": labels, "colours": colours, "shades": shades},
+        **{"low": low.tolist(), "high": high.tolist(), "digits": digits, "start": X[:, 0].tolist(), "frame": FRAME},
+    }
+    # So that no text ends the script before its end, or begins a comment in it.
+    data = json.dumps(given, allow_nan=False).replace("<", "\\u003c")
+
+    m = X.shape[1]
+    shown = np.unique(np.linspace(0, m - 1, min(m, MOST_EXAMPLES)).astype(int))
+    outlines = [_outline(c) if classifies else OUTLINES[0] for c in range(len(colours))]
+    plane = _plane(X[:, shown], group[shown], colours, outlines, names, low, high, classifies)
+    if classifies:
+        legend = "".join(
+            f'<li><svg viewBox="-7 -7 14 14" aria-hidden="true"><path fill="{colour}" d="M0,0{outline}"/></svg> '
+            f"{escape(label)}</li>"
+            for colour, outline, label in zip(colours, outlines, labels, strict=True)
+        )
+    else:
+        legend = f"<li>{escape(labels[0])}: from {shades[0]:.4g}, white, to {shades[1]:.4g}, blue</li>"
+    legend = f'<ul class="legend">{legend}</ul>'
+    some = f" {len(shown):,} of the {m:,} examples are shown." if len(shown) < m else ""
+    σ = {"sigmoid": "σ(z2)", "softmax": "softmax(z2)", "identity": "z2"}[params.output]
+    units = [f"{k + 1}" for k in range(n_h)]
+    outputs = labels if n_y == n else [""]
+    columns = '<span aria-hidden="true">→</span>'.join(
+        (
+            _column("x", "x", list(names)),
+            _column("z1", "z1 = W1 x + b1", units),
+            _column("a1", "a1 = g(z1)", units, f"g = {params.hidden}"),
+            _column("z2", "z2 = W2 a1 + b2", outputs),
+            _column("a2", f"a2 = {σ}", outputs),
+        )
+    )
+    weights = "".join(_matrix(name, np.asarray(getattr(params, name), float)) for name in checks.LEAVES)
+    return Html(
+        f'<section class="forward-pass">\n<h2>{escape(heading)}</h2>\n'
+        "<p>Drag the white point, click anywhere in the plane, or choose the point and press the arrow keys (with "
+        f"Shift for large steps).{some}</p>\n"
+        "<noscript><p>This part of the page needs JavaScript.</p></noscript>\n"
+        f'<div class="panes">\n<figure class="plane">{plane}{legend}</figure>\n'
+        f'<div class="numbers">\n<div class="columns">{columns}</div>\n'
+        '<p class="answer">ŷ is <output aria-live="polite"></output>.</p>\n'
+        f'<details><summary>The weights</summary><div class="matrices">{weights}</div></details>\n</div>\n</div>\n'
+        f'<script type="application/json">{data}</script>\n<script>\n{_file("forward_pass.js")}</script>\n</section>\n'
+    )
+
+
+def _plane(X, group, colours, outlines, names, low, high, classifies) -> str:
+    left, top, side = FRAME
+    bottom, right = top + side, left + side
+    across, up = (X - low[:, None]) / (high - low)[:, None] * side
+    starts = [f"M{left + x:.1f},{bottom - y:.1f}" for x, y in zip(across, up, strict=True)]
+    marks = "".join(
+        f'<path fill="{colour}" d="{"".join(starts[i] + outline for i in np.flatnonzero(group == k))}"/>'
+        for k, (colour, outline) in enumerate(zip(colours, outlines, strict=True))
+    )
+    ticks = "".join(
+        f'<text x="{left + (t - low[0]) / (high[0] - low[0]) * side:.1f}" y="{bottom + 16}" text-anchor="middle">'
+        f"{t:.6g}</text>"
+        for t in _ticks(low[0], high[0])
+    ) + "".join(
+        f'<text x="{left - 6}" y="{bottom - (t - low[1]) / (high[1] - low[1]) * side + 4:.1f}" text-anchor="end">'
+        f"{t:.6g}</text>"
+        for t in _ticks(low[1], high[1])
+    )
+    return (
+        '<svg viewBox="0 0 460 430" role="group" aria-label="The plane of the two features">\n'
+        f'<image class="region" x="{left}" y="{top}" width="{side}" height="{side}" preserveAspectRatio="none" '
+        f'opacity="{0.25 if classifies else 0.8}"/>\n'
+        f'<rect x="{left}" y="{top}" width="{side}" height="{side}" fill="none" stroke="#999"/>\n'
+        f'<g fill="#333">{ticks}\n<text x="{(left + right) / 2}" y="{bottom + 31}" text-anchor="middle">'
+        f'{escape(names[0])}</text>\n<text transform="translate(13, {(top + bottom) / 2}) rotate(-90)" '
+        f'text-anchor="middle">{escape(names[1])}</text></g>\n'
+        f'<g stroke="{"#fff" if classifies else "#333"}" stroke-width="0.5">{marks}</g>\n'
+        '<g class="handle" tabindex="0" role="slider" aria-label="the point x; the arrow keys move it" '
+        f'aria-valuemin="{low[0]:.6g}" aria-valuemax="{high[0]:.6g}">'
+        '<circle class="ring" r="20" fill="transparent"/><circle class="grip" r="7"/></g>\n</svg>\n'
+    )
+
+
+def _outline(c: int) -> str:
+    """As the pictures' markers go: in the second round of the colours each class has another one than in the first."""
+    return OUTLINES[(c + c // len(plots.COLOURS)) % len(OUTLINES)]
+
+
+def _ticks(low: float, high: float) -> np.ndarray:
+    """Some four to nine round numbers between the two."""
+    rough = (high - low) / 5
+    power = 10 ** np.floor(np.log10(rough))
+    step = power * max(factor for factor in (1, 2, 5) if factor * power <= rough)
+    return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step + 0.0
+
+
+def _column(name: str, equation: str, rows: list[str], note: str = "") -> str:
+    """A vector with its equation and shape; the script writes the numbers."""
+    cells = "".join(f'<tr><th scope="row">{escape(row)}</th><td></td></tr>' for row in rows[:MOST_ROWS])
+    more = f"<small>and {len(rows) - MOST_ROWS:,} more</small>" if len(rows) > MOST_ROWS else ""
+    below = f", {note}" if note else ""
+    return (
+        f'<figure class="column"><figcaption>{equation} <small>({len(rows):,}, 1){below}</small></figcaption>'
+        f'<table data-column="{name}"><tbody>{cells}</tbody></table>{more}</figure>'
+    )
+
+
+def _matrix(name: str, W: np.ndarray) -> str:
+    part = W[:MOST_ROWS, :MOST_ROWS]
+    rows = "".join(f"<tr>{''.join(f'<td>{_shown(w)}</td>' for w in row)}</tr>" for row in part)
+    more = f"<small>its first {part.shape[0]} rows and {part.shape[1]} columns</small>" if part.size < W.size else ""
+    return (
+        f'<figure class="matrix"><figcaption>{name} ({W.shape[0]:,}, {W.shape[1]:,})</figcaption>'
+        f"<table><tbody>{rows}</tbody></table>{more}</figure>"
+    )
+
+
+def _shown(v: float) -> str:
+    """As `forward_pass.js` writes numbers."""
+    return f"{v:.3f}" if v == 0 or 0.0005 <= abs(v) < 1e5 else f"{v:.2e}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return str(value)
+    return f"{value:,}" if isinstance(value, numbers.Integral) else f"{value:.4g}"
+
+
+def _html(piece: str) -> str:
+    return piece if isinstance(piece, Html) else f"<p>{escape(piece)}</p>\n"
+
+
+def _file(name: str) -> str:
+    return importlib.resources.files("jaxshallow").joinpath(name).read_text(encoding="utf-8")

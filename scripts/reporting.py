@@ -1,0 +1,146 @@
+"""The parts of a report that train.py and sweep.py share, and the pictures of one network."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+from collections.abc import Callable
+from dataclasses import MISSING, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jaxshallow as js
+from jaxshallow import data, plots, reports
+
+MOST_COLUMNS = 100
+
+
+class Picture(NamedTuple):
+    """A figure, the name of its file without suffix, and what it shows."""
+
+    name: str
+    drawing: plots.Figure
+    shows: str
+
+
+def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str) -> list[Picture]:
+    """What the network gets wrong on some examples (X, Y), how sure it is, and what its hidden units see.
+
+    Args:
+        params: the network; it takes the table's own numbers.
+        dataset: where the examples are from.
+        examples: (X, Y).
+        of: what they are called, such as "validation".
+    """
+    X, Y = examples
+    A2 = np.asarray(js.forward(params, X).A2, np.float64)
+    found = []
+
+    def draw(name: str, shows: str, plot: Callable, *arguments: Any, **keywords: Any) -> None:
+        drawing, (ax,) = plots.figure()
+        plot(ax, *arguments, **keywords)
+        found.append(Picture(name, drawing, shows))
+
+    if params.output == "identity":
+        for k, (truth, predicted) in enumerate(zip(Y, A2, strict=True)):
+            more = f" {k + 1}" if len(Y) > 1 else ""
+            draw(
+                f"residuals{k + 1 if more else ''}",
+                f"Residuals, {of} examples",
+                plots.residuals,
+                truth,
+                predicted,
+                f"target{more}",
+            )
+    elif params.output == "softmax" or len(Y) == 1:
+        truth, predicted = plots.classes_of(params, Y), np.asarray(js.predict(params, X))
+        draw("confusion", f"Confusion matrix, {of} examples", plots.confusion_matrix, truth, predicted, dataset.labels)
+        draw("calibration", f"Calibration, {of} examples", plots.calibration, truth, A2, dataset.labels)
+    if len(dataset.X) == 2 and (params.output == "softmax" or (params.output == "sigmoid" and len(Y) == 1)):
+        shows = "The line where each hidden unit changes its sign"
+        names = {"labels": dataset.labels, "names": dataset.feature_names}
+        draw("units", shows, plots.hidden_units, params, *dataset, **names)
+    if dataset.name == "digits":
+        # As if features were standardised: a pixel that is nearly always white may have any weight.
+        standard = replace(params, W1=params.W1 * dataset.X.std(axis=1, keepdims=True).T.astype(params.W1.dtype))
+        draw(
+            "weights", "Weights of the hidden units, times the deviation of their pixels", plots.weight_images, standard
+        )
+    return found
+
+
+def what_was_run(script: str, options: Any, seconds: float) -> reports.Html:
+    """The command, the machine and the versions."""
+    device = jax.devices()[0]
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("jaxshallow", "jax", "numpy", "optax")
+    )
+    return reports.section(
+        "What was run",
+        reports.preformatted(command(script, options)),
+        reports.table(
+            [
+                ["", ""],
+                ["finished", datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")],
+                ["seconds of training", f"{seconds:,.2f}"],
+                ["device", f"{device.platform} ({device.device_kind})"],
+                ["versions", f"{versions}, Python {platform.python_version()}"],
+            ]
+        ),
+    )
+
+
+def command(script: str, options: Any) -> str:
+    """The command line that gives these options."""
+    words = ["python", f"scripts/{script}"]
+    for field in fields(options):
+        value, default = getattr(options, field.name), field.default
+        if default is MISSING or value == default:
+            continue
+        flag = f"--{field.name.replace('_', '-')}"
+        values = [] if value is True else value if isinstance(value, tuple) else [value]
+        words += [flag, *map(str, values)]
+    return shlex.join(words)
+
+
+def about_the_data(dataset: data.Dataset) -> reports.Html:
+    """The columns, the classes, and what is odd."""
+    rows: list[list[Any]] = [["column", "kind", "missing", "lowest", "mean", "highest"]]
+    start = 0
+    for column in dataset.columns[:MOST_COLUMNS]:
+        here, start = start, start + len(column.feature_names)
+        x = dataset.X[here]
+        gaps = 0 if dataset.missing is None else int(dataset.missing[here].sum())
+        kind = f"categories: {', '.join(column.categories)}" if column.categories else "numbers"
+        numbers = [None] * 3 if column.categories else [float(x.min()), float(x.mean()), float(x.max())]
+        rows.append([column.name, kind, gaps, *numbers])
+    n_x, m = dataset.X.shape
+    pieces: list[str] = [f"{dataset.name}: {m:,} examples of {len(dataset.columns):,} columns, n_x = {n_x:,}."]
+    if dataset.balance:
+        counts = [[label, count, f"{count / m:.1%}"] for label, count in dataset.balance.items()]
+        pieces.append(reports.table([["class", "examples", "share"], *counts]))
+    pieces.append(reports.table(rows))
+    if len(dataset.columns) > MOST_COLUMNS:
+        pieces.append(f"And {len(dataset.columns) - MOST_COLUMNS:,} columns more.")
+    return reports.section("The data", *pieces, *(f"Remark: {remark}." for remark in dataset.remarks))
+
+
+def forward_passes(params: js.Params, dataset: data.Dataset) -> list[reports.Html]:
+    """The forward pass to move through, where the network has two inputs and can run in a page."""
+    if len(dataset.X) != 2 or params.hidden not in reports.IN_JAVASCRIPT:
+        return []
+    return [reports.forward_pass(params, *dataset, names=dataset.feature_names, labels=dataset.labels)]
+
+
+def save_all(pictures: list[Picture], folder: Path) -> list[Path]:
+    """Each picture as PNG and SVG."""
+    return [path for picture in pictures for path in plots.save(picture.drawing, folder / picture.name)]
+
+
+def shown(pictures: list[Picture]) -> list[reports.Html]:
+    return [reports.picture(picture.drawing, picture.shows, caption=picture.shows) for picture in pictures]
