@@ -29,6 +29,8 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
+import running
+from running import exit_code
 
 import jaxshallow as js
 from jaxshallow import plots
@@ -75,41 +77,38 @@ class Options:
     """Of the weights and the examples."""
     out: Path = Path("out")
     """Folder for compare.json and compare.png."""
+    quiet: bool = False
+    """Say and print nothing but errors (and the JSON)."""
     json: bool = False
     """Print the results as JSON instead of tables."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
-    messages = Console(stderr=True, highlight=False)
-    try:
-        check(options)
-        options.m = tuple(sorted(options.m))
-        options.out.mkdir(parents=True, exist_ok=True)
-        with jax.enable_x64(options.precision == "float64"):
-            networks = list(zip(options.n_x, options.n_h, strict=True))
-            certificates, reports = zip(*(compare(options, n_x, n_h, messages) for n_x, n_h in networks), strict=True)
-        drawing, axes = plots.figure(len(reports), 2)
-        for report, row in zip(reports, axes.reshape(-1, 2), strict=True):
-            for ax, part in zip(row, ("forward", "gradient"), strict=True):
-                plots.time_against_size(ax, options.m, report["seconds"][part], title=f"{report['network']}: {part}")
-        plots.save(drawing, options.out / "compare.png")
-        settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
-        results = {"ok": all(certificate.ok for certificate in certificates), "options": settings, "networks": reports}
-        text = json_text(results)
-        write_atomically(options.out / "compare.json", text.encode())
-    except KeyboardInterrupt:
-        messages.print("interrupted")
-        return 130
-    except (ValueError, TypeError) as error:
-        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
-        return 2
-    except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
-        return 1
+    running.messages.quiet = options.quiet
+    return exit_code(lambda: run(options), options.out)
+
+
+def run(options: Options) -> int:
+    """Certify and time each network; write the picture and the figures, and show them."""
+    check(options)
+    options.m = tuple(sorted(options.m))
+    options.out.mkdir(parents=True, exist_ok=True)
+    with jax.enable_x64(options.precision == "float64"):
+        networks = list(zip(options.n_x, options.n_h, strict=True))
+        certificates, reports = zip(*(compare(options, n_x, n_h) for n_x, n_h in networks), strict=True)
+    drawing, axes = plots.figure(len(reports), 2)
+    for report, row in zip(reports, axes.reshape(-1, 2), strict=True):
+        for ax, part in zip(row, ("forward", "gradient"), strict=True):
+            plots.time_against_size(ax, options.m, report["seconds"][part], title=f"{report['network']}: {part}")
+    plots.save(drawing, options.out / "compare")
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
+    results = {"ok": all(certificate.ok for certificate in certificates), "options": settings, "networks": reports}
+    text = json_text(results)
+    write_atomically(options.out / "compare.json", text.encode())
     if options.json:
         print(text)
-    else:
+    elif not options.quiet:
         show(certificates, reports, options)
     return 0 if results["ok"] else 1
 
@@ -122,7 +121,7 @@ def check(options: Options) -> None:
             raise ValueError(f"--{name} must be at least 1, got {sizes}")
 
 
-def compare(options: Options, n_x: int, n_h: int, messages: Console) -> tuple[js.Certificate, dict[str, Any]]:
+def compare(options: Options, n_x: int, n_h: int) -> tuple[js.Certificate, dict[str, Any]]:
     """The certificate, and a report of it, the times and XLA's matrix products, for one network."""
     keys = jax.random.split(jax.random.key(options.seed), 3)
     params = js.init(
@@ -133,7 +132,7 @@ def compare(options: Options, n_x: int, n_h: int, messages: Console) -> tuple[js
     Y = made_up_targets(keys[2], options, X.shape[1])
     network = f"{n_x}-{n_h}-{options.n_y}"
 
-    with messages.status(f"certifying {network}"):
+    with running.messages.status(f"certifying {network}"):
         certificate = js.certify(params, X, Y)
     seconds: dict[str, dict[str, list[float]]] = {"forward": {}, "gradient": {}}
     parts: list[tuple[str, dict[str, Callable], tuple[jax.Array, ...]]] = [
@@ -141,7 +140,7 @@ def compare(options: Options, n_x: int, n_h: int, messages: Console) -> tuple[js
         ("gradient", GRADIENT, (X, Y)),
     ]
     for m in options.m:
-        with messages.status(f"timing {network} with m = {m:,}"):
+        with running.messages.status(f"timing {network} with m = {m:,}"):
             for part, executions, data in parts:
                 taken = timed(executions, params, tuple(array[:, :m] for array in data), options.repeats)
                 for name, time_taken in taken.items():

@@ -24,12 +24,12 @@ import numpy as np
 
 try:
     import tyro
-    from rich.console import Console
 except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
 import jax.numpy as jnp
+import running
 from jax import export as jax_export
 
 import jaxshallow as js
@@ -41,25 +41,21 @@ class Options:
     """A .safetensors file."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """What to write: .jax, .py or .onnx."""
+    quiet: bool = False
+    """Print nothing but errors."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = tyro.cli(Options, args=argv, description=__doc__)
-    messages = Console(stderr=True, highlight=False)
-    try:
-        with jax.default_matmul_precision("highest"):
-            differing = run(options)
-    except KeyboardInterrupt:
-        messages.print("interrupted")
-        return 130
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
-        return 2
-    except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write: {error}", soft_wrap=True)
-        return 1
+    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
+    running.messages.quiet = options.quiet
+    return running.exit_code(lambda: run_and_show(options))
+
+
+def run_and_show(options: Options) -> int:
+    with jax.default_matmul_precision("highest"):
+        differing = run(options)
     for path in differing:
-        messages.print(f"[bold red]error[/]: {path} does not answer as {options.model} does", soft_wrap=True)
+        running.error(f"{path} does not answer as {options.model} does")
     return 1 if differing else 0
 
 
@@ -70,7 +66,8 @@ def run(options: Options) -> list[Path]:
     params, metadata = js.load(options.model), js.read_metadata(options.model)
     for path in options.paths:
         js.export(params, path, metadata)
-        print(f"{path}: {path.stat().st_size:,} bytes")
+        if not options.quiet:
+            print(f"{path}: {path.stat().st_size:,} bytes")
     return [path for path in options.paths if not agrees(path, params)]
 
 
@@ -82,7 +79,7 @@ def agrees(path: Path, params: js.Params, m: int = 5) -> bool:
     try:
         labels, A2 = answers(path, X)
     except ImportError as error:
-        print(f"{path} was not compared: {error}")
+        running.remark(f"{path} was not compared: {error}")
         return True
     expected, bound = np.asarray(js.forward(params, X).A2, float), rounding(params, X)
     if not (abs(A2 - expected) <= bound).all():

@@ -23,11 +23,11 @@ import numpy as np
 try:
     import polars as pl
     import tyro
-    from rich.console import Console
 except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
+import running
 
 import jaxshallow as js
 from jaxshallow import tables
@@ -59,6 +59,8 @@ class Options:
     """A .csv, .tsv, .parquet or .feather file; rows are examples."""
     out: Path = Path("out/predictions.csv")
     """What to write: .csv, .tsv or .parquet."""
+    quiet: bool = False
+    """Print nothing but errors."""
 
 
 class Model:
@@ -101,20 +103,15 @@ class Model:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = tyro.cli(Options, args=argv, description=__doc__)
-    messages = Console(stderr=True, highlight=False)
-    try:
-        rows = run(options)
-    except KeyboardInterrupt:
-        messages.print("interrupted: nothing was written")
-        return 130
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        messages.print(f"[bold red]error[/]: {error}", soft_wrap=True)
-        return 2
-    except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write to {options.out}: {error}", soft_wrap=True)
-        return 1
-    print(f"{options.out}: {rows:,} rows")
+    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
+    running.messages.quiet = options.quiet
+    return running.exit_code(lambda: run_and_show(options), options.out)
+
+
+def run_and_show(options: Options) -> int:
+    rows = run(options)
+    if not options.quiet:
+        print(f"{options.out}: {rows:,} rows")
     return 0
 
 

@@ -42,7 +42,6 @@ try:
     from rich import box
     from rich.console import Console
     from rich.live import Live
-    from rich.markup import escape
     from rich.table import Table
     from sklearn.model_selection import KFold, StratifiedKFold
 except ImportError as error:
@@ -50,13 +49,12 @@ except ImportError as error:
 
 import jax
 import reporting
+import running
+from running import Interrupted, Keeper, exit_code, hint, interruptible, remark, say
 from train import (
     LEARNING_RATES,
     OPTIMIZERS,
     DataOptions,
-    Keeper,
-    hint,
-    interruptible,
     load,
     metadata_of,
     split,
@@ -116,6 +114,8 @@ class Options(DataOptions):
     """Write sweep_report.html as well, one page with all tables and pictures."""
     json: bool = False
     """Print the results as JSON instead of a table."""
+    quiet: bool = False
+    """Say and print nothing but errors (and the JSON)."""
     checkpoint_every: float = 30.0
     """Seconds from one state of the sweep, kept in a folder of --out for --resume, to the next; 0 keeps none."""
     resume: bool = False
@@ -167,39 +167,28 @@ class Found(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
-    messages = Console(stderr=True, highlight=False)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        messages.print(f"[bold red]error[/]: could not make {options.out}: {error}", soft_wrap=True)
-        return 1
-    try:
-        with jax.enable_x64(options.precision == "float64"):
-            results, table, signalled = run(options, messages)
-    except KeyboardInterrupt:
-        messages.print(f"interrupted: nothing was written{hint(options.out / FOLDER)}", soft_wrap=True)
-        return 130
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        messages.print(f"[bold red]error[/]: {escape(str(error))}", soft_wrap=True)
-        return 2
-    except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write to {options.out}: {escape(str(error))}", soft_wrap=True)
-        return 1
+    running.messages.quiet = options.quiet
+    return exit_code(lambda: run_and_show(options), options.out, lambda: hint(options.out / FOLDER))
+
+
+def run_and_show(options: Options) -> int:
+    options.out.mkdir(parents=True, exist_ok=True)
+    with jax.enable_x64(options.precision == "float64"):
+        results, table, signalled = run(options)
     if options.json:
         print(json_text(results))
-    else:
+    elif not options.quiet:
         Console(highlight=False).print(table)
     if not results["finished"]:
-        text = "interrupted: the table is of what was trained until then"
-        messages.print(text + hint(options.out / FOLDER), soft_wrap=True)
-        return 128 + signalled
+        text = "the table is of what was trained until then"
+        raise Interrupted(text + hint(options.out / FOLDER), signalled)
     return 0 if results["ok"] else 1
 
 
-def run(options: Options, messages: Console):
+def run(options: Options):
     """Train them all; write the table, the pictures and the best network."""
     configs, swept = choose(options)
-    dataset, parts = divide(load(options), options, messages)
+    dataset, parts = divide(load(options), options)
     check_sizes(epochs=options.epochs, batch_size=options.batch_size, patience=options.patience)
     planar = len(dataset.X) == 2 and options.data in data.DATASETS
     settings: dict[str, Any] = dict(
@@ -211,7 +200,7 @@ def run(options: Options, messages: Console):
     )
     n_folds = 1 if parts.folds is None else len(parts.folds)
     size = n_folds * many.memory(configs, len(dataset.X), len(dataset.Y)) / 2**20
-    messages.print(f"{n_folds * len(configs):,} networks, which take {size:,.1f} MiB", soft_wrap=True)
+    say(f"{n_folds * len(configs):,} networks, which take {size:,.1f} MiB")
 
     key = jax.random.key(options.seed)
 
@@ -231,7 +220,7 @@ def run(options: Options, messages: Console):
         return signalled()
 
     start = time.perf_counter()
-    with interruptible() as signalled, live(configs, swept, messages) as show:
+    with interruptible() as signalled, live(configs, swept) as show:
         trained = js.fit_many(
             key, *parts.train, configs, epochs=options.epochs, validation=parts.validation, folds=parts.folds,
             patience=options.patience, callback=callback, resume=earlier, **settings,
@@ -384,7 +373,7 @@ def drawn(rng: np.random.Generator, name: str, choice: list | Range):
 # ---- the examples ----
 
 
-def divide(dataset: data.Dataset, options: Options, messages: Console) -> tuple[data.Dataset, Parts]:
+def divide(dataset: data.Dataset, options: Options) -> tuple[data.Dataset, Parts]:
     if options.folds is not None and options.validation:
         raise ValueError("--folds and --validation both hold examples out: give one of them")
     dataset, (X, Y), validation = split(dataset, options)
@@ -406,7 +395,7 @@ def divide(dataset: data.Dataset, options: Options, messages: Console) -> tuple[
         warnings.simplefilter("always")
         folds = list(splitter.split(X.T, classes))
     for warning in said:  # of classes with fewer examples than folds
-        messages.print(f"[yellow]warning[/]: {warning.message}", soft_wrap=True)
+        remark(str(warning.message))
     return dataset, Parts((X, Y), None, folds, unscale)
 
 
@@ -490,7 +479,7 @@ def cells(found: Found, diverged: bool) -> list[list[str]]:
 
 
 @contextlib.contextmanager
-def live(configs, swept: list[str], messages: Console) -> Iterator[Callable[[js.Progress], None]]:
+def live(configs, swept: list[str]) -> Iterator[Callable[[js.Progress], None]]:
     """A table on stderr while they are trained; nothing where stderr is not a terminal."""
     kinds: dict[tuple, list[int]] = {}
     for k, config in enumerate(configs):
@@ -507,10 +496,10 @@ def live(configs, swept: list[str], messages: Console) -> Iterator[Callable[[js.
             table.add_row(*map(str, kind), begun, f"{cost:.4f}" if np.isfinite(cost) else "")
         display.update(table)
 
-    if not messages.is_terminal:
+    if not running.messages.is_terminal or running.messages.quiet:
         yield lambda now: None
         return
-    with Live(console=messages, transient=True, refresh_per_second=4) as display:
+    with Live(console=running.messages, transient=True, refresh_per_second=4) as display:
         yield show
 
 

@@ -17,12 +17,10 @@ Exit codes: 0 well, 1 a check failed, 2 usage, 130 Ctrl-C and 143 SIGTERM, which
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +29,6 @@ import numpy as np
 try:
     import tyro
     from rich.console import Console
-    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 except ImportError as error:
@@ -41,9 +38,11 @@ import jax
 import jax.numpy as jnp
 import optax
 import reporting
+import running
+from running import Interrupted, Keeper, exit_code, hint, interruptible
 
 import jaxshallow as js
-from jaxshallow import checkpoints, data, plots, reports
+from jaxshallow import data, plots, reports
 from jaxshallow.store import json_text, write_atomically
 
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
@@ -110,6 +109,8 @@ class Options(DataOptions):
     """Write report.html as well, one page with all tables and pictures, and these pictures as files."""
     json: bool = False
     """Print the results as JSON instead of a table."""
+    quiet: bool = False
+    """Say and print nothing but errors (and the JSON)."""
     checkpoint_every: float = 30.0
     """Seconds from one state of the training, kept in a folder of --out for --resume, to the next; 0 keeps none."""
     resume: bool = False
@@ -120,36 +121,22 @@ class Options(DataOptions):
     """Answer one of the notes' two questions."""
 
 
-class Interrupted(Exception):
-    """A text and a signal: Ctrl-C or SIGTERM; what was trained until then has been kept."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
-    messages = Console(stderr=True, highlight=False)
+    running.messages.quiet = options.quiet
+    return exit_code(lambda: run_and_show(options), options.out, lambda: hint(options.out / FOLDER))
+
+
+def run_and_show(options: Options) -> int:
     program = run_course if options.course else DEMOS[options.demo] if options.demo else run
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        check(options)
-        wide = options.course or options.precision == "float64"
-        with jax.enable_x64(wide), jax.default_matmul_precision(options.matmul_precision):
-            results, table, ok = program(options)
-    except Interrupted as interrupt:
-        text, number = interrupt.args
-        messages.print(f"interrupted: {text}", soft_wrap=True)
-        return 128 + number
-    except KeyboardInterrupt:
-        messages.print(f"interrupted: nothing was written{hint(options.out / FOLDER)}", soft_wrap=True)
-        return 130
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        messages.print(f"[bold red]error[/]: {escape(str(error))}", soft_wrap=True)
-        return 2
-    except OSError as error:
-        messages.print(f"[bold red]error[/]: could not write to {options.out}: {escape(str(error))}", soft_wrap=True)
-        return 1
+    options.out.mkdir(parents=True, exist_ok=True)
+    check(options)
+    wide = options.course or options.precision == "float64"
+    with jax.enable_x64(wide), jax.default_matmul_precision(options.matmul_precision):
+        results, table, ok = program(options)
     if options.json:
         print(json_text({"ok": ok, **results}))
-    else:
+    elif not options.quiet:
         Console(highlight=False).print(table)
     return 0 if ok else 1
 
@@ -268,7 +255,7 @@ def load(options: DataOptions) -> data.Dataset:
     task = None if options.task == "auto" else options.task
     dataset = data.load(options.data, options.target, missing=options.missing, drop=options.drop, task=task)
     for remark in dataset.remarks:
-        Console(stderr=True, highlight=False).print(f"[yellow]remark[/]: {escape(remark)}", soft_wrap=True)
+        running.remark(remark)
     return dataset
 
 
@@ -422,93 +409,9 @@ class Clock:
         self.total, self._open = time.perf_counter() - self._start, False
 
 
-class Keeper:
-    """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
-
-    def __init__(self, folder: Path, options: Any, examples: Any):
-        if not 0 <= options.checkpoint_every < float("inf"):
-            raise ValueError(f"--checkpoint-every must be at least 0 seconds, got {options.checkpoint_every}")
-        if options.checkpoint_every:
-            checkpoints.check_installed()
-        self.folder, self.options, self.examples = folder, options, examples
-        self.seconds, self.last = 0.0, time.monotonic()
-
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        # These change no bit of the result.
-        apart = ("out", "report", "json", "checkpoint_every", "resume", "course", "demo")
-        settings = {f"--{name.replace('_', '-')}": v for name, v in asdict(self.options).items() if name not in apart}
-        return checkpoints.fingerprint(settings, self.examples)
-
-    def earlier(self) -> dict[str, np.ndarray] | None:
-        """The state to go on from; ValueError if there should be one and is none, or if one would be lost."""
-        progress = checkpoints.unfinished(self.folder)
-        if not self.options.resume:
-            if progress is not None:
-                raise ValueError(
-                    f"{self.folder} holds an unfinished run, {progress}: --resume goes on with it; "
-                    "delete the folder to begin anew"
-                )
-            return None
-        state, passed_over = checkpoints.load_state(self.folder, self.about)
-        messages = Console(stderr=True, highlight=False)
-        for sentence in passed_over:
-            messages.print(escape(f"passed over: {self.folder / sentence}"), soft_wrap=True)
-        if state is None:
-            what = "of this run that is whole" if passed_over else "to go on from"
-            raise ValueError(f"--resume: {self.folder} holds no state {what}; leave --resume out to begin anew")
-        self.last = time.monotonic()
-        return state
-
-    def keep_if_due(self, arrays: Callable[[], dict[str, np.ndarray]], progress: Callable[[], str]) -> None:
-        if 0 < self.options.checkpoint_every <= time.monotonic() - self.last:
-            self.keep(arrays(), progress())
-
-    def keep(self, arrays: dict[str, np.ndarray], progress: str) -> None:
-        if not self.options.checkpoint_every:
-            return
-        start = time.monotonic()
-        try:
-            checkpoints.save_state(self.folder, arrays, self.about, progress)
-        except Exception as error:  # a full disk, as Orbax says it: what was trained is worth more than its copy
-            text = escape(f"no state was kept in {self.folder}: {error}")
-            Console(stderr=True, highlight=False).print(text, soft_wrap=True)
-        self.last = time.monotonic()
-        self.seconds += self.last - start
-
-    def clear(self) -> None:
-        """The run is finished and written: there is nothing to go on with."""
-        checkpoints.clear(self.folder)
-
-
-def hint(folder: Path) -> str:
-    return "" if checkpoints.unfinished(folder) is None else "; --resume goes on with it"
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], int]]:
-    """Inside, the first Ctrl-C or SIGTERM only makes the yielded function return its number; a second stops at once."""
-    noted = 0
-
-    def note(signum, frame):
-        nonlocal noted
-        if noted:
-            raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
-        noted = signum
-        Console(stderr=True, highlight=False).print("stopping and writing; once more to stop at once")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @contextlib.contextmanager
 def progress_bar(epochs: int) -> Iterator[Callable[[int, float], None]]:
     """A live bar on stderr with the cost; nothing where stderr is not a terminal."""
-    console = Console(stderr=True)
     columns = (
         TextColumn("epochs"),
         BarColumn(),
@@ -516,7 +419,8 @@ def progress_bar(epochs: int) -> Iterator[Callable[[int, float], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    live = running.messages.is_terminal and not running.messages.quiet
+    with Progress(*columns, console=running.messages, disable=not live, transient=True) as progress:
         task = progress.add_task("compiling", total=epochs)
         yield lambda done, cost: progress.update(task, completed=done, description=f"J = {cost:.6f}")
 

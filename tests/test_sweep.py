@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
+import running
 import sweep
 from rich.console import Console
 from sklearn.model_selection import StratifiedKFold
@@ -207,10 +208,10 @@ def test_a_full_disk_is_reported_and_exits_with_1(capsys, tmp_path, monkeypatch)
     assert "No space left on device" in errors
 
 
-def test_the_live_table_shows_the_best_kinds_first(capsys):
+def test_the_live_table_shows_the_best_kinds_first(capsys, monkeypatch):
     configs = [{"n_h": n_h, "seed": seed} for n_h in (2, 3, 4) for seed in range(2)]
-    console = Console(force_terminal=True, width=80)
-    with sweep.live(configs, ["n_h"], console) as show:
+    monkeypatch.setattr(running, "messages", Console(force_terminal=True, width=80))
+    with sweep.live(configs, ["n_h"]) as show:
         lowest = np.array([0.5, 0.4, np.nan, 0.3, np.nan, np.nan])
         show(js.Progress(0.5, 0.3, lowest, np.array([9, 9, 0, 9, 0, 0]), 1.0, 1.0, lambda: None))
     text = capsys.readouterr().out

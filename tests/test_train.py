@@ -67,8 +67,9 @@ def test_every_data_set_trains(capsys, tmp_path, name):
         "--n-h", "8", "--scale", "glorot", "--validation", "0.2",
     )  # fmt: skip
     assert code == 0
-    picture = "boundary.png" if name in DATASETS else "learning_curves.png"
-    assert {Path(file).name for file in results["files"]} == {"model.safetensors", "history.json", picture}
+    picture = "boundary" if name in DATASETS else "learning_curves"
+    written = {"model.safetensors", "history.json", f"{picture}.png", f"{picture}.svg"}
+    assert {Path(file).name for file in results["files"]} == written
     costs = json.loads((tmp_path / "history.json").read_text())["history"]["cost"]
     assert costs[-1] < costs[0] / 1.05  # xor's first step down is the smallest of them
 
@@ -124,6 +125,21 @@ def test_a_table_of_ones_own_trains_and_the_model_takes_its_own_numbers(capsys, 
     right = np.asarray(js.predict(params, X)) == (kind == "small")
     assert right[train_rows].mean() == results["train"]["accuracy"] > 0.95
     assert right[validation_rows].mean() == results["validation"]["accuracy"]
+
+
+def test_quiet_says_nothing_but_errors_and_json(capsys, tmp_path):
+    (tmp_path / "t.csv").write_text("a,flat,y\n1,7,0.5\n2,7,1.5\n3,7,2.5\n")
+    options = ["--data", str(tmp_path / "t.csv"), "--epochs", "2", "--out", str(tmp_path)]
+    for more, out, err in (
+        ([], "jaxshallow", "remark: constant, and so of no use: flat"),
+        (["--quiet"], "", ""),
+        (["--quiet", "--json"], "{", ""),
+        (["--quiet", "--target", "z"], "", "error: "),
+    ):
+        train.main([*options, *more])
+        printed = capsys.readouterr()
+        assert (printed.out[: len(out)], bool(printed.out)) == (out, bool(out))
+        assert (err in printed.err, bool(printed.err)) == (True, bool(err))
 
 
 def test_float64_is_used_where_it_is_asked_for_and_nowhere_after(capsys, tmp_path):

@@ -1,0 +1,150 @@
+"""How the programs run: what they say beside their results, how they are stopped, and what they go on from."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    from rich.console import Console
+    from rich.markup import escape
+except ImportError as missing:
+    sys.exit(f"{missing}: pip install 'jaxshallow[scripts]'")
+
+from jaxshallow import checkpoints
+
+messages = Console(stderr=True, highlight=False)  # remarks and progress; --quiet silences it
+errors = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    messages.print(escape(text), soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    messages.print(f"[yellow]remark[/]: {escape(text)}", soft_wrap=True)
+
+
+def error(text: str) -> None:
+    errors.print(f"[bold red]error[/]: {escape(text)}", soft_wrap=True)
+
+
+class Interrupted(Exception):
+    """A text and a signal: Ctrl-C or SIGTERM; what was done until then has been kept."""
+
+
+def exit_code(program: Callable[[], int], out: Path | None = None, hint: Callable[[], str] = lambda: "") -> int:
+    """What the program returns; or, where it ends in an error, a sentence on stderr and the code that tells.
+
+    Args:
+        program: to run.
+        out: where it writes.
+        hint: what to say after "nothing was written", if it is interrupted.
+    """
+    try:
+        return program()
+    except Interrupted as interrupt:
+        text, number = interrupt.args
+        errors.print(escape(f"interrupted: {text}"), soft_wrap=True)
+        return 128 + number
+    except KeyboardInterrupt:
+        errors.print(escape(f"interrupted: nothing was written{hint()}"), soft_wrap=True)
+        return 128 + signal.SIGINT
+    except (ValueError, TypeError, FileNotFoundError, ImportError) as wrong:
+        error(str(wrong))
+        return 2
+    except OSError as wrong:
+        error(f"could not write{f' to {out}' if out else ''}: {wrong}")
+        return 1
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], int]]:
+    """Inside, the first Ctrl-C or SIGTERM only makes the yielded function return its number; a second stops at once."""
+    noted = 0
+
+    def note(signum, frame):
+        nonlocal noted
+        if noted:
+            raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
+        noted = signum
+        say("stopping and writing; once more to stop at once")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Keeper:
+    """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
+
+    def __init__(self, folder: Path, options: Any, examples: Any):
+        if not 0 <= options.checkpoint_every < float("inf"):
+            raise ValueError(f"--checkpoint-every must be at least 0 seconds, got {options.checkpoint_every}")
+        if options.checkpoint_every:
+            checkpoints.check_installed()
+        self.folder, self.options, self.examples = folder, options, examples
+        self.seconds, self.last = 0.0, time.monotonic()
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        # These change no bit of the result.
+        apart = ("out", "report", "json", "quiet", "checkpoint_every", "resume", "course", "demo")
+        settings = {f"--{name.replace('_', '-')}": v for name, v in asdict(self.options).items() if name not in apart}
+        return checkpoints.fingerprint(settings, self.examples)
+
+    def earlier(self) -> dict[str, np.ndarray] | None:
+        """The state to go on from; ValueError if there should be one and is none, or if one would be lost."""
+        progress = checkpoints.unfinished(self.folder)
+        if not self.options.resume:
+            if progress is not None:
+                raise ValueError(
+                    f"{self.folder} holds an unfinished run, {progress}: --resume goes on with it; "
+                    "delete the folder to begin anew"
+                )
+            return None
+        state, passed_over = checkpoints.load_state(self.folder, self.about)
+        for sentence in passed_over:
+            remark(f"passed over: {self.folder / sentence}")
+        if state is None:
+            if passed_over:
+                fix = "give the options of that run, or delete the folder to begin anew"
+                raise ValueError(f"--resume: {self.folder} holds no state of this run that is whole: {fix}")
+            raise ValueError(f"--resume: {self.folder} holds no state to go on from: leave --resume out to begin")
+        self.last = time.monotonic()
+        return state
+
+    def keep_if_due(self, arrays: Callable[[], dict[str, np.ndarray]], progress: Callable[[], str]) -> None:
+        if 0 < self.options.checkpoint_every <= time.monotonic() - self.last:
+            self.keep(arrays(), progress())
+
+    def keep(self, arrays: dict[str, np.ndarray], progress: str) -> None:
+        if not self.options.checkpoint_every:
+            return
+        start = time.monotonic()
+        try:
+            checkpoints.save_state(self.folder, arrays, self.about, progress)
+        except Exception as error:  # a full disk, as Orbax says it: what was trained is worth more than its copy
+            remark(f"no state was kept in {self.folder}: {error}")
+        self.last = time.monotonic()
+        self.seconds += self.last - start
+
+    def clear(self) -> None:
+        """The run is finished and written: there is nothing to go on with."""
+        checkpoints.clear(self.folder)
+
+
+def hint(folder: Path) -> str:
+    return "" if checkpoints.unfinished(folder) is None else "; --resume goes on with it"
