@@ -980,7 +980,7 @@ class Options:
     repeats: int | None = None
     """Runs of each contestant, slow ones fewer; 5 with --quick, else 25."""
     out: Path = Path("out")
-    """Folder for benchmark.json and benchmark.png."""
+    """Folder for benchmark.json and the picture, benchmark.png and benchmark.svg."""
     json: bool = False
     """Print the results as JSON instead of the table."""
 
@@ -1082,7 +1082,7 @@ def write(results: dict[str, Any], out: Path) -> str:
         plots.times_of_peers(ax, row["median"], ours=OURS, limit=row["limit"], title=f"{name}: {row['work']}")
     for ax in axes[len(rows) :]:
         ax.set_axis_off()
-    plots.save(drawing, out / "benchmark.png")
+    plots.save(drawing, out / "benchmark")
     return text
 
 
@@ -1113,7 +1113,7 @@ def show(results: dict[str, Any], out: Path) -> None:
         for aim in row["aims"]:
             table.add_row(name, f"{aim['value']:.3g} {aim['claim']}", aim["aim"], verdict[aim["reached"]])
     console.print(table)
-    console.print(f"written: {out / 'benchmark.json'}, {out / 'benchmark.png'}")
+    console.print(f"written: {out / 'benchmark.json'}, {out / 'benchmark.png'}, {out / 'benchmark.svg'}")
 
 
 if __name__ == "__main__":

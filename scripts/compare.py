@@ -76,7 +76,7 @@ class Options:
     seed: int = 0
     """Of the weights and the examples."""
     out: Path = Path("out")
-    """Folder for compare.json and compare.png."""
+    """Folder for compare.json and the picture, compare.png and compare.svg."""
     quiet: bool = False
     """Say and print nothing but errors (and the JSON)."""
     json: bool = False
@@ -225,7 +225,9 @@ def show(certificates: Sequence[js.Certificate], reports: Sequence[dict[str, Any
                 )
                 verdict += ", the rest to multiplications and sums."
             console.print(f"{report['network']}, {part}, m = {report['products_m']:,}: {verdict}\n", soft_wrap=True)
-    console.print(f"written: {options.out / 'compare.json'}, {options.out / 'compare.png'}")
+    console.print(
+        f"written: {options.out / 'compare.json'}, {options.out / 'compare.png'}, {options.out / 'compare.svg'}"
+    )
 
 
 if __name__ == "__main__":

@@ -458,9 +458,9 @@ def run_course(options: Options):
     plots.learning_curves(axes[-1], history)
     axes[-1].plot(np.arange(8) * 1000 + 1, COURSE_COSTS, "o", color=plots.COLOURS[4], label="published, n_h = 4")
     axes[-1].legend(frameon=False)
-    plots.save(drawing, options.out / "course.png")
-    table.add_row("written", str(options.out / "course.png"), "", "")
-    results = {"costs": costs.tolist(), "accuracies": accuracies, "files": [str(options.out / "course.png")]}
+    files = list(map(str, plots.save(drawing, options.out / "course")))
+    table.add_row("written", "\n".join(files), "", "")
+    results = {"costs": costs.tolist(), "accuracies": accuracies, "files": files}
     return results, table, all(printed == found for _, printed, found in rows)
 
 
@@ -500,11 +500,11 @@ def run_symmetry(options: Options):
         ax.set_title(f"{name}: accuracy {found['accuracy']:.1%}", loc="left", fontsize=10)
         ax.set(xlabel="iteration", ylabel="first weight of each hidden unit")
     axes[-1].legend(frameon=False, loc="center right")
-    plots.save(drawing, options.out / "symmetry.png")
-    table.caption = f"Units that start equal stay equal, to the last bit. Picture: {options.out / 'symmetry.png'}"
+    files = list(map(str, plots.save(drawing, options.out / "symmetry")))
+    table.caption = f"Units that start equal stay equal, to the last bit. Pictures: {', '.join(files)}"
     identical = results["zero weights"]["spread"] == 0 and results["equal weights, 0.5"]["spread"] == 0
     ok = identical and results["random weights × 0.01"]["spread"] > 0
-    return {**results, "files": [str(options.out / "symmetry.png")]}, table, ok
+    return {**results, "files": files}, table, ok
 
 
 def run_scale(options: Options):
@@ -542,10 +542,10 @@ def run_scale(options: Options):
     left.legend(frameon=False)
     right.bar(list(results), [found["slope"] for found in results.values()], color=plots.COLOURS[:4])
     right.set(xlabel="scale of W1", ylabel="mean g′(Z1) at the start")
-    plots.save(drawing, options.out / "scale.png")
-    table.caption = f"A saturated unit has g′ ≈ 0: its weights hardly move. Picture: {options.out / 'scale.png'}"
+    files = list(map(str, plots.save(drawing, options.out / "scale")))
+    table.caption = f"A saturated unit has g′ ≈ 0: its weights hardly move. Pictures: {', '.join(files)}"
     ok = results["100"]["cost"] > results["0.01"]["cost"] and results["100"]["slope"] < results["0.01"]["slope"]
-    return {**results, "files": [str(options.out / "scale.png")]}, table, ok
+    return {**results, "files": files}, table, ok
 
 
 DEMOS = {"symmetry": run_symmetry, "scale": run_scale}
