@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+from jaxshallow.checks import LEAVES
 from jaxshallow.params import Params
 from jaxshallow.tables import (
     SUFFIXES,
@@ -30,7 +32,6 @@ from jaxshallow.tables import (
 __all__ = ["DATASETS", "Column", "Dataset", "Tiles", "fold_scaling", "load", "load_table", "scaling"]
 
 Scaling = tuple[np.ndarray, np.ndarray]
-LEAVES = ("W1", "b1", "W2", "b2")
 
 
 def scaling(X: np.ndarray) -> Scaling:
@@ -69,7 +70,7 @@ def fold_scaling(params: Params, features: Scaling | None = None, targets: Scali
         targets: the same of shape (n_y, 1); for output "identity".
 
     Returns:
-        `Params` of NumPy arrays, in the same dtype.
+        `Params` of NumPy arrays, in the same dtype; float32 for bfloat16 and float16, whose digits are too few.
 
     Example:
         >>> from jaxshallow import Params
@@ -87,7 +88,8 @@ def fold_scaling(params: Params, features: Scaling | None = None, targets: Scali
         if targets is not None:
             mean, std = targets
             W2, b2 = W2 * std, b2 * std + mean
-        leaves: Any = {name: leaf.astype(params.W1.dtype) for name, leaf in zip(LEAVES, (W1, b1, W2, b2), strict=True)}
+        dtype = jnp.promote_types(params.W1.dtype, np.float32)
+        leaves: Any = {name: leaf.astype(dtype) for name, leaf in zip(LEAVES, (W1, b1, W2, b2), strict=True)}
     return replace(params, **leaves)
 
 

@@ -438,7 +438,14 @@ def _resumed(
     resume: FitResult | Mapping[str, np.ndarray], first: State, epochs: int, validated: bool
 ) -> tuple[State, History]:
     """Where the run that `fit` goes on from stands."""
-    arrays = resume.arrays() if isinstance(resume, FitResult) else resume
+    if isinstance(resume, FitResult):
+        heads = [(params.hidden, params.output) for params in (first.params, resume.params)]
+        if heads[0] != heads[1]:
+            raise ValueError(f"resume must be of the same hidden and output, {heads[0]}, got {heads[1]}")
+        resume = resume.arrays()
+    if not isinstance(resume, Mapping):
+        raise TypeError(f"resume must be what fit returned, or the arrays() of it, got {type(resume).__name__}")
+    arrays = resume
     costs = np.empty(np.shape(arrays.get("history.cost", ())), first.params.W1.dtype)
     found = from_named({"state": first, "history": History(costs, costs if validated else None)}, arrays)
     if len(found["history"].cost) > epochs:

@@ -34,7 +34,7 @@ from jaxshallow import activations, checks
 from jaxshallow.network import forward, predict
 from jaxshallow.params import Params
 from jaxshallow.store import LEAVES, write_atomically
-from jaxshallow.tables import MISSING
+from jaxshallow.tables import MISSING, Column, columns_of
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
@@ -108,48 +108,34 @@ def _known(params: Params, metadata: dict | None) -> dict[str, list]:
     if not isinstance(metadata, dict | None):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
     metadata = metadata or {}
-    columns, rows = _columns(params.W1.shape[1], metadata.get("feature_names") or [], metadata.get("columns"))
+    columns, rows = _columns(params.W1.shape[1], metadata)
 
     n_y = len(params.W2)
     n_labels = {"identity": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
-    labels = [str(label) for label in metadata.get("labels") or range(n_labels)]
+    given = metadata.get("labels")
+    labels = [str(label) for label in (range(n_labels) if given is None or not len(given) else given)]
     if len(labels) != n_labels:
         head = f"output={params.output!r} with n_y = {n_y}"
         raise ValueError(f"metadata's labels must be {n_labels} for {head}, got {len(labels)}: {labels}")
     return {"feature_names": rows, "labels": labels, "columns": columns}
 
 
-def _columns(n_x: int, names: list, given: list | None) -> tuple[list[dict], list[str]]:
-    """The columns of a table, and the names of the rows of X that they become."""
-    of_numbers = [{"name": name} for name in names or [f"x{i + 1}" for i in range(n_x)]]
-    columns = [_column(column) for column in (of_numbers if given is None else given)]
-    rows = []
-    for column in columns:
-        rows += [f"{column['name']}={category}" for category in column["categories"]] or [column["name"]]
-    what = "feature_names" if given is None else "columns"
+def _columns(n_x: int, metadata: dict) -> tuple[list[dict], list[str]]:
+    """The columns of a table, as what JSON and Python alike can say, and the names of the rows of X they become."""
+    columns = columns_of(metadata) or tuple(Column(f"x{i + 1}") for i in range(n_x))
+    rows = [name for column in columns for name in column.feature_names]
+    names = metadata.get("feature_names")
     if len(rows) != n_x:
-        raise ValueError(f"metadata's {what} must make n_x = {n_x} rows of X, got {len(rows)}: {rows}")
-    if names and list(names) != rows:
-        raise ValueError(f"metadata's feature_names must be what its columns make, {rows}, got {names}")
-    if len({column["name"] for column in columns}) < len(columns):
-        raise ValueError(f"metadata's {what} must have names, each its own, got {[c['name'] for c in columns]}")
-    return columns, rows
-
-
-def _column(column: Any) -> dict[str, Any]:
-    """One of metadata's columns, checked, as what JSON and Python alike can say."""
-    known = column if isinstance(column, dict) else {}
-    name, categories, fill = known.get("name"), list(known.get("categories") or []), known.get("fill")
-    if not (isinstance(name, str) and all(isinstance(category, str) and category for category in categories)):
-        raise ValueError(f"a column of metadata must have a name and categories that are text, got {column!r}")
-    if fill is None:
-        return {"name": name, "categories": categories, "fill": None}
-    size = max(len(categories), 1)
-    if np.shape(fill) != (size,) or not (abs(np.asarray(fill, float)) <= np.finfo(np.float32).max).all():
-        raise ValueError(
-            f"column {name!r} of metadata must have a list of {size} numbers as fill, or None, got {fill!r}"
-        )
-    return {"name": name, "categories": categories, "fill": [float(number) for number in fill]}
+        raise ValueError(f"metadata's columns must make n_x = {n_x} rows of X, got {len(rows)}: {rows}")
+    if names is not None and len(names) and [str(name) for name in names] != rows:
+        raise ValueError(f"metadata's feature_names must be what its columns make, {rows}, got {list(names)}")
+    if len({column.name for column in columns}) < len(columns):
+        raise ValueError(f"metadata's columns must have names, each its own, got {[c.name for c in columns]}")
+    plain = [
+        {"name": c.name, "categories": list(c.categories), "fill": None if c.fill is None else list(c.fill)}
+        for c in columns
+    ]
+    return plain, rows
 
 
 def _portable(params: Params) -> tuple[dict[str, np.ndarray], str]:
@@ -252,14 +238,16 @@ def numbers(cell, categories, fill):
         return [float(cell == category) for category in categories]
     with contextlib.suppress(ValueError):
         number = float({"true": 1, "false": 0}.get(cell.lower(), cell))
-        if abs(number) <= float(np.finfo(W1.dtype).max):
+        if abs(number) <= float(np.finfo(W1.dtype).max) and "_" not in cell:
             return [number]
     raise ValueError(f"{cell!r} is not a finite number of {W1.dtype}")
 
 
 def read(lines):
-    """The table in lines of CSV as X (n_x, m)."""
-    header, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
+    """The table in lines of CSV as X (n_x, m); semicolons or tabs may stand for commas."""
+    lines = list(lines) or [""]
+    table = csv.reader(lines, delimiter=max(",;\\t", key=lines[0].count), strict=True)
+    header, *rows = [row for row in table if any(cell.strip() for cell in row)] or [[]]
     if wrong := [column["name"] for column in COLUMNS if header.count(column["name"]) != 1]:
         raise ValueError(f"the table must have the columns {wrong}, each once; it has {header}")
     if not rows:

@@ -399,6 +399,15 @@ def fit_many(
         key, X, Y, weights, validation, pairs, standardize, output, factory, epochs, batch_size, patience, tol,
         callback, networks, start, jax.local_devices() if devices is None else list(devices),
     )  # fmt: skip
+    if isinstance(resume, Many):
+        runs = [
+            ([{n: v for n, v in config.items() if n not in PER_EXAMPLE} for config in configs], _indices(some))
+            for configs, some in ((resume.configs, resume._pairs), (networks, pairs))
+        ]
+        if runs[0] != runs[1]:
+            raise ValueError("resume must be a run of the same configs and folds")
+    elif not isinstance(resume, Mapping | None):
+        raise TypeError(f"resume must be what fit_many returned, or the arrays() of it, got {type(resume).__name__}")
     if resume is not None:
         run.go_on_from(resume.arrays() if isinstance(resume, Many) else resume, shifts)
     try:
@@ -560,12 +569,15 @@ def _going_on(start: Many, networks, pairs, n_x: int, output: str, standardize: 
         raise ValueError(
             "start must be a run of the same networks, none left out: n_h, hidden, seed, output, n_x and standardize"
         )
-    folds = [[part.tolist() for pair in some or () for part in pair] for some in (pairs, start._pairs)]
-    if folds[0] != folds[1]:
+    if _indices(pairs) != _indices(start._pairs):
         raise ValueError(
             "start must have the same folds: else networks would be validated on what they were trained on"
         )
     return shifts
+
+
+def _indices(pairs) -> list[list[int]]:
+    return [part.tolist() for pair in pairs or () for part in pair]
 
 
 # ---- buckets, shifts and chunks ----

@@ -143,15 +143,15 @@ def _examples(ax: Axes, X, classes, colours: Sequence, labels: Sequence[str], na
         here = classes == c
         # In the second round of the colours each has another shape than in the first.
         marker = MARKERS[(c + c // len(COLOURS)) % len(MARKERS)]
-        label = _plain(labels[c]) if len(labels) else f"class {c}"
+        label = plain(labels[c]) if len(labels) else f"class {c}"
         ax.scatter(X[0, here], X[1, here], s=14, color=colour, marker=marker, edgecolors="white", linewidths=0.4,
                    label=label, rasterized=X.shape[1] > MANY)  # fmt: skip
     low, high = limits(X)
-    ax.set(xlabel=_plain(names[0]), ylabel=_plain(names[1]))
+    ax.set(xlabel=plain(names[0]), ylabel=plain(names[1]))
     ax.set(xlim=(low[0, 0], high[0, 0]), ylim=(low[1, 0], high[1, 0]))
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
     """A user's text, in which matplotlib finds no formula between $ and $."""
     return str(text).replace("$", r"\$")
 
@@ -334,7 +334,7 @@ def confusion_matrix(ax: Axes, truth, predicted, labels: Sequence[str]) -> Axes:
     short = [textwrap.fill(_short(label, 26), 14) if n <= 10 else _short(label, 20) for label in labels]
     longest = max(len(line) for label in short for line in label.splitlines())
     turned = longest * n > 36
-    short = [_plain(label) for label in short]
+    short = [plain(label) for label in short]
     ax.set_xticks(np.arange(n) + 0.5, short, rotation=90 if turned else 0, fontsize=min(size + 1, 9))
     ax.set_yticks(np.arange(n) + 0.5, short, fontsize=min(size + 1, 9))
     ax.tick_params(length=0)
@@ -377,7 +377,7 @@ def calibration(ax: Axes, truth, A2, labels: Sequence[str], *, bins: int = 10) -
         raise ValueError(f"A2 must be probabilities, got values from {A2.min():g} to {A2.max():g}")
     if n_y == 1:
         chance, came_true, brier = A2[0], truth == 1, np.mean((A2[0] - truth) ** 2)
-        one = _plain(_short(labels[1], 20))
+        one = plain(_short(labels[1], 20))
         ax.set(xlabel=f"predicted probability of {one}", ylabel=f"observed share of {one}")
     else:
         chance, came_true = A2.max(axis=0), A2.argmax(axis=0) == truth
@@ -444,7 +444,7 @@ def residuals(ax: Axes, truth, predicted, name: str) -> Axes:
         ax.legend(frameon=False, loc="upper right", fontsize=8)
     R2 = f"R² {1 - np.sum(rest**2) / total:.3f}" if total > 0 else "R² undefined: the truth is constant"
     ax.set_title(f"{R2}, root mean square {np.sqrt(np.mean(rest**2)):.3g}", loc="left", fontsize=9)
-    ax.set(xlabel=f"{_plain(_short(name, 32))}, predicted", ylabel="true − predicted")
+    ax.set(xlabel=f"{plain(_short(name, 32))}, predicted", ylabel="true − predicted")
     ax.grid(alpha=0.3)
     return ax
 

@@ -211,7 +211,9 @@ def forward_pass(
         shades = [0.0, 1.0]
     else:
         colours = list(SHADES)
-        shades = [0.0, 1.0] if params.output == "sigmoid" else [float(Y[0].min()), float(Y[0].max() + 1e-9)]
+        shades = [0.0, 1.0] if params.output == "sigmoid" else [float(Y[0].min()), float(Y[0].max())]
+        if shades[0] == shades[1]:
+            shades[1] += max(1.0, abs(shades[1]))
         group = np.rint((Y[0] - shades[0]) / (shades[1] - shades[0]) * (len(SHADES) - 1)).astype(int)
     low, high = (corner.ravel() for corner in plots.limits(X))
     digits = [max(0, 3 - int(np.floor(np.log10(end - start)))) for start, end in zip(low, high, strict=True)]

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxshallow import checks
+from jaxshallow.checks import LEAVES
 from jaxshallow.params import Params
 
 FORMAT = 1
-LEAVES = ("W1", "b1", "W2", "b2")
 DTYPES = {"F16": jnp.float16, "BF16": jnp.bfloat16, "F32": jnp.float32, "F64": jnp.float64}
 
 
@@ -59,7 +59,7 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict | None = N
     if not isinstance(metadata, dict | None):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
     leaves = {name: _checked(name, np.ascontiguousarray(getattr(params, name))) for name in LEAVES}
-    header = {"format": FORMAT, "version": _version(), "hidden": params.hidden, "output": params.output}
+    header = {"format": FORMAT, "version": version(), "hidden": params.hidden, "output": params.output}
     try:
         text = json.dumps({**header, "metadata": metadata or {}}, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -169,6 +169,8 @@ def json_text(value: Any) -> str:
 def _read(path: str | os.PathLike[str]) -> tuple[dict, dict]:
     """The header that `save` wrote, checked, and the tensors by name."""
     safetensors = _safetensors()
+    if Path(path).is_dir():
+        raise FileNotFoundError(f"{os.fspath(path)} is a folder, not a model")
     data = Path(path).read_bytes()
     try:
         tensors = dict(safetensors.deserialize(data))
@@ -184,7 +186,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict, dict]:
     if later:
         raise ValueError(
             f"{os.fspath(path)} is of format {header['format']}, from jaxshallow {header['version']}; "
-            f"this is {_version()}, which reads formats up to {FORMAT}: upgrade"
+            f"this is {version()}, which reads formats up to {FORMAT}: upgrade"
         )
     return header, tensors
 
@@ -206,7 +208,8 @@ def _checked(name: str, leaf: np.ndarray) -> np.ndarray:
     return leaf
 
 
-def _version() -> str:
+def version() -> str:
+    """This library's version; "unknown" where it was not installed."""
     try:
         return importlib.metadata.version("jaxshallow")
     except importlib.metadata.PackageNotFoundError:

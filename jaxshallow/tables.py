@@ -23,6 +23,7 @@ MAX_INTEGER_CLASSES = 20
 MAX_CATEGORIES = 100
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npz", ".npy")
+BOOLEANS = {"false": "0", "true": "1"}
 DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?$"
 NAMED_AT_MOST = 10  # of columns in a message
 
@@ -200,6 +201,7 @@ def load_table(
         raise ValueError(f"{path} must hold at least one row and one feature, got X (m, n_x) = {X.T.shape}")
     _refuse(path, "infinity", columns, np.isinf(X), "drop those rows, or that column with drop")
     gaps = np.isnan(X)
+    _refuse(path, "no values at all", columns, gaps & gaps.all(axis=1, keepdims=True), "leave them out with drop")
     if missing == "error":
         _refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
     elif gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := _ragged(path)):
@@ -215,16 +217,34 @@ def load_table(
 def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
     """The columns that a model was trained on, of its `read_metadata`; () if it does not say.
 
+    Raises:
+        ValueError: they are malformed, or the model was saved before its weights took in the scaling of features.
+
     Example:
         >>> columns_of({"feature_names": ["height", "weight"]})[1]
         Column(name='weight', categories=(), fill=None)
     """
-    if "columns" not in known:
-        return _columns(known.get("feature_names", ()))
-    return tuple(
-        Column(c["name"], tuple(c["categories"]), None if c["fill"] is None else tuple(c["fill"]))
-        for c in known["columns"]
-    )
+    if "scaling of features" in known:
+        raise ValueError("the model is of an earlier version, which kept the scaling of features apart: train it again")
+    if (given := known.get("columns")) is None:
+        names = known.get("feature_names")
+        return _columns(str(name) for name in (() if names is None else names))
+    columns = []
+    for one in given:
+        try:
+            name, categories, fill = one["name"], tuple(one.get("categories") or ()), one.get("fill")
+            column = Column(name, categories, None if fill is None else tuple(map(float, fill)))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"a column of a model must have a name, categories and fill, got {one!r}") from error
+        if not all(isinstance(text, str) and text for text in (name, *categories)):
+            raise ValueError(f"a column of a model must have a name and categories that are text, got {one!r}")
+        numbers = column.fill or (0.0,) * len(column.feature_names)
+        if len(numbers) != len(column.feature_names) or not np.isfinite(numbers).all():
+            raise ValueError(
+                f"column {name!r} of a model must have {len(column.feature_names)} numbers to fill, got {fill}"
+            )
+        columns.append(column)
+    return tuple(columns)
 
 
 def encode(frame: Any, columns: Sequence[Column], where: str = "the table", first_row: int = 1) -> np.ndarray:
@@ -262,6 +282,7 @@ def _rows_of_X(frame, columns: Sequence[Column], where, first_row: int = 1) -> n
     """(n_x, m), with NaN where values are missing."""
     X, start = np.empty((sum(len(column.feature_names) for column in columns), frame.height)), 0
     for column in columns:
+        find(where, column.name, frame.columns)
         rows = X[start : start + len(column.feature_names)]
         start += len(rows)
         if not column.categories:
@@ -287,7 +308,7 @@ def _numbers(series, where, first_row: int) -> np.ndarray:
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
         return series.cast(pl.Float64).to_numpy()
     words = _words(series)
-    numbers = words.cast(pl.Float64, strict=False)
+    numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False)
     if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
         word, row = words[int(wrong[0])], first_row + int(wrong[0])
         fix = ": leave the cell empty where a value is missing"
@@ -308,17 +329,19 @@ def _column(path: Path, series) -> Column:
     """What a column of a table is: numbers, or the categories of its text."""
     pl, name = require("polars", "scripts"), series.name
     leave_out = f"leave it out, drop=[{name!r}] (--drop {shlex.quote(name)})"
-    if series.null_count() == len(series):
-        raise ValueError(f"{path}: column {name!r} holds no values: {leave_out}")
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
         return Column(name)
-    text = series.dtype in (pl.String, pl.Categorical, pl.Enum)
+    text = series.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
     values = _words(series).drop_nulls().unique(maintain_order=True) if text else series.drop_nulls()
+    if not len(values):
+        raise ValueError(f"{path}: column {name!r} holds no values: {leave_out}")
     if series.dtype.is_temporal() or (text and values.str.contains(DATE).all()):
         fix = f"say what matters of it in numbers, such as the year, the month or the days since, or {leave_out}"
         raise ValueError(f"{path}: column {name!r} is of dates or times, such as {str(values[0])!r}: {fix}")
     if not text:
         raise ValueError(f"{path}: column {name!r} must be numbers, booleans or text, got {series.dtype}: {leave_out}")
+    if values.str.to_lowercase().is_in(list(BOOLEANS)).all():
+        return Column(name)
     points = values.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     if 2 * points.is_not_null().sum() > len(values):
         _numbers(series, path, 1)  # which says what is none
@@ -332,14 +355,14 @@ def _column(path: Path, series) -> Column:
 
 
 def csv_options(path: Path) -> dict[str, Any]:
-    """How polars should read a .csv or .tsv: commas, or what its first line has in their place; what is missing."""
+    """How polars should read a .csv or .tsv: commas, or what its first line has in their place."""
     with open(path, "rb") as file:
         start = file.read(2**16)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError(f"{path} is UTF-16: save it as UTF-8 first")
     line = start.partition(b"\n")[0]
     separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=lambda mark: line.count(mark.encode()))
-    return {"separator": separator, "null_values": MISSING, "glob": False}
+    return {"separator": separator, "glob": False}
 
 
 def _read_frame(path: Path, target: str | None, drop: list[str]) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
@@ -359,6 +382,10 @@ def _read_frame(path: Path, target: str | None, drop: list[str]) -> tuple[np.nda
     y = frame[target]
     if y.dtype in (pl.String, pl.Categorical, pl.Enum):
         y = _words(y)
+        for number in (pl.Int64, pl.Float64):
+            if (cast := y.cast(number, strict=False)).null_count() == y.null_count():
+                y = cast
+                break
     elif not (y.dtype.is_numeric() or y.dtype == pl.Boolean):
         raise ValueError(f"{path}: {target} must be text, boolean or numeric, got {y.dtype}")
     _refuse(path, "missing values", [Column(target)], y.is_null().to_numpy()[None, :], "drop those rows")
@@ -376,9 +403,10 @@ def _frame(path: Path):
         if suffix == ".parquet":
             frame = pl.read_parquet(path, glob=False)
         elif suffix == ".feather":
-            frame = pl.read_ipc(path)
+            with open(path, "rb") as file:  # a path may hold what polars takes for a pattern
+                frame = pl.read_ipc(file)
         else:
-            frame = pl.read_csv(path, infer_schema_length=None, **csv_options(path))
+            frame = pl.read_csv(path, infer_schema=False, **csv_options(path))
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         found = _ragged(path) if suffix in (".csv", ".tsv") else None
@@ -508,7 +536,7 @@ def _dataset(path: Path, rows, targets: np.ndarray, columns: list[Column], targe
         raise ValueError(f"{path}: {target} must hold at least two classes, got {str(found[0])!r} only")
     if len(found) == len(codes) > MAX_INTEGER_CLASSES:
         raise ValueError(f"{path}: {target} must hold classes, but all of its {len(codes):,} values differ")
-    labels = [f"{value:g}" if kind == "f" else value for value in found]
+    labels = [int(value) if kind == "f" and value == int(value) else value for value in found]
     return classes(rows, codes, name, columns, labels)
 
 
@@ -605,7 +633,7 @@ class Tiles:
 # ---- errors ----
 
 
-def find(path: Path, name: str, names: Iterable[str]) -> str:
+def find(path: Any, name: str, names: Iterable[str]) -> str:
     """The name, if it is among the names; else ValueError, with the nearest of them."""
     if name not in names:
         raise ValueError(f"{path} must hold {name!r}, got {_quoted(names)}{did_you_mean(name, names)}")

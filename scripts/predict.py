@@ -35,20 +35,29 @@ from jaxshallow.many import bucket
 from jaxshallow.store import replacing
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+ROW = "\0row"  # which no table has
 TABLES = (*SEPARATORS, ".parquet", ".feather")
 
 
-def scan(path: Path, features: Sequence[str]) -> pl.LazyFrame:
-    """The table, unread. Features of a .csv that look like integers are taken as decimals, which may come later."""
+def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFrame:
+    """The table, unread. A .csv is all text, which is passed on as it is; or `typed`, as a .parquet will have it."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return pl.scan_parquet(path, glob=False)
     if suffix == ".feather":
-        return pl.scan_ipc(path)
-    how = {**tables.csv_options(path), "infer_schema_length": 10_000}
-    schema = pl.scan_csv(path, **how).collect_schema()
-    decimals = {name: pl.Float64 for name in features if name in schema and schema[name].is_numeric()}
-    return pl.scan_csv(path, **how, schema_overrides=decimals)
+        return pl.scan_ipc(path, glob=False)
+    how = tables.csv_options(path)
+    table = pl.scan_csv(path, infer_schema=False, **how)
+    if typed:
+        how.update(null_values=tables.MISSING, infer_schema_length=None)
+        schema = pl.scan_csv(path, **how).collect_schema()
+        overrides = {
+            column.name: pl.String if column.categories else pl.Float64
+            for column in columns
+            if column.name in schema and (column.categories or schema[column.name].is_numeric())
+        }
+        table = pl.scan_csv(path, **how, schema_overrides=overrides)
+    return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as in `data.load_table`
 
 
 @dataclass
@@ -67,7 +76,8 @@ class Model:
     """A network, and what its file says about columns and labels."""
 
     def __init__(self, path: Path):
-        self.params, known = js.load(path), js.read_metadata(path)
+        with jax.enable_x64(True):  # else a model in float64 could not be read
+            self.params, known = js.load(path), js.read_metadata(path)
         self.known = tables.columns_of(known)
         self.features = [column.name for column in self.known]
         n_x = self.params.W1.shape[1]
@@ -91,7 +101,11 @@ class Model:
         m = frame.height
         X = tables.encode(frame, self.known, where, first_row)
         X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # other lengths do not compile anew
-        A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
+        with jax.enable_x64(self.params.W1.dtype == np.float64), np.errstate(over="ignore"):
+            A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
+        if not (finite := np.isfinite(A2).all(axis=0)).all():
+            row = first_row + int(finite.argmin())
+            raise ValueError(f"{where}: the numbers in row {row} are too large for {self.params.W1.dtype}")
         return frame.hstack(pl.DataFrame(dict(zip(self.columns(), self._found(A2), strict=True))))
 
     def _found(self, A2: np.ndarray) -> list[Any]:
@@ -124,26 +138,27 @@ def run(options: Options) -> int:
         raise FileNotFoundError(f"there is no file {options.table}")
     model = Model(options.model)
     try:
-        table = scan(options.table, model.features)
+        table = scan(options.table, model.known, typed=options.out.suffix.lower() == ".parquet")
         schema = table.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{options.table} is not a readable table: {str(error).partition(chr(10))[0]}") from error
     check_columns(model, schema, options.table)
-    rows, failed = 0, []
+    heights: list[int] = []
+    failed: list[str] = []
 
-    def part(frame: pl.DataFrame) -> pl.DataFrame:
-        nonlocal rows
+    def part(frame: pl.DataFrame) -> pl.DataFrame:  # parts come from several threads, in any order
+        first_row = int(frame[ROW][0]) if frame.height else 1
         try:
-            frame = model.predict(frame, str(options.table), rows + 1)
+            frame = model.predict(frame.drop(ROW), str(options.table), first_row)
         except ValueError as error:  # which polars would wrap in one of its own
             failed.append(str(error))
             raise
-        rows += frame.height
+        heights.append(frame.height)
         return frame
 
     text = not (model.params.output == "identity" or model.several)
     found = {name: pl.String if text and name == "prediction" else pl.Float64 for name in model.columns()}
-    predicted = table.map_batches(part, streamable=True, schema={**schema, **found})
+    predicted = table.with_row_index(ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
     try:
         with replacing(options.out) as temporary:
             suffix = options.out.suffix.lower()
@@ -153,7 +168,7 @@ def run(options: Options) -> int:
                 predicted.sink_csv(temporary, separator=SEPARATORS[suffix], engine="streaming")
     except pl.exceptions.PolarsError as error:
         raise ValueError(failed[0] if failed else f"{options.table}: {str(error).partition(chr(10))[0]}") from error
-    return rows
+    return sum(heights)
 
 
 def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
@@ -162,6 +177,8 @@ def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
     if missing := [name for name in model.features if name not in schema]:
         hint = tables.did_you_mean(missing[0], others)
         raise ValueError(f"{path} must have the columns {missing}, which the model was trained on{hint}")
+    if twice := [name for name in model.features if f"{name}_duplicated_0" in schema]:
+        raise ValueError(f"{path} has the columns {twice} twice")
     if there := [name for name in model.columns() if name in schema]:
         raise ValueError(f"{path} already has columns named {there}: rename or drop them")
 

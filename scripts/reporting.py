@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 import jaxshallow as js
-from jaxshallow import data, plots, reports
+from jaxshallow import data, plots, reports, store
 
 MOST_COLUMNS = 100
 
@@ -77,9 +77,8 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str) -> 
 def what_was_run(script: str, options: Any, seconds: float) -> reports.Html:
     """The command, the machine and the versions."""
     device = jax.devices()[0]
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("jaxshallow", "jax", "numpy", "optax")
-    )
+    others = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "numpy", "optax")]
+    versions = ", ".join([f"jaxshallow {store.version()}", *others])
     return reports.section(
         "What was run",
         reports.preformatted(command(script, options)),

@@ -20,7 +20,7 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}: pip install 'jaxshallow[scripts]'")
 
-from jaxshallow import checkpoints
+from jaxshallow import checkpoints, data
 
 messages = Console(stderr=True, highlight=False)  # remarks and progress; --quiet silences it
 errors = Console(stderr=True, highlight=False)
@@ -90,12 +90,12 @@ def interruptible() -> Iterator[Callable[[], int]]:
 class Keeper:
     """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
 
-    def __init__(self, folder: Path, options: Any, examples: Any):
+    def __init__(self, folder: Path, options: Any, dataset: data.Dataset, examples: Any):
         if not 0 <= options.checkpoint_every < float("inf"):
             raise ValueError(f"--checkpoint-every must be at least 0 seconds, got {options.checkpoint_every}")
         if options.checkpoint_every:
             checkpoints.check_installed()
-        self.folder, self.options, self.examples = folder, options, examples
+        self.folder, self.options, self.dataset, self.examples = folder, options, dataset, examples
         self.seconds, self.last = 0.0, time.monotonic()
 
     @cached_property
@@ -103,7 +103,8 @@ class Keeper:
         # These change no bit of the result.
         apart = ("out", "report", "json", "quiet", "checkpoint_every", "resume", "course", "demo")
         settings = {f"--{name.replace('_', '-')}": v for name, v in asdict(self.options).items() if name not in apart}
-        return checkpoints.fingerprint(settings, self.examples)
+        names = {"the columns": self.dataset.feature_names, "the classes": self.dataset.labels}
+        return checkpoints.fingerprint({**settings, **names}, self.examples)
 
     def earlier(self) -> dict[str, np.ndarray] | None:
         """The state to go on from; ValueError if there should be one and is none, or if one would be lost."""

@@ -42,6 +42,7 @@ try:
     from rich import box
     from rich.console import Console
     from rich.live import Live
+    from rich.markup import escape
     from rich.table import Table
     from sklearn.model_selection import KFold, StratifiedKFold
 except ImportError as error:
@@ -55,6 +56,7 @@ from train import (
     LEARNING_RATES,
     OPTIMIZERS,
     DataOptions,
+    is_planar,
     load,
     metadata_of,
     split,
@@ -190,12 +192,12 @@ def run(options: Options):
     configs, swept = choose(options)
     dataset, parts = divide(load(options), options)
     check_sizes(epochs=options.epochs, batch_size=options.batch_size, patience=options.patience)
-    planar = len(dataset.X) == 2 and options.data in data.DATASETS
     settings: dict[str, Any] = dict(
         batch_size=options.batch_size,
         output=dataset.output,
         optimizer="sgd" if options.optimizer == "sgd" else OPTIMIZERS[options.optimizer],
-        standardize=options.standardize == "yes" or (options.standardize == "auto" and not planar),
+        standardize=options.standardize == "yes"
+        or (options.standardize == "auto" and not is_planar(dataset.X, options)),
         dtype=options.precision,
     )
     n_folds = 1 if parts.folds is None else len(parts.folds)
@@ -210,7 +212,7 @@ def run(options: Options):
             raise KeyboardInterrupt
         return trained
 
-    keeper = Keeper(options.out / FOLDER, options, parts)
+    keeper = Keeper(options.out / FOLDER, options, dataset, parts)
     earlier = keeper.earlier()
     progress = lambda now: f"{now.epochs.sum():,} of {n_folds * len(configs) * options.epochs:,} epochs"  # noqa: E731
 
@@ -220,18 +222,27 @@ def run(options: Options):
         return signalled()
 
     start = time.perf_counter()
-    with interruptible() as signalled, live(configs, swept) as show:
-        trained = js.fit_many(
-            key, *parts.train, configs, epochs=options.epochs, validation=parts.validation, folds=parts.folds,
-            patience=options.patience, callback=callback, resume=earlier, **settings,
-        )  # fmt: skip
+    with interruptible() as signalled:
+        with live(configs, swept) as show:
+            trained = js.fit_many(
+                key, *parts.train, configs, epochs=options.epochs, validation=parts.validation, folds=parts.folds,
+                patience=options.patience, callback=callback, resume=earlier, **settings,
+            )  # fmt: skip
         seconds = time.perf_counter() - start - keeper.seconds
         if not (trained.epochs > 0).any():
             raise KeyboardInterrupt
         if not trained.finished:
             keeper.keep(trained.arrays(), progress(trained))
+        found = measured(trained, parts, swept, "R2" if dataset.output == "identity" else "accuracy")
+        results = write(options, dataset, parts, found, again, seconds)
+        if trained.finished:
+            keeper.clear()
+    return results, shown(results, found), signalled() or signal.SIGINT
 
-    found = measured(trained, parts, swept, "R2" if dataset.output == "identity" else "accuracy")
+
+def write(options: Options, dataset: data.Dataset, parts: Parts, found: Found, again: Callable, seconds: float):
+    """The table, the pictures, the best network and the report, into --out; what is to be told of them."""
+    trained = found.trained
     ok = found.kinds[found.cost][0] is not None
     results: dict[str, Any] = {
         "data": dataset.name,
@@ -250,7 +261,10 @@ def run(options: Options):
     write_atomically(options.out / "sweep.csv", content.getvalue())
     files = [options.out / "sweep.csv"]
     if ok:
-        pictures = [draw(found, options), *([draw_boundaries(found, dataset, options)] if planar else [])]
+        pictures = [
+            draw(found, options),
+            *([draw_boundaries(found, dataset, options)] if is_planar(dataset.X, options) else []),
+        ]
         files += reporting.save_all(pictures, options.out)
         params = best_network(found, parts, again)
         kind = found.kinds.row(0, named=True)
@@ -261,9 +275,7 @@ def run(options: Options):
             write_atomically(options.out / "sweep_report.html", page.encode())
             files.append(options.out / "sweep_report.html")
     results["files"] = [str(file) for file in files]
-    if trained.finished:
-        keeper.clear()
-    return results, shown(results, found), signalled() or signal.SIGINT
+    return results
 
 
 def best_network(found: Found, parts: Parts, again: Callable) -> js.Params:
@@ -438,7 +450,7 @@ def measured(trained: js.Many, parts: Parts, swept: list[str], measure: str) -> 
 def shown(results: dict[str, Any], found: Found) -> Table:
     asked = "" if results["finished"] else f" of {results['networks_asked']:,}"
     took = f"{results['networks']:,}{asked} network{'s' * (results['networks'] > 1)} in {results['seconds']:.1f} s"
-    title = f"{results['data']}: {took}, the best kinds first"
+    title = escape(f"{results['data']}: {took}, the best kinds first")
     table = Table(
         title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0)
     )
@@ -453,7 +465,7 @@ def shown(results: dict[str, Any], found: Found) -> Table:
         caption.append("means are of networks that did not diverge")
     if len(found.kinds) > ROWS:
         caption.append(f"{len(found.kinds) - ROWS:,} more kinds in the file")
-    table.caption = "; ".join(caption) + "\nwritten: " + ", ".join(results["files"])
+    table.caption = "; ".join(caption) + "\nwritten: " + escape(", ".join(results["files"]))
     return table
 
 
@@ -527,10 +539,9 @@ def draw(found: Found, options: Options) -> reporting.Picture:
     else:
         draw_map(left, found, label, drawn=options.random is not None)
     costs = getattr(found.trained.history, found.cost)
-    colours = (*plots.COLOURS[:6], plots.COLOURS[7])  # without yellow, which is faint as a line
-    best = found.kinds.filter(pl.col(found.cost).is_not_null()).head(len(colours))
+    best = found.kinds.filter(pl.col(found.cost).is_not_null()).head(len(plots.LINES))
     curves = [costs[found.median(row, found.cost)["network"]] for row in best.iter_rows(named=True)]
-    for colour, curve, row in zip(colours, curves, best.iter_rows(named=True), strict=False):
+    for colour, curve, row in zip(plots.LINES, curves, best.iter_rows(named=True), strict=False):
         right.plot(curve, label=textwrap.fill(called(row, swept), 28), color=colour)
     if 0 < 10 * np.nanmin(curves) < np.nanmax(curves):
         right.set_yscale("log")

@@ -17,6 +17,7 @@ Exit codes: 0 well, 1 a check failed, 2 usage, 130 Ctrl-C and 143 SIGTERM, which
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ import numpy as np
 try:
     import tyro
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 except ImportError as error:
@@ -68,7 +70,8 @@ class DataOptions:
     target: str | None = None
     """For a file: the column to predict; the last if not given."""
     missing: Literal["error", "mean"] = "error"
-    """For a file: what to do with missing values; mean puts the mean of the training examples there."""
+    """For a file: what to do with missing values; mean puts the mean of the training examples there, and with --folds
+    the mean of all."""
     drop: tuple[str, ...] = ()
     """For a file: columns to leave out, such as names and numbers of customers."""
     task: Literal["auto", "classification", "regression"] = "auto"
@@ -169,7 +172,7 @@ def run(options: Options):
         hidden=options.hidden, output=dataset.output, scale=scale, dtype=options.precision,
     )  # fmt: skip
 
-    keeper = Keeper(options.out / FOLDER, options, (standard_train, standard_validation))
+    keeper = Keeper(options.out / FOLDER, options, dataset, (standard_train, standard_validation))
     earlier = keeper.earlier()
     progress = lambda result: f"{len(result.history.cost):,} of {options.epochs:,} epochs"  # noqa: E731
 
@@ -229,7 +232,7 @@ def run(options: Options):
             value = ", ".join(f"{label} {count:,}" for label, count in value.items())
         if isinstance(value, list):
             value = ", ".join(value) or "no"
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else value)
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else escape(value))
     table.add_row("compile time", f"{clock.compiling:.2f} s")
     table.add_row("run time", f"{run_seconds:.2f} s")
     for part in ("train", "validation"):
@@ -237,7 +240,7 @@ def run(options: Options):
             table.add_row(part, described(results[part]))
     if not ok:
         table.add_row("[red]diverged[/]", "the cost is not finite: try a smaller --learning-rate")
-    table.add_row("written", "\n".join(results["files"]))
+    table.add_row("written", escape("\n".join(results["files"])))
     return results, table, ok
 
 
@@ -273,11 +276,15 @@ def split(dataset: data.Dataset, options):
     return dataset, (X[:, train], Y[:, train]), (X[:, validation], Y[:, validation]) if held_out else None
 
 
+def is_planar(X, options: DataOptions) -> bool:
+    """Whether the data are one of the library's sets of two features, which stay as they are."""
+    return len(X) == 2 and options.data in data.DATASETS
+
+
 def scaled(train, output: str, options: Options) -> dict[str, data.Scaling]:
     """The (mean, deviation) of what is to be standardised, of the training examples."""
     X, Y = train
-    planar = len(X) == 2 and options.data in data.DATASETS
-    if options.standardize == "no" or (options.standardize == "auto" and planar):
+    if options.standardize == "no" or (options.standardize == "auto" and is_planar(X, options)):
         return {}
     return {"features": data.scaling(X), **({"targets": data.scaling(Y)} if output == "identity" else {})}
 
@@ -290,10 +297,9 @@ def standardised(examples, scalings: dict[str, data.Scaling]):
 
 
 def folded(params: js.Params, scalings: dict[str, data.Scaling]) -> js.Params:
-    """The network that takes the table's own numbers; in float32 at least, or their digits would be lost."""
+    """The network that takes the table's own numbers."""
     if not scalings:
         return params
-    params = jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), params)
     return jax.tree.map(jnp.asarray, data.fold_scaling(params, **scalings))
 
 
@@ -306,9 +312,9 @@ def score(params: js.Params, examples: Iterable[np.ndarray]) -> dict[str, float]
     X, Y = examples
     if params.output == "identity":
         error = np.asarray(js.predict(params, X), np.float64) - Y
-        return {"R2": float(1 - (error**2).sum() / ((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum())}
-    truth = Y.argmax(axis=0) if params.output == "softmax" else Y[0]
-    return {"accuracy": float((np.asarray(js.predict(params, X)) == truth).mean())}
+        missed, spread = (error**2).sum(), ((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum()
+        return {"R2": float(1 - missed / spread) if spread else float(missed == 0)}  # as scikit-learn has it
+    return {"accuracy": float((np.asarray(js.predict(params, X)) == plots.classes_of(params, Y)).mean())}
 
 
 def described(found: dict[str, float]) -> str:
@@ -335,7 +341,11 @@ def write(
     """The model, the history, the pictures and the report, into --out; the names of the files."""
     files = []
     if ok:
-        js.save(options.out / "model.safetensors", params, metadata_of(dataset, scalings, results=results))
+        js.save(
+            options.out / "model.safetensors",
+            params,
+            metadata_of(dataset, scalings, results=json.loads(json_text(results))),
+        )
         files.append(options.out / "model.safetensors")
         pictures = [curves(dataset, params, history, parts[0], results)]
         if options.report:
@@ -359,7 +369,7 @@ def curves(dataset: data.Dataset, params: js.Params, history, train, results) ->
     """The learning curves, beside the decision boundary where there are two features."""
     if len(dataset.X) != 2 or dataset.output == "identity":
         drawing, (right,) = plots.figure()
-        right.set_title(f"{results['data']}: {results['network']}", loc="left", fontsize=10)
+        right.set_title(plots.plain(f"{results['data']}: {results['network']}"), loc="left", fontsize=10)
         plots.learning_curves(right, history)
         return reporting.Picture("learning_curves", drawing, "Learning curves")
     drawing, (left, right) = plots.figure(1, 2)

@@ -129,6 +129,34 @@ def test_a_long_table_is_read_in_parts(capsys, iris, monkeypatch):
     assert ids.to_list() == pl.concat([table["id"]] * 2000).to_list()
 
 
+def test_an_error_names_its_row_wherever_its_part_is(capsys, iris):
+    folder, table, _ = iris
+    long = pl.concat([table] * 2000).with_row_index("k")
+    frame = long.with_columns(pl.when(pl.col("k") == 200_001).then(None).otherwise(pl.col(NAMES[1])).alias(NAMES[1]))
+    frame.write_csv(folder / "long.csv")
+    frame.write_parquet(folder / "long.parquet", row_group_size=20_000)
+    for suffix in ("csv", "parquet"):
+        code, _, errors = run(capsys, folder / "model.safetensors", folder / f"long.{suffix}", folder / "p.csv")
+        assert code == 2
+        assert f"missing values in '{NAMES[1]}' (row 200002)" in errors
+
+
+def test_text_is_passed_on_as_it_is_and_codes_are_no_numbers(capsys, tmp_path):
+    rows = ["01,007,NA,1.0,a", "x,1.50,y,2.5,b"] * 10
+    (tmp_path / "train.csv").write_text("\n".join(["code,id,note,size,kind", *rows]))
+    options = ["--data", str(tmp_path / "train.csv"), "--drop", "id", "note", "--epochs", "5", "--precision", "float64"]
+    assert train.main([*options, "--quiet", "--out", str(tmp_path)]) == 0
+    assert js.read_metadata(tmp_path / "model.safetensors")["columns"][0]["categories"] == ["01", "x"]
+    (tmp_path / "new.csv").write_text("code,id,note,size\n01,007,NA,1\n\n01,1.50,y,2\n")  # no word among the codes
+    for suffix, ids in (("csv", ["007", "1.50"]), ("parquet", [7, 1.5])):
+        out = tmp_path / f"p.{suffix}"
+        code, printed, errors = run(capsys, tmp_path / "model.safetensors", tmp_path / "new.csv", out)
+        assert (code, printed, errors) == (0, f"{out}: 2 rows\n", "")
+        read = pl.read_csv(out, infer_schema=False) if suffix == "csv" else pl.read_parquet(out)
+        assert read["id"].to_list() == ids
+        assert read["note"].to_list() == ["NA" if suffix == "csv" else None, "y"]
+
+
 def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
     folder, table, _ = iris
     model, out = folder / "model.safetensors", folder / "p.csv"
@@ -139,6 +167,10 @@ def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
         (
             lambda t: t.with_columns(pl.lit("tall").alias(NAMES[0])),
             f"column '{NAMES[0]}' holds 'tall' in row 1, which is not",
+        ),
+        (
+            lambda t: t.with_columns(pl.lit(1e39).alias(NAMES[0]), pl.lit(-1e39).alias(NAMES[1])),
+            "bad.csv: the numbers in row 1 are too large for float32",
         ),
         (lambda t: t.with_columns(pl.lit("x").alias("prediction")), "already has columns named ['prediction']"),
         (

@@ -81,6 +81,10 @@ def test_fit_goes_on_with_nothing_that_is_another_run(little_optimization):
         fit(resume=result, optimizer=ADAM, validation=(case.X, case.Y))
     with pytest.raises(ValueError, match="epochs must be at least the 6 of resume, got 5"):
         fit(5, resume=result, optimizer=ADAM)
+    with pytest.raises(ValueError, match=r"same hidden and output, \('relu', 'sigmoid'\), got \('tanh', 'sigmoid'\)"):
+        js.fit(replace(case.params, hidden="relu"), case.X, case.Y, epochs=6, resume=result, optimizer=ADAM)
+    with pytest.raises(TypeError, match="what fit returned, or the arrays"):
+        fit(resume=case.params, optimizer=ADAM)
     assert len(fit(9, resume=result, optimizer=ADAM).history.cost) == 9
 
 
@@ -158,7 +162,11 @@ def test_many_go_on_with_nothing_that_is_another_run(little_optimization):
         ({"optimizer": "adam"}, r"form of optimizer: state.opt_state.* must be int32 \(2,\), got nothing"),
     ):
         with pytest.raises(ValueError, match=message):
-            fit_many(resume=part, **change)
+            fit_many(resume=part.arrays(), **change)
+    with pytest.raises(ValueError, match="resume must be a run of the same configs and folds"):
+        fit_many([{**config, "hidden": "relu"} for config in CONFIGS[:2]], resume=part)
+    with pytest.raises(TypeError, match=r"what fit_many returned, or the arrays\(\) of it, got list"):
+        fit_many(resume=[part])
 
 
 # ---- on disk ----

@@ -57,6 +57,18 @@ def test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each(capsys, tm
     assert float(js.cost(best, X, Y)) < 1.01 * frame["cost"].min()
 
 
+def test_a_regression_is_reported_in_its_own_units(capsys, tmp_path, monkeypatch):
+    seen = []
+    pictures = sweep.reporting.pictures_of
+    monkeypatch.setattr(sweep.reporting, "pictures_of", lambda *what: seen.append(what) or pictures(*what))
+    options = ["--data", "diabetes", "--n-h", "2", "--seeds", "1", "--epochs", "40", "--validation", "0.2", "--report"]
+    assert run(capsys, tmp_path, *options)[0] == 0
+    ((params, _, (X, Y), of),) = seen
+    assert (of, X.shape[1]) == ("validation", 88)
+    assert np.isin(Y, data.diabetes().Y).all()
+    assert ((np.asarray(js.predict(params, X)) - Y) ** 2).mean() < Y.var()
+
+
 def test_folds_are_stratified_and_the_saved_network_has_learned_from_all(capsys, tmp_path):
     options = ["--data", "iris", "--n-h", "2,6", "--learning-rate", "0.1,1", "--folds", "3", "--epochs", "60"]
     code, results, _ = run(capsys, tmp_path, *options, "--scale", "glorot")

@@ -85,9 +85,11 @@ def test_blank_lines_and_a_byte_order_mark_are_skipped(table):
     np.testing.assert_array_equal(dataset.X, [[1, 3]])
 
 
-def test_a_file_name_with_a_glob_in_it_is_one_file(table):
-    table("ab.csv", "a,b\n9,9.5\n")
-    np.testing.assert_array_equal(data.load_table(table("[ab]*.csv", "a,b\n1,2.5\n")).X, [[1]])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "feather"])
+def test_a_file_name_with_a_glob_in_it_is_one_file(tmp_path, suffix):
+    write_frame(pl.DataFrame({"a": [9], "b": [9.5]}), tmp_path / f"ab.{suffix}")
+    path = write_frame(pl.DataFrame({"a": [1], "b": [2.5]}), tmp_path / f"[ab]*.{suffix}")
+    np.testing.assert_array_equal(data.load_table(path).X, [[1]])
 
 
 def test_what_is_loaded_may_be_written_to(tmp_path):
@@ -162,6 +164,8 @@ def test_what_the_model_does_not_know_is_refused_with_its_place(table, cell, mes
     frame = pl.read_csv(f"age,city,smokes,weight\n30,Bern,false,70\n{cell}\n".encode())
     with pytest.raises(ValueError, match=message):
         tables.encode(frame, columns, "new", first_row=7)
+    with pytest.raises(ValueError, match=r"new must hold 'age', got \['city', 'smokes', 'weight'\]"):
+        tables.encode(frame.drop("age"), columns, "new")
 
 
 def test_a_row_that_was_cut_is_not_taken_for_missing_values(table):
@@ -181,7 +185,10 @@ def test_words_keep_their_accents_quotes_and_commas(table):
 
 
 def test_numbers_with_spaces_around_them_are_numbers(table):
-    np.testing.assert_array_equal(data.load_table(table("t.csv", "a,b\n 39, 1.5\n50 ,2.5\n")).X, [[39, 50]])
+    dataset = data.load_table(table("t.csv", "a,b\n 39, 1.5\n50 ,2.5\n"))
+    np.testing.assert_array_equal(dataset.X, [[39, 50]])
+    np.testing.assert_array_equal(dataset.Y, [[1.5, 2.5]])
+    assert data.load_table(table("t.csv", "a,b\n 39, 1\n50 , 2\n")).labels == ("1", "2")
 
 
 def test_task_decides_where_the_values_do_not(table):
@@ -193,6 +200,8 @@ def test_task_decides_where_the_values_do_not(table):
     np.testing.assert_array_equal(data.load_table(path, task="regression").Y, [[2, 3, 5]])
     with pytest.raises(ValueError, match="stars must be numbers for a regression, got 'b'"):
         data.load_table(table("t.csv", "a,stars\n1,b\n2,c\n"), task="regression")
+    path = table("t.csv", "x,y\n1,1000001.0\n2,1000001.5\n3,1000002\n4,1000002\n")
+    assert data.load_table(path, task="classification").labels == ("1000001", "1000001.5", "1000002")
     with pytest.raises(ValueError, match="y must hold classes, but all of its 21 values differ"):
         data.load_table(table("t.csv", "x,y\n" + "".join(f"1,{k}.5\n" for k in range(21))), task="classification")
 
@@ -294,7 +303,8 @@ def test_npz_target_names_the_array(npz):
         ({"X": ROWS, "y": ROWS[:, 0] * 1j}, r"y must be .* got complex128"),
         ({"X": ROWS[:0], "y": ROWS[:0, 0]}, r"at least one row and one feature, got X \(m, n_x\) = \(0, 2\)"),
         ({"X": ROWS[:, :0], "y": ROWS[:, 0]}, r"at least one row and one feature, got X \(m, n_x\) = \(4, 0\)"),
-        ({"X": np.array([[1.0, np.nan]]), "y": np.ones(1)}, r"missing values in 'x2' \(row 1\): fill them"),
+        ({"X": np.array([[1.0, np.nan], [1, 2]]), "y": np.ones(2)}, r"missing values in 'x2' \(row 1\): fill them"),
+        ({"X": np.array([[1.0, np.nan]] * 2), "y": np.ones(2)}, r"no values at all in 'x2' \(2, from row 1\)"),
         ({"X": np.array([[1.0, np.inf]]), "y": np.ones(1)}, r"infinity in 'x2' \(row 1\): drop"),
         ({"X": ROWS, "y": np.array([1.0, np.inf, np.nan, 2.0])}, r"NaN or infinity in 'y' \(2, from row 2\)"),
         ({"X": ROWS, "y": np.array([7, 7, 7, 7])}, "y must hold at least two classes, got '7' only"),
@@ -335,6 +345,7 @@ def test_npz_that_does_not_fit_is_refused(npz, arrays, message):
         ("t.csv", "a,b\n2024-01-31,1.5\n2024-02-01,2.5\n", "'a' is of dates or times, such as '2024-01-31': say what"),
         ("t.csv", "a,b\n1,2024-01-31\n2,2024-02-01\n", "b must be classes or numbers, got dates such as '2024-01-31'"),
         ("t.csv", "a,b\n,1.5\n,2.5\n", "column 'a' holds no values: leave it out"),
+        ("t.csv", "a,b\n ,1.5\n ,2.5\n", "column 'a' holds no values: leave it out"),
         (
             "t.csv",
             "5.1,3.5,setosa\n4.9,3.0,setosa\n",

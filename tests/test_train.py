@@ -127,6 +127,15 @@ def test_a_table_of_ones_own_trains_and_the_model_takes_its_own_numbers(capsys, 
     assert right[validation_rows].mean() == results["validation"]["accuracy"]
 
 
+def test_a_constant_target_and_names_like_markup_lose_no_model(capsys, tmp_path):
+    (tmp_path / "flat.csv").write_text("a,y\n1,7.5\n2,7.5\n3,7.5\n")
+    code, results, _ = run(capsys, tmp_path, "--data", str(tmp_path / "flat.csv"), "--epochs", "5")
+    assert (code, results["train"]["R2"]) == (0, 0.0)
+    (tmp_path / "co$t_{$ [b].csv").write_text("[red]x,[/b]\n1,[/b]\n2,[red]\n3,[red]\n")
+    assert train.main(["--data", str(tmp_path / "co$t_{$ [b].csv"), "--epochs", "5", "--out", str(tmp_path)]) == 0
+    assert "[/b] 1, [red] 2" in capsys.readouterr().out
+
+
 def test_quiet_says_nothing_but_errors_and_json(capsys, tmp_path):
     (tmp_path / "t.csv").write_text("a,flat,y\n1,7,0.5\n2,7,1.5\n3,7,2.5\n")
     options = ["--data", str(tmp_path / "t.csv"), "--epochs", "2", "--out", str(tmp_path)]
@@ -136,7 +145,7 @@ def test_quiet_says_nothing_but_errors_and_json(capsys, tmp_path):
         (["--quiet", "--json"], "{", ""),
         (["--quiet", "--target", "z"], "", "error: "),
     ):
-        train.main([*options, *more])
+        assert train.main([*options, *more]) == (2 if err == "error: " else 0)
         printed = capsys.readouterr()
         assert (printed.out[: len(out)], bool(printed.out)) == (out, bool(out))
         assert (err in printed.err, bool(printed.err)) == (True, bool(err))
