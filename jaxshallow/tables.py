@@ -10,6 +10,7 @@ import csv
 import difflib
 import importlib
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,6 +64,7 @@ class Dataset:
         columns: how columns of a table became X's rows.
         labels: the classes' names, in the order of their numbers; empty for regression.
         name: what the data set is called.
+        target: what a table calls its target; "" where it has no name.
         missing: (n_x, m), true where a value was missing and a mean was put; None where nothing was.
         remarks: sentences on what is odd about the data.
 
@@ -79,6 +81,7 @@ class Dataset:
     columns: tuple[Column, ...]
     labels: tuple[str, ...]
     name: str
+    target: str = ""
     missing: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
 
@@ -141,6 +144,7 @@ def load_table(
     *,
     missing: Literal["error", "mean"] = "error",
     drop: Sequence[str] = (),
+    categories: Sequence[str] = (),
     task: Literal["classification", "regression"] | None = None,
 ) -> Dataset:
     """A table from .csv, .tsv, .parquet, .feather (polars), .npz or .npy (NumPy). In files, rows are examples.
@@ -163,6 +167,7 @@ def load_table(
         missing: "error" refuses features with missing values, naming the columns; "mean" puts the mean of the other
             rows there (for categories, their shares). `Dataset.filled_from` takes the means over training rows alone.
         drop: columns to leave out.
+        categories: columns whose numbers are codes of categories, as text is. (In .npz and .npy all are numbers.)
         task: "classification" makes classes of any target's values, "regression" numbers.
 
     Returns:
@@ -173,6 +178,7 @@ def load_table(
         ValueError: the suffix is unknown; the file is malformed, has no rows or one column only; the target is not
             there, holds a single class or gaps; a feature is a date, text of more than 100 kinds, or numbers with a
             word among them; values are missing or infinite. It names the column, and the row, counted from 1.
+        TypeError: `drop` or `categories` is a single text.
         ImportError: polars is missing.
 
     Example:
@@ -196,22 +202,25 @@ def load_table(
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     read = {".npz": _read_npz, ".npy": _read_npy}.get(path.suffix.lower(), _read_frame)
-    X, targets, columns, target = read(path, target, list(drop))
+    for name, given in (("drop", drop), ("categories", categories)):
+        if isinstance(given, str):
+            raise TypeError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")
+    X, targets, columns, target = read(path, target, list(drop), list(categories), task)
     if not X.size:
         raise ValueError(f"{path} must hold at least one row and one feature, got X (m, n_x) = {X.T.shape}")
     _refuse(path, "infinity", columns, np.isinf(X), "drop those rows, or that column with drop")
     gaps = np.isnan(X)
     _refuse(path, "no values at all", columns, gaps & gaps.all(axis=1, keepdims=True), "leave them out with drop")
+    if gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := _ragged(path)):
+        raise ValueError(f"{path}: {short}: that row was cut, and is not one with missing values")
     if missing == "error":
         _refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
-    elif gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := _ragged(path)):
-        raise ValueError(f"{path}: {short}: that row was cut, and is not one with missing values")
     rows = np.where(gaps, 0, X).T
     dataset = _dataset(path, rows, targets, columns, target, task)
     if missing == "mean":
         empty = [Column(c.name, c.categories, (0.0,) * len(c.feature_names)) for c in columns]
         dataset = replace(dataset, columns=tuple(empty), missing=gaps).filled_from(np.arange(len(rows)))
-    return replace(dataset, remarks=tuple(_remarks(dataset, columns, gaps)))
+    return replace(dataset, target=target, remarks=tuple(_remarks(dataset, targets, columns, gaps)))
 
 
 def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -281,8 +290,10 @@ def encode(frame: Any, columns: Sequence[Column], where: str = "the table", firs
 def _rows_of_X(frame, columns: Sequence[Column], where, first_row: int = 1) -> np.ndarray:
     """(n_x, m), with NaN where values are missing."""
     X, start = np.empty((sum(len(column.feature_names) for column in columns), frame.height)), 0
+    names = frame.columns
+    if missing := set(column.name for column in columns).difference(names):
+        find(where, next(column.name for column in columns if column.name in missing), names)
     for column in columns:
-        find(where, column.name, frame.columns)
         rows = X[start : start + len(column.feature_names)]
         start += len(rows)
         if not column.categories:
@@ -311,10 +322,12 @@ def _numbers(series, where, first_row: int) -> np.ndarray:
     numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False)
     if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
         word, row = words[int(wrong[0])], first_row + int(wrong[0])
-        fix = ": leave the cell empty where a value is missing"
-        if words[int(wrong[0])].replace(",", ".", 1).replace(".", "", 1).lstrip("+-").isdigit():
-            fix = ": decimals need a point"
-        raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, which is not a number{fix}")
+        fix = "leave the cell empty where a value is missing"
+        if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", word):
+            fix = "thousands must not be set apart, and decimals need a point"
+        elif re.fullmatch(r"[-+]?\d*,\d+", word):
+            fix = "decimals need a point"
+        raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, which is not a number: {fix}")
     return numbers.to_numpy()
 
 
@@ -325,12 +338,13 @@ def _words(series):
     return text.set(text.is_in(MISSING).fill_null(False), None)
 
 
-def _column(path: Path, series) -> Column:
-    """What a column of a table is: numbers, or the categories of its text."""
+def _column(path: Path, series, categorical: bool) -> Column:
+    """What a column of a table is: numbers, or categories, which text is where it is not mostly numbers."""
     pl, name = require("polars", "scripts"), series.name
     leave_out = f"leave it out, drop=[{name!r}] (--drop {shlex.quote(name)})"
-    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+    if not categorical and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         return Column(name)
+    series = series.cast(pl.String) if categorical else series
     text = series.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
     values = _words(series).drop_nulls().unique(maintain_order=True) if text else series.drop_nulls()
     if not len(values):
@@ -340,10 +354,7 @@ def _column(path: Path, series) -> Column:
         raise ValueError(f"{path}: column {name!r} is of dates or times, such as {str(values[0])!r}: {fix}")
     if not text:
         raise ValueError(f"{path}: column {name!r} must be numbers, booleans or text, got {series.dtype}: {leave_out}")
-    if values.str.to_lowercase().is_in(list(BOOLEANS)).all():
-        return Column(name)
-    points = values.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    if 2 * points.is_not_null().sum() > len(values):
+    if not categorical and (values.str.to_lowercase().is_in(list(BOOLEANS)).all() or _mostly_numbers(values)):
         _numbers(series, path, 1)  # which says what is none
         return Column(name)
     if len(values) > MAX_CATEGORIES:
@@ -352,6 +363,13 @@ def _column(path: Path, series) -> Column:
             f"{MAX_CATEGORIES} are no categories: {leave_out}"
         )
     return Column(name, tuple(sorted(values)))
+
+
+def _mostly_numbers(values) -> bool:
+    """Whether more than half of different texts are numbers, also such as 1,5 and 1,000."""
+    pl = require("polars", "scripts")
+    numbers = values.str.replace_all(",", "").cast(pl.Float64, strict=False)
+    return 2 * numbers.is_not_null().sum() > len(values)
 
 
 def csv_options(path: Path) -> dict[str, Any]:
@@ -365,7 +383,9 @@ def csv_options(path: Path) -> dict[str, Any]:
     return {"separator": separator, "glob": False}
 
 
-def _read_frame(path: Path, target: str | None, drop: list[str]) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
+def _read_frame(
+    path: Path, target: str | None, drop: list[str], categories: list[str], task: str | None
+) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
     """X (n_x, m) with NaN for gaps, targets (m,), the columns of X and the target's name."""
     pl = require("polars", "scripts")
     frame = _frame(path)
@@ -376,24 +396,62 @@ def _read_frame(path: Path, target: str | None, drop: list[str]) -> tuple[np.nda
         names.remove(find(path, name, names))
     if len(names) < 2:
         raise ValueError(f"{path} must hold a target and at least one feature, got one column, {names}")
-    target = find(path, names[-1] if target is None else target, names)
+    given, target = target, find(path, names[-1] if target is None else target, names)
     names.remove(target)
+    for name in categories:
+        find(path, name, names)
 
-    y = frame[target]
+    typed = path.suffix.lower() in (".parquet", ".feather")
+    y = _targets(path, frame[target], typed, task, "" if given else " (the last column, and so the target)")
+    if not typed:
+        frame = _parsed(frame, [name for name in names if name not in categories])
+    columns, wrong, schema = [], [], frame.schema
+    for name in names:
+        text = schema[name] in (pl.String, pl.Categorical, pl.Enum)
+        try:
+            columns.append(_column(path, frame[name], name in categories or (typed and text)))
+        except ValueError as error:
+            wrong.append(str(error).removeprefix(f"{path}: "))
+    if wrong:
+        raise ValueError(f"{path}: {'; '.join(wrong)}")
+    return _rows_of_X(frame, columns, path), y.to_numpy(), columns, target
+
+
+def _parsed(frame, names: list[str]):
+    """The frame, with those of the named columns of text that hold numbers alone as numbers."""
+    pl = require("polars", "scripts")
+    words = frame.select(pl.col(names).str.strip_chars())
+    words = words.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
+    numbers = words.select(pl.all().cast(pl.Float64, strict=False))
+    gaps = zip(names, words.null_count().row(0), numbers.null_count().row(0), strict=True)
+    return frame.with_columns(numbers.select(name for name, before, after in gaps if before == after < frame.height))
+
+
+def _targets(path: Path, series, typed: bool, task: str | None, which: str):
+    """The target as numbers, booleans or text; `which` says how it was chosen."""
+    pl, name, y = require("polars", "scripts"), series.name, series
     if y.dtype in (pl.String, pl.Categorical, pl.Enum):
         y = _words(y)
-        for number in (pl.Int64, pl.Float64):
-            if (cast := y.cast(number, strict=False)).null_count() == y.null_count():
-                y = cast
-                break
+        if not typed:
+            integers, numbers = (y.cast(dtype, strict=False) for dtype in (pl.Int64, pl.Float64))
+            y = next((n for n in (integers, numbers) if n.null_count() == y.null_count()), y)
     elif not (y.dtype.is_numeric() or y.dtype == pl.Boolean):
-        raise ValueError(f"{path}: {target} must be text, boolean or numeric, got {y.dtype}")
-    _refuse(path, "missing values", [Column(target)], y.is_null().to_numpy()[None, :], "drop those rows")
-    if y.dtype == pl.String and y.str.contains(DATE).all():
-        raise ValueError(f"{path}: {target} must be classes or numbers, got dates such as {y[0]!r}")
-    columns = [_column(path, frame[name]) for name in names]
-    y = y.cast(pl.Float64) if y.dtype.is_decimal() else y
-    return _rows_of_X(frame, columns, path), y.to_numpy(), columns, target
+        raise ValueError(f"{path}: {name}{which} must be text, boolean or numeric, got {y.dtype}")
+    if y.null_count():
+        gaps = _counted([Column(name)], y.is_null().to_numpy()[None, :])
+        raise ValueError(f"{path}: missing values in {gaps[0]}{which}: drop those rows")
+    if y.dtype == pl.String:
+        values = y.unique(maintain_order=True)
+        if values.str.contains(DATE).all():
+            raise ValueError(f"{path}: {name}{which} must be classes or numbers, got dates such as {y[0]!r}")
+        if task is None and not typed and _mostly_numbers(values):
+            _numbers(y, path, 1)  # which says what is none
+        if task is None and len(values) > MAX_CATEGORIES:
+            raise ValueError(
+                f"{path}: {name}{which} holds {len(values):,} different texts, such as {values[0]!r}: "
+                "say task='classification' (--task classification) if these are classes"
+            )
+    return y.cast(pl.Float64) if y.dtype.is_decimal() else y
 
 
 def _frame(path: Path):
@@ -412,6 +470,7 @@ def _frame(path: Path):
         found = _ragged(path) if suffix in (".csv", ".tsv") else None
         raise malformed(path, found or error) from error
 
+    frame = frame.rename({name: name.strip() for name in frame.columns})
     names = frame.columns
     if "" in names:
         fix = " (pandas writes its index so: to_csv(index=False) does not)" if names[0] == "" else ""
@@ -468,7 +527,9 @@ def _not_utf8(path: Path) -> str:
     return "it is not UTF-8"
 
 
-def _read_npz(path: Path, target: str | None, drop: list[str]) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
+def _read_npz(
+    path: Path, target: str | None, drop: list[str], *_: Any
+) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
     """X (n_x, m), targets (m,) or (m, n_y ≥ 2), the columns x1, x2, ... and the target's name."""
     with open(path, "rb") as stream:
         try:
@@ -491,7 +552,9 @@ def _read_npz(path: Path, target: str | None, drop: list[str]) -> tuple[np.ndarr
     return X, y, columns, target
 
 
-def _read_npy(path: Path, target: str | None, drop: list[str]) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
+def _read_npy(
+    path: Path, target: str | None, drop: list[str], *_: Any
+) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
     """As `_read_npz`, of a matrix (m, n) whose columns are called x1, x2, ..., the target among them."""
     try:
         table = np.load(path, allow_pickle=False)
@@ -540,8 +603,8 @@ def _dataset(path: Path, rows, targets: np.ndarray, columns: list[Column], targe
     return classes(rows, codes, name, columns, labels)
 
 
-def _remarks(dataset: Dataset, columns: Sequence[Column], gaps: np.ndarray) -> Iterator[str]:
-    """What is odd about the features, in sentences."""
+def _remarks(dataset: Dataset, targets: np.ndarray, columns: Sequence[Column], gaps: np.ndarray) -> Iterator[str]:
+    """What is odd about the data, in sentences."""
     X, names = dataset.X, dataset.feature_names
     low, high = X.min(axis=1), X.max(axis=1)
     if constant := [name for name, same in zip(names, low == high, strict=True) if same]:
@@ -557,6 +620,13 @@ def _remarks(dataset: Dataset, columns: Sequence[Column], gaps: np.ndarray) -> I
     far = [name for name, row in zip(names, X, strict=True) if abs(row.mean()) > 1e4 * row.std() > 0]
     if far:
         yield f"so far from 0, for their spread, that float32 loses digits; subtract an offset first: {_listed(far)}"
+    steps = [np.diff(np.sort(row)) for row in X] if X.shape[1] > MAX_INTEGER_CLASSES else []
+    if counting := [name for name, step in zip(names, steps, strict=False) if (step == 1).all()]:
+        yield f"a number for each row, which may tell nothing, or too much: {_listed(counting)}"
+    if dataset.output == "identity" and targets.ndim == 1 and targets.dtype.kind == "f":
+        values = np.unique(targets)
+        if len(values) <= MAX_INTEGER_CLASSES and (values == values.round()).all():
+            yield f"the target holds {len(values)} different whole numbers, and is taken for a quantity"
     if gaps.any():
         yield f"missing values, filled by means: {_listed(_counted(columns, gaps))}"
 
@@ -647,8 +717,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
         >>> did_you_mean("flwer", ["moons", "flower"])
         ": did you mean 'flower'?"
     """
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f": did you mean {close[0]!r}?" if close else ""
+    spelled = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), list(spelled), n=1)
+    return f": did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def malformed(path: Path, error: object) -> ValueError:
