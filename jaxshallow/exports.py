@@ -248,6 +248,7 @@ def read(lines):
     lines = list(lines) or [""]
     table = csv.reader(lines, delimiter=max(",;\\t", key=lines[0].count), strict=True)
     header, *rows = [row for row in table if any(cell.strip() for cell in row)] or [[]]
+    header = [name.strip() for name in header]
     if wrong := [column["name"] for column in COLUMNS if header.count(column["name"]) != 1]:
         raise ValueError(f"the table must have the columns {wrong}, each once; it has {header}")
     if not rows:

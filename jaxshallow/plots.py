@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (5.0,
     axes = drawing.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
+        ax.ticklabel_format(useOffset=False)
         ax.set_prop_cycle(color=COLOURS)
     return drawing, axes
 
@@ -77,7 +79,10 @@ def encoded(drawing: Figure, format: str) -> bytes:
     """
     content = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with matplotlib.rc_context({"savefig.facecolor": "white", "svg.hashsalt": "jaxshallow", "svg.fonttype": "none"}):
+    settings: Any = {"savefig.facecolor": "white", "svg.hashsalt": "jaxshallow", "svg.fonttype": "none"}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # A letter that the font lacks is a box in a .png, and itself in an .svg.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         drawing.savefig(content, format=format, dpi=150, metadata=undated.get(format))
     return content.getvalue()
 
@@ -444,6 +449,7 @@ def residuals(ax: Axes, truth, predicted, name: str) -> Axes:
         ax.legend(frameon=False, loc="upper right", fontsize=8)
     R2 = f"R² {1 - np.sum(rest**2) / total:.3f}" if total > 0 else "R² undefined: the truth is constant"
     ax.set_title(f"{R2}, root mean square {np.sqrt(np.mean(rest**2)):.3g}", loc="left", fontsize=9)
+    ax.locator_params(axis="x", nbins=5)
     ax.set(xlabel=f"{plain(_short(name, 32))}, predicted", ylabel="true − predicted")
     ax.grid(alpha=0.3)
     return ax

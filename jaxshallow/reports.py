@@ -242,15 +242,15 @@ def forward_pass(
     σ = {"sigmoid": "σ(z2)", "softmax": "softmax(z2)", "identity": "z2"}[params.output]
     units = [f"{k + 1}" for k in range(n_h)]
     outputs = labels if n_y == n else [""]
-    columns = '<span aria-hidden="true">→</span>'.join(
-        (
-            _column("x", "x", list(names)),
-            _column("z1", "z1 = W1 x + b1", units),
-            _column("a1", "a1 = g(z1)", units, f"g = {params.hidden}"),
-            _column("z2", "z2 = W2 a1 + b2", outputs),
-            _column("a2", f"a2 = {σ}", outputs),
-        )
+    first, *others = (
+        _column("x", "x", list(names)),
+        _column("z1", "z1 = W1 x + b1", units),
+        _column("a1", "a1 = g(z1)", units, f"g = {params.hidden}"),
+        _column("z2", "z2 = W2 a1 + b2", outputs),
+        _column("a2", f"a2 = {σ}", outputs),
     )
+    steps = (f'<div class="step"><span aria-hidden="true">→</span>{column}</div>' for column in others)
+    columns = first + "".join(steps)
     weights = "".join(_matrix(name, np.asarray(getattr(params, name), float)) for name in checks.LEAVES)
     return Html(
         f'<section class="forward-pass">\n<h2>{escape(heading)}</h2>\n'

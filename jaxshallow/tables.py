@@ -211,7 +211,7 @@ def load_table(
     _refuse(path, "infinity", columns, np.isinf(X), "drop those rows, or that column with drop")
     gaps = np.isnan(X)
     _refuse(path, "no values at all", columns, gaps & gaps.all(axis=1, keepdims=True), "leave them out with drop")
-    if gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := _ragged(path)):
+    if gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := ragged(path)):
         raise ValueError(f"{path}: {short}: that row was cut, and is not one with missing values")
     if missing == "error":
         _refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
@@ -467,7 +467,7 @@ def _frame(path: Path):
             frame = pl.read_csv(path, infer_schema=False, **csv_options(path))
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        found = _ragged(path) if suffix in (".csv", ".tsv") else None
+        found = ragged(path) if suffix in (".csv", ".tsv") else None
         raise malformed(path, found or error) from error
 
     frame = frame.rename({name: name.strip() for name in frame.columns})
@@ -499,7 +499,7 @@ def _is_headerless(names: list[str]) -> bool:
     return all(map(is_number, names)) and names not in counted
 
 
-def _ragged(path: Path) -> str | None:
+def ragged(path: Path) -> str | None:
     """What Python's own reader finds wrong with a .csv: the line, and how many fields it has or what byte."""
     separator = csv_options(path)["separator"]
     with open(path, encoding="utf-8-sig", newline="") as file:

@@ -5,7 +5,7 @@ Examples:
     python scripts/export.py out/model.safetensors out/model.onnx out/model.py out/model.jax
 
 The suffixes say as what; the docstring of jaxshallow.exports says how each is loaded. What was written is then run on a
-few random examples, and compared with the model. For a model in float64 set JAX_ENABLE_X64=1.
+few random examples, and compared with the model.
 
 Exit codes: 0 well, 1 could not write or the answers differ, 2 usage, 130 Ctrl-C.
 """
@@ -63,8 +63,15 @@ def run(options: Options) -> list[Path]:
     """Write each file; those that answer otherwise than the model."""
     if not options.paths:
         raise ValueError("give a PATH or more to write to, after MODEL")
-    params, metadata = js.load(options.model), js.read_metadata(options.model)
+    with jax.enable_x64(True):  # else a model in float64 could not be read
+        params, metadata = js.load(options.model), js.read_metadata(options.model)
+    with jax.enable_x64(params.W1.dtype == np.float64):
+        return write(options, params, metadata)
+
+
+def write(options: Options, params: js.Params, metadata: dict) -> list[Path]:
     for path in options.paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
         js.export(params, path, metadata)
         if not options.quiet:
             print(f"{path}: {path.stat().st_size:,} bytes")

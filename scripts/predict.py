@@ -57,6 +57,7 @@ def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFr
             if column.name in schema and (column.categories or schema[column.name].is_numeric())
         }
         table = pl.scan_csv(path, **how, schema_overrides=overrides)
+    table = table.rename(str.strip)
     return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as in `data.load_table`
 
 
@@ -136,12 +137,14 @@ def run(options: Options) -> int:
             raise ValueError(f"{what} must end in {', '.join(suffixes)}, got {path}")
     if not options.table.is_file():
         raise FileNotFoundError(f"there is no file {options.table}")
+    if options.out.resolve() == options.table.resolve():
+        raise ValueError(f"--out must be another file than the table, got {options.out} for both")
     model = Model(options.model)
     try:
         table = scan(options.table, model.known, typed=options.out.suffix.lower() == ".parquet")
         schema = table.collect_schema()
     except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{options.table} is not a readable table: {str(error).partition(chr(10))[0]}") from error
+        raise unreadable(options.table, error) from error
     check_columns(model, schema, options.table)
     heights: list[int] = []
     failed: list[str] = []
@@ -160,6 +163,7 @@ def run(options: Options) -> int:
     found = {name: pl.String if text and name == "prediction" else pl.Float64 for name in model.columns()}
     predicted = table.with_row_index(ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
     try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(options.out) as temporary:
             suffix = options.out.suffix.lower()
             if suffix == ".parquet":
@@ -167,8 +171,14 @@ def run(options: Options) -> int:
             else:
                 predicted.sink_csv(temporary, separator=SEPARATORS[suffix], engine="streaming")
     except pl.exceptions.PolarsError as error:
-        raise ValueError(failed[0] if failed else f"{options.table}: {str(error).partition(chr(10))[0]}") from error
+        raise (ValueError(failed[0]) if failed else unreadable(options.table, error)) from error
     return sum(heights)
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """With the line that is wrong, where Python's own reader finds it."""
+    found = tables.ragged(path) if path.suffix.lower() in SEPARATORS else None
+    return tables.malformed(path, found or error)
 
 
 def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:

@@ -18,6 +18,7 @@ import jaxshallow as js
 from jaxshallow import data, plots, reports, store
 
 MOST_COLUMNS = 100
+MOST_CATEGORIES = 10
 
 
 class Picture(NamedTuple):
@@ -28,7 +29,7 @@ class Picture(NamedTuple):
     shows: str
 
 
-def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str) -> list[Picture]:
+def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str, A2: Any = None) -> list[Picture]:
     """What the network gets wrong on some examples (X, Y), how sure it is, and what its hidden units see.
 
     Args:
@@ -36,9 +37,10 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str) -> 
         dataset: where the examples are from.
         examples: (X, Y).
         of: what they are called, such as "validation".
+        A2: (n_y, m) outputs for them; None for the network's own.
     """
     X, Y = examples
-    A2 = np.asarray(js.forward(params, X).A2, np.float64)
+    A2 = np.asarray(js.forward(params, X).A2 if A2 is None else A2, np.float64)
     found = []
 
     def draw(name: str, shows: str, plot: Callable, *arguments: Any, **keywords: Any) -> None:
@@ -55,10 +57,10 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str) -> 
                 plots.residuals,
                 truth,
                 predicted,
-                f"target{more}",
+                f"{dataset.target or 'target'}{more}",
             )
     elif params.output == "softmax" or len(Y) == 1:
-        truth, predicted = plots.classes_of(params, Y), np.asarray(js.predict(params, X))
+        truth, predicted = plots.classes_of(params, Y), plots.classes_of(params, A2)
         draw("confusion", f"Confusion matrix, {of} examples", plots.confusion_matrix, truth, predicted, dataset.labels)
         draw("calibration", f"Calibration, {of} examples", plots.calibration, truth, A2, dataset.labels)
     if len(dataset.X) == 2 and (params.output == "softmax" or (params.output == "sigmoid" and len(Y) == 1)):
@@ -115,11 +117,16 @@ def about_the_data(dataset: data.Dataset) -> reports.Html:
         here, start = start, start + len(column.feature_names)
         x = dataset.X[here]
         gaps = 0 if dataset.missing is None else int(dataset.missing[here].sum())
-        kind = f"categories: {', '.join(column.categories)}" if column.categories else "numbers"
+        more = (
+            f" and {len(column.categories) - MOST_CATEGORIES} more" if len(column.categories) > MOST_CATEGORIES else ""
+        )
+        kind = f"categories: {', '.join(column.categories[:MOST_CATEGORIES])}{more}" if column.categories else "numbers"
         numbers = [None] * 3 if column.categories else [float(x.min()), float(x.mean()), float(x.max())]
         rows.append([column.name, kind, gaps, *numbers])
     n_x, m = dataset.X.shape
     pieces: list[str] = [f"{dataset.name}: {m:,} examples of {len(dataset.columns):,} columns, n_x = {n_x:,}."]
+    if dataset.target:
+        pieces.append(f"The target is {dataset.target}.")
     if dataset.balance:
         counts = [[label, count, f"{count / m:.1%}"] for label, count in dataset.balance.items()]
         pieces.append(reports.table([["class", "examples", "share"], *counts]))
@@ -133,7 +140,8 @@ def forward_passes(params: js.Params, dataset: data.Dataset) -> list[reports.Htm
     """The forward pass to move through, where the network has two inputs and can run in a page."""
     if len(dataset.X) != 2 or params.hidden not in reports.IN_JAVASCRIPT:
         return []
-    return [reports.forward_pass(params, *dataset, names=dataset.feature_names, labels=dataset.labels)]
+    labels = dataset.labels or ([dataset.target] if dataset.target and len(dataset.Y) == 1 else [])
+    return [reports.forward_pass(params, *dataset, names=dataset.feature_names, labels=labels)]
 
 
 def save_all(pictures: list[Picture], folder: Path) -> list[Path]:

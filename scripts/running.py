@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,12 @@ def remark(text: str) -> None:
 
 def error(text: str) -> None:
     errors.print(f"[bold red]error[/]: {escape(text)}", soft_wrap=True)
+
+
+def remark_older(folder: Path, written: Iterable[Path], known: Iterable[str]) -> None:
+    """Says which files that a run may write are there from a run before."""
+    if older := [name for name in known if (folder / name).exists() and folder / name not in written]:
+        remark(f"of an earlier run, in {folder}: {', '.join(older)}")
 
 
 class Interrupted(Exception):
@@ -124,6 +130,7 @@ class Keeper:
                 fix = "give the options of that run, or delete the folder to begin anew"
                 raise ValueError(f"--resume: {self.folder} holds no state of this run that is whole: {fix}")
             raise ValueError(f"--resume: {self.folder} holds no state to go on from: leave --resume out to begin")
+        say(f"going on from {progress}")
         self.last = time.monotonic()
         return state
 

@@ -59,6 +59,7 @@ from train import (
     is_planar,
     load,
     metadata_of,
+    score,
     split,
     weight_scale,
 )
@@ -73,6 +74,7 @@ FOLDER = "sweeping"  # in --out, of an unfinished sweep
 ROWS = 20  # of the table
 REPORT_ROWS = 100
 BOUNDARIES = 12  # in the picture
+STARTS = 5  # of the network that is trained on all after cross-validation
 
 
 @dataclass
@@ -206,8 +208,8 @@ def run(options: Options):
 
     key = jax.random.key(options.seed)
 
-    def again(config: dict[str, Any], epochs: int) -> js.Many:
-        trained = js.fit_many(key, *parts.train, [config], epochs=epochs, **settings)
+    def again(configs: list[dict[str, Any]], epochs: int) -> js.Many:
+        trained = js.fit_many(key, *parts.train, configs, epochs=epochs, **settings)
         if not trained.finished:
             raise KeyboardInterrupt
         return trained
@@ -269,11 +271,15 @@ def write(options: Options, dataset: data.Dataset, parts: Parts, found: Found, a
         params = best_network(found, parts, again)
         kind = found.kinds.row(0, named=True)
         js.save(options.out / "sweep.safetensors", params, metadata_of(dataset, {}, kind=kind))
+        X, Y = parts.train
+        mean, deviation = parts.unscale or (0.0, 1.0)
+        results["saved"] = {"n_h": len(params.W1), **score(params, (X, Y * deviation + mean))}
         files.append(options.out / "sweep.safetensors")
         if options.report:
             page = report(options, dataset, parts, found, params, pictures, results)
             write_atomically(options.out / "sweep_report.html", page.encode())
             files.append(options.out / "sweep_report.html")
+    running.remark_older(options.out, files, ("sweep.safetensors", "sweep_boundaries.png", "sweep_report.html"))
     results["files"] = [str(file) for file in files]
     return results
 
@@ -285,9 +291,31 @@ def best_network(found: Found, parts: Parts, again: Callable) -> js.Params:
     if parts.folds is None or not found.trained.finished:
         params = found.trained.params(k)
     else:
-        config = {name: value for name, value in found.trained.configs[k].items() if name != "fold"}
-        params = again(config, max(1, int(np.median(found.trained.epochs)))).params(0)
+        config = without_fold(found.trained.configs[k])
+        epochs = int(np.median(found.of_kind(kind)["epochs"]))
+        # From several starts, of which the worst may get stuck.
+        tries = again([{**config, "seed": config["seed"] + k} for k in range(STARTS)], max(1, epochs))
+        params = tries.params(tries.best())
     return params if parts.unscale is None else data.fold_scaling(params, targets=parts.unscale)
+
+
+def without_fold(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "fold"}
+
+
+def out_of_fold(found: Found, parts: Parts) -> np.ndarray | None:
+    """(n_y, m): what networks of the best kind say of examples that they were not trained on; None if some did not."""
+    if parts.folds is None:
+        return None
+    X, Y = parts.train
+    k = found.of_kind(found.kinds.row(0, named=True)).sort(found.cost).row(0, named=True)["network"]
+    alike = without_fold(found.trained.configs[k])
+    A2 = np.full(Y.shape, np.nan)
+    for j, config in enumerate(found.trained.configs):
+        if without_fold(config) == alike and found.trained.epochs[j]:
+            rows = parts.folds[config["fold"]][1]
+            A2[:, rows] = js.forward(found.trained.params(j), X[:, rows]).A2
+    return A2 if np.isfinite(A2).all() else None
 
 
 def report(
@@ -298,10 +326,12 @@ def report(
     more = f"And {len(kinds) - 1 - REPORT_ROWS:,} more kinds in sweep.csv." if len(kinds) > REPORT_ROWS + 1 else ""
     judged = "training" if found.cost == "cost" else "validation"
     (X, Y), of = (parts.train, "training") if parts.validation is None else (parts.validation, "validation")
+    A2 = out_of_fold(found, parts)
+    of = of if A2 is None else "held-out"
     if parts.unscale is not None:
         mean, deviation = parts.unscale
-        Y = Y * deviation + mean
-    best = reporting.pictures_of(params, dataset, (X, Y), of)
+        Y, A2 = Y * deviation + mean, None if A2 is None else A2 * deviation + mean
+    best = reporting.pictures_of(params, dataset, (X, Y), of, A2)
     return reports.page(
         f"{dataset.name}: {results['networks']:,} networks",
         [
@@ -407,7 +437,7 @@ def divide(dataset: data.Dataset, options: Options) -> tuple[data.Dataset, Parts
         warnings.simplefilter("always")
         folds = list(splitter.split(X.T, classes))
     for warning in said:  # of classes with fewer examples than folds
-        remark(str(warning.message))
+        remark(f"a class has fewer examples than --folds: {warning.message}")
     return dataset, Parts((X, Y), None, folds, unscale)
 
 
@@ -465,6 +495,8 @@ def shown(results: dict[str, Any], found: Found) -> Table:
         caption.append("means are of networks that did not diverge")
     if len(found.kinds) > ROWS:
         caption.append(f"{len(found.kinds) - ROWS:,} more kinds in the file")
+    if saved := results.get("saved"):
+        caption.append(f"saved: n_h = {saved['n_h']}, {found.text(saved[found.measure])} on the training examples")
     table.caption = "; ".join(caption) + "\nwritten: " + escape(", ".join(results["files"]))
     return table
 

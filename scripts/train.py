@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -56,6 +56,10 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "lbfgs": lambda learning_rate: optax.lbfgs(),
 }
 FOLDER = "training"  # in --out, of an unfinished run
+PICTURES = tuple(
+    f"{name}.png"
+    for name in ("boundary", "learning_curves", "confusion", "calibration", "units", "weights", "residuals")
+)
 LEARNING_RATES = {"sgd": 1.2, "momentum": 0.1}
 FORMATS = {"cost": ".6f", "accuracy": ".2%", "R2": ".4f"}
 COURSE_COSTS = (0.693048, 0.288083, 0.254385, 0.233864, 0.226792, 0.222644, 0.219731, 0.217504)
@@ -72,8 +76,10 @@ class DataOptions:
     missing: Literal["error", "mean"] = "error"
     """For a file: what to do with missing values; mean puts the mean of the training examples there, and with --folds
     the mean of all."""
-    drop: tuple[str, ...] = ()
-    """For a file: columns to leave out, such as names and numbers of customers."""
+    drop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """For a file: a column to leave out, such as names and numbers of customers; for several, --drop a --drop b."""
+    categories: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """For a file: a column whose numbers are codes of categories; for several, as --drop."""
     task: Literal["auto", "classification", "regression"] = "auto"
     """For a file: what the target is. auto: text, booleans and at most 20 different integers are classes."""
 
@@ -90,6 +96,9 @@ class Options(DataOptions):
     """Step length. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
     epochs: int = 10_000
     """Passes over the data; full-batch, one step each."""
+    patience: int | None = None
+    """Stop after so many epochs without a lower cost: that of validation, where there is one, and then the network of
+    the lowest is kept."""
     batch_size: int | None = None
     """Examples a step; full-batch if not given."""
     l2: float = 0.0
@@ -189,11 +198,12 @@ def run(options: Options):
                 optimizer=OPTIMIZERS[options.optimizer](rate),
                 learning_rate=rate if options.optimizer == "sgd" else None,
                 epochs=options.epochs, batch_size=options.batch_size, key=order_key,
-                l2=options.l2, validation=standard_validation, callback=callback, resume=earlier,
+                l2=options.l2, validation=standard_validation, patience=options.patience, callback=callback,
+                resume=earlier,
             )  # fmt: skip
             jax.block_until_ready(result)
         run_seconds = clock.total - clock.compiling - keeper.seconds
-        finished = len(result.history.cost) == options.epochs
+        finished = len(result.history.cost) == options.epochs or not signalled()
         if not finished:
             keeper.keep(result.arrays(), progress(result))
 
@@ -201,7 +211,9 @@ def run(options: Options):
         trained = folded(result.params, scalings)
         results: dict[str, Any] = {
             "data": dataset.name,
+            "target": dataset.target,
             "examples": train[0].shape[1],
+            "validation_examples": 0 if validation is None else validation[0].shape[1],
             "classes": dataset.balance,
             "standardised": sorted(scalings),
             "network": f"{n_x}-{options.n_h}-{n_y} {options.hidden}, {dataset.output}",
@@ -224,15 +236,16 @@ def run(options: Options):
         raise Interrupted(kept + hint(options.out / FOLDER), signalled())
 
     table = Table("", "", title="jaxshallow", show_header=False, title_justify="left")
-    for name in ("data", "examples", "classes", "standardised", "network", "optimizer", "device", "dtype", "epochs"):
+    names = ("data", "target", "examples", "validation_examples", "classes", "standardised", "network", "optimizer")
+    for name in (*names, "device", "dtype", "epochs"):
         value = results[name]
+        if not value and name != "standardised":
+            continue
         if isinstance(value, dict):
-            if not value:
-                continue
             value = ", ".join(f"{label} {count:,}" for label, count in value.items())
         if isinstance(value, list):
             value = ", ".join(value) or "no"
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else escape(value))
+        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else escape(value))
     table.add_row("compile time", f"{clock.compiling:.2f} s")
     table.add_row("run time", f"{run_seconds:.2f} s")
     for part in ("train", "validation"):
@@ -256,7 +269,14 @@ def weight_scale(text: str) -> float | str:
 def load(options: DataOptions) -> data.Dataset:
     """The data set, with what is odd about it said on stderr."""
     task = None if options.task == "auto" else options.task
-    dataset = data.load(options.data, options.target, missing=options.missing, drop=options.drop, task=task)
+    dataset = data.load(
+        options.data,
+        options.target,
+        missing=options.missing,
+        drop=options.drop,
+        categories=options.categories,
+        task=task,
+    )
     for remark in dataset.remarks:
         running.remark(remark)
     return dataset
@@ -327,6 +347,7 @@ def metadata_of(dataset: data.Dataset, scalings: dict[str, data.Scaling], **more
         "feature_names": dataset.feature_names,
         "columns": [asdict(column) for column in dataset.columns],
         "labels": dataset.labels,
+        "target": dataset.target,
         "scaling": {
             what: {"mean": mean.ravel().tolist(), "deviation": deviation.ravel().tolist()}
             for what, (mean, deviation) in scalings.items()
@@ -341,11 +362,9 @@ def write(
     """The model, the history, the pictures and the report, into --out; the names of the files."""
     files = []
     if ok:
-        js.save(
-            options.out / "model.safetensors",
-            params,
-            metadata_of(dataset, scalings, results=json.loads(json_text(results))),
-        )
+        # Without the times, so that a run that was stopped and went on writes the same bytes.
+        lasting = json.loads(json_text({name: v for name, v in results.items() if not name.endswith("_seconds")}))
+        js.save(options.out / "model.safetensors", params, metadata_of(dataset, scalings, results=lasting))
         files.append(options.out / "model.safetensors")
         pictures = [curves(dataset, params, history, parts[0], results)]
         if options.report:
@@ -362,6 +381,7 @@ def write(
     record = {**results, "options": settings, "history": costs}
     write_atomically(options.out / "history.json", json_text(record).encode())
     files.append(options.out / "history.json")
+    running.remark_older(options.out, files, ("model.safetensors", "report.html", *PICTURES))
     return [str(file) for file in files]
 
 
@@ -382,8 +402,22 @@ def curves(dataset: data.Dataset, params: js.Params, history, train, results) ->
 
 def report(options: Options, dataset: data.Dataset, params: js.Params, pictures, results) -> str:
     """The page of --report."""
-    names = ("data", "examples", "network", "optimizer", "standardised", "dtype", "epochs")
-    found = [[name, ", ".join(v) or "no" if isinstance(v := results[name], list) else v] for name in names]
+    names = (
+        "data",
+        "target",
+        "examples",
+        "validation_examples",
+        "network",
+        "optimizer",
+        "standardised",
+        "dtype",
+        "epochs",
+    )
+    found = [
+        [name.replace("_", " "), ", ".join(v) or "no" if isinstance(v, list) else v]
+        for name in names
+        if (v := results[name]) or isinstance(v, list)
+    ]
     scored = [[part, described(results[part])] for part in ("train", "validation") if part in results]
     return reports.page(
         f"{dataset.name}: {results['network']}",

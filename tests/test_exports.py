@@ -471,7 +471,7 @@ def test_what_the_program_cannot_do_is_said(capsys, saved, monkeypatch):
         ([model], "give a PATH or more"),
         ([model, "model.pb"], "path must end in .jax, .py or .onnx"),
         (["nowhere.safetensors", onnx_path], "nowhere.safetensors"),
-        ([model, os.path.dirname(model) + "/no/model.py"], "make it first"),
+        ([os.path.dirname(model), onnx_path], "is a folder, not a model"),
     ):
         code, _, errors = run(capsys, *arguments)
         assert code == 2

@@ -144,7 +144,16 @@ def test_an_error_names_its_row_wherever_its_part_is(capsys, iris):
 def test_text_is_passed_on_as_it_is_and_codes_are_no_numbers(capsys, tmp_path):
     rows = ["01,007,NA,1.0,a", "x,1.50,y,2.5,b"] * 10
     (tmp_path / "train.csv").write_text("\n".join(["code,id,note,size,kind", *rows]))
-    options = ["--data", str(tmp_path / "train.csv"), "--drop", "id", "note", "--epochs", "5", "--precision", "float64"]
+    options = [
+        "--data",
+        str(tmp_path / "train.csv"),
+        "--drop=id",
+        "--drop=note",
+        "--epochs",
+        "5",
+        "--precision",
+        "float64",
+    ]
     assert train.main([*options, "--quiet", "--out", str(tmp_path)]) == 0
     assert js.read_metadata(tmp_path / "model.safetensors")["columns"][0]["categories"] == ["01", "x"]
     (tmp_path / "new.csv").write_text("code,id,note,size\n01,007,NA,1\n\n01,1.50,y,2\n")  # no word among the codes
@@ -193,7 +202,7 @@ def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
         ((folder / "bare.safetensors", folder / "table.csv", out), "does not say which columns its 4 features are"),
         ((model, folder / "torn.csv", out), "torn.csv"),
         ((model, folder / "table.csv", folder / "p.xlsx"), "--out must end in .csv, .tsv, .parquet"),
-        ((model, folder / "table.csv", folder / "no" / "p.csv"), "make it first"),
+        ((model, folder / "table.csv", folder / "table.csv"), "--out must be another file than the table"),
     ):
         code, _, errors = run(capsys, *arguments)
         assert code == 2

@@ -206,6 +206,18 @@ def test_task_decides_where_the_values_do_not(table):
         data.load_table(table("t.csv", "x,y\n" + "".join(f"1,{k}.5\n" for k in range(21))), task="classification")
 
 
+def test_codes_are_categories_where_they_are_said_or_stored_so(table, tmp_path):
+    path = table("t.csv", "zip,n, y \n01,1,0.5\n02,2,1.5\n")
+    assert data.load_table(path).feature_names == ("zip", "n")
+    assert data.load_table(path, categories=["zip", "n"]).feature_names == ("zip=01", "zip=02", "n=1", "n=2")
+    path = write_frame(pl.DataFrame({"zip": ["01", "02"], "n": [1, 2], "y": [0.5, 1.5]}), tmp_path / "t.parquet")
+    assert data.load_table(path, categories=["n"]).feature_names == ("zip=01", "zip=02", "n=1", "n=2")
+    with pytest.raises(ValueError, match=r"must hold 'N', .*: did you mean 'n'"):
+        data.load_table(path, categories=["N"])
+    with pytest.raises(TypeError, match=r"drop must be a list of columns, got 'zip': \['zip'\]"):
+        data.load_table(path, drop="zip")
+
+
 def test_columns_are_left_out_by_name(table, npz):
     path = table("t.csv", "id,a,b\nq,1,2.5\nr,2,3.5\n")
     assert data.load_table(path, drop=["id"]).feature_names == ("a",)
@@ -215,11 +227,13 @@ def test_columns_are_left_out_by_name(table, npz):
 
 
 def test_what_is_odd_is_remarked_upon(table):
-    text = "a,b,c,d,t,y\n" + "".join(f"{k},7,{k},{k * k},{1.7e9 + k},{k}.5\n" for k in range(5))
+    text = "a,b,c,d,t,y\n" + "".join(f"{k},7,{k},{k * k},{1.7e9 + 2 * k},{k % 3}.0\n" for k in range(25))
     assert data.load_table(table("t.csv", text)).remarks == (
         "constant, and so of no use: b",
         "the same numbers twice: c = a",
         "so far from 0, for their spread, that float32 loses digits; subtract an offset first: t",
+        "a number for each row, which may tell nothing, or too much: a, c",
+        "the target holds 3 different whole numbers, and is taken for a quantity",
     )
 
 
@@ -346,6 +360,15 @@ def test_npz_that_does_not_fit_is_refused(npz, arrays, message):
             "a,b\n" + "".join(f"no {k},1.5\n" for k in range(101)),
             r"column 'a' holds 101 .*'no 0'.*drop=\['a'\]",
         ),
+        ("t.csv", "a,b\n1,0.5\n2,1.5\n3,n.a.\n", "column 'b' holds 'n.a.' in row 3, which is not a number"),
+        ("t.csv", "a,b\n1,0\n2,1\n3,?\n", r"column 'b' holds '\?' in row 3, which is not a number"),
+        ("t.csv", 'a,b\n"34,278",x\n"1,000",y\n', "'34,278' in row 1, which is not a number: thousands must not be"),
+        (
+            "t.csv",
+            "a,b\n" + "".join(f"{k},no {k % 101}\n" for k in range(202)),
+            "holds 101 different texts, .*task='class",
+        ),
+        ("t.csv", "a,b,c\n2024-01-31,,x\n2024-02-01,,y\n", "'a' is of dates .*; column 'b' holds no values"),
         ("t.csv", "a,b\n2024-01-31,1.5\n2024-02-01,2.5\n", "'a' is of dates or times, such as '2024-01-31': say what"),
         ("t.csv", "a,b\n1,2024-01-31\n2,2024-02-01\n", "must be classes or numbers, got dates such as '2024-01-31'"),
         ("t.csv", "a,b\n,1.5\n,2.5\n", "column 'a' holds no values: leave it out"),

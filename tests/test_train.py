@@ -108,6 +108,7 @@ def test_a_table_of_ones_own_trains_and_the_model_takes_its_own_numbers(capsys, 
         "--epochs", "1000", "--validation", "0.25",
     )  # fmt: skip
     assert code == 0
+    assert (results["target"], results["examples"], results["validation_examples"]) == ("kind", 60, 20)
     assert results["classes"] == {"big": int((kind == "big").sum()), "small": int((kind == "small").sum())}
     assert "remark: missing values, filled by means: 'shape'" in errors
     params, known = js.load(tmp_path / "model.safetensors"), js.read_metadata(tmp_path / "model.safetensors")
@@ -134,6 +135,34 @@ def test_a_constant_target_and_names_like_markup_lose_no_model(capsys, tmp_path)
     (tmp_path / "co$t_{$ [b].csv").write_text("[red]x,[/b]\n1,[/b]\n2,[red]\n3,[red]\n")
     assert train.main(["--data", str(tmp_path / "co$t_{$ [b].csv"), "--epochs", "5", "--out", str(tmp_path)]) == 0
     assert "[/b] 1, [red] 2" in capsys.readouterr().out
+
+
+def test_codes_are_categories_where_asked_and_patience_keeps_the_lowest(capsys, tmp_path):
+    random = np.random.default_rng(0)
+    codes, noise = random.integers(1, 4, 60), random.normal(size=60).round(3)
+    rows = [
+        f"{k},{code},{x},{k % 7},{(code == 2) ^ (x > 1.5)}"
+        for k, (code, x) in enumerate(zip(codes, noise, strict=True))
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["id,code,x,day,y", *rows]))
+    options = ["--data", str(tmp_path / "t.csv"), "--drop", "id", "--drop", "day", "--categories", "code"]
+    more = ["--validation", "0.3", "--patience", "20", "--n-h", "30", "--scale", "1", "--epochs", "3000"]
+    code, results, _ = run(capsys, tmp_path, *options, *more)
+    assert code == 0
+    known = js.read_metadata(tmp_path / "model.safetensors")
+    assert known["feature_names"] == ["code=1", "code=2", "code=3", "x"]
+    assert "compile_seconds" not in known["results"]
+    costs = json.loads((tmp_path / "history.json").read_text())["history"]["validation_cost"]
+    assert len(costs) == results["epochs"] < 3000
+    assert results["validation"]["cost"] == pytest.approx(min(costs), rel=1e-5)
+    assert costs.index(min(costs)) == len(costs) - 21
+
+
+def test_files_of_an_earlier_run_are_named(capsys, tmp_path):
+    run(capsys, tmp_path, "--data", "moons", "--epochs", "2", "--report")
+    code, _, errors = run(capsys, tmp_path, "--data", "iris", "--epochs", "2", "--learning-rate", "1e30")
+    assert code == 1
+    assert f"of an earlier run, in {tmp_path}: model.safetensors, report.html, boundary.png, confusion.png" in errors
 
 
 def test_quiet_says_nothing_but_errors_and_json(capsys, tmp_path):
