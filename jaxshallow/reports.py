@@ -28,7 +28,7 @@ NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%)?|nan|-?inf", re.IGNO
 IN_JAVASCRIPT = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
 
 # Left, top and side of the plane in its picture, in pixels, which is 460 wide and 430 high.
-FRAME = (56, 12, 384)
+FRAME = (68, 12, 384)
 # The outlines of `plots.MARKERS`, from their middles.
 OUTLINES = (
     "m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
