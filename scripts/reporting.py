@@ -104,8 +104,8 @@ def command(script: str, options: Any) -> str:
         if default is MISSING or value == default:
             continue
         flag = f"--{field.name.replace('_', '-')}"
-        values = [] if value is True else value if isinstance(value, tuple) else [value]
-        words += [flag, *map(str, values)]
+        values = value if isinstance(value, tuple) else [value]
+        words += [flag] if value is True else [word for one in values for word in (flag, str(one))]
     return shlex.join(words)
 
 

@@ -74,8 +74,7 @@ class DataOptions:
     target: str | None = None
     """For a file: the column to predict; the last if not given."""
     missing: Literal["error", "mean"] = "error"
-    """For a file: what to do with missing values; mean puts the mean of the training examples there, and with --folds
-    the mean of all."""
+    """For a file: what to do with missing values; mean puts that of the training examples there (--folds: of all)."""
     drop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """For a file: a column to leave out, such as names and numbers of customers; for several, --drop a --drop b."""
     categories: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()

@@ -149,6 +149,9 @@ def test_codes_are_categories_where_asked_and_patience_keeps_the_lowest(capsys, 
     more = ["--validation", "0.3", "--patience", "20", "--n-h", "30", "--scale", "1", "--epochs", "3000"]
     code, results, _ = run(capsys, tmp_path, *options, *more)
     assert code == 0
+    called = train.Options(data="a b.csv", drop=("x", "y z"), n_h=3, report=True)
+    words = "python scripts/train.py --data 'a b.csv' --drop x --drop 'y z' --n-h 3 --report"
+    assert train.reporting.command("train.py", called) == words
     known = js.read_metadata(tmp_path / "model.safetensors")
     assert known["feature_names"] == ["code=1", "code=2", "code=3", "x"]
     assert "compile_seconds" not in known["results"]
