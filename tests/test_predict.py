@@ -104,7 +104,7 @@ def test_two_classes_and_several_labels_have_their_probabilities(capsys, tmp_pat
         (y == 0, ["prediction", "P(False)", "P(True)"]),
         (np.eye(3, dtype=int)[y], ["P(0)", "P(1)", "P(2)"]),
     ):
-        classifier = ShallowClassifier((3,), solver="lbfgs", max_iter=20, random_state=0).fit(table, labels)
+        classifier = ShallowClassifier((3,), tol=1e9, n_iter_no_change=5, random_state=0).fit(table, labels)
         classifier.save(tmp_path / "m.safetensors")
         assert run(capsys, tmp_path / "m.safetensors", tmp_path / "t.parquet", tmp_path / "p.parquet")[0] == 0
         read = pl.read_parquet(tmp_path / "p.parquet").drop(table.columns)
