@@ -244,9 +244,10 @@ def numbers(cell, categories, fill):
 
 
 def read(lines):
-    """The table in lines of CSV as X (n_x, m); semicolons or tabs may stand for commas."""
+    """The table in lines of CSV as X (n_x, m); semicolons, and then decimal commas, or tabs may stand for commas."""
     lines = list(lines) or [""]
-    table = csv.reader(lines, delimiter=max(",;\\t", key=lines[0].count), strict=True)
+    mark = max(",;\\t", key=lines[0].count)
+    table = csv.reader(lines, delimiter=mark, strict=True)
     header, *rows = [row for row in table if any(cell.strip() for cell in row)] or [[]]
     header = [name.strip() for name in header]
     if wrong := [column["name"] for column in COLUMNS if header.count(column["name"]) != 1]:
@@ -257,6 +258,8 @@ def read(lines):
     for place, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise ValueError(f"row {place} has {len(row)} cells, and the header {len(header)}")
+        if mark == ";":
+            row = [cell.replace(",", ".") if cell.replace(",", "", 1).strip("+- ").isdigit() else cell for cell in row]
         cells, x = dict(zip(header, row)), []
         for column in COLUMNS:
             try:

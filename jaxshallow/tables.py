@@ -25,6 +25,7 @@ MAX_CATEGORIES = 100
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npz", ".npy")
 BOOLEANS = {"false": "0", "true": "1"}
+DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"  # in files whose columns are set apart by semicolons
 DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?$"
 NAMED_AT_MOST = 10  # of columns in a message
 
@@ -155,7 +156,8 @@ def load_table(
 
     Every other column is a feature. Numbers and booleans are one row of X; text is a row of 0 and 1 for each of its
     categories. Constant features are kept, and reported, as are equal ones, in `remarks`. The first line of a .csv or
-    .tsv names the columns; in a .csv, semicolons or tabs may stand for commas; blank lines are skipped.
+    .tsv names the columns; in a .csv, semicolons or tabs may stand for commas, and with semicolons commas for decimal
+    points; blank lines are skipped.
 
     An .npz holds X (m, n_x) and Y or y: (m,) or (m, 1) as above, or (m, n_y), which is n_y classes where every row
     is one-hot and regression where one is not. An .npy is a matrix whose columns are x1, x2, .... Nothing is ever
@@ -464,7 +466,10 @@ def _frame(path: Path):
             with open(path, "rb") as file:  # a path may hold what polars takes for a pattern
                 frame = pl.read_ipc(file)
         else:
-            frame = pl.read_csv(path, infer_schema=False, **csv_options(path))
+            options = csv_options(path)
+            frame = pl.read_csv(path, infer_schema=False, **options)
+            if options["separator"] == ";":
+                frame = frame.with_columns(pl.col(pl.String).str.replace(DECIMAL_COMMA, "$1.$2"))
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         found = ragged(path) if suffix in (".csv", ".tsv") else None

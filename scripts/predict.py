@@ -58,6 +58,9 @@ def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFr
         }
         table = pl.scan_csv(path, **how, schema_overrides=overrides)
     table = table.rename(str.strip)
+    if how["separator"] == ";":
+        names = [column.name for column in columns if table.collect_schema().get(column.name) == pl.String]
+        table = table.with_columns(pl.col(names).str.replace(tables.DECIMAL_COMMA, "$1.$2"))
     return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as in `data.load_table`
 
 

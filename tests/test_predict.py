@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 
 import jax
 import numpy as np
@@ -164,6 +165,22 @@ def test_text_is_passed_on_as_it_is_and_codes_are_no_numbers(capsys, tmp_path):
         read = pl.read_csv(out, infer_schema=False) if suffix == "csv" else pl.read_parquet(out)
         assert read["id"].to_list() == ids
         assert read["note"].to_list() == ["NA" if suffix == "csv" else None, "y"]
+
+
+def test_a_table_with_semicolons_and_decimal_commas_is_read_by_all_programs(capsys, tmp_path):
+    rows = [f"{k},{k % 4};{'round' if k % 3 else 'flat, thin'};{'a' if k < 20 else 'b'}" for k in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["size;shape;kind", *rows]))
+    options = ["--data", str(tmp_path / "t.csv"), "--epochs", "200", "--quiet", "--out", str(tmp_path)]
+    assert train.main(options) == 0
+    model = tmp_path / "model.safetensors"
+    assert run(capsys, model, tmp_path / "t.csv", tmp_path / "p.csv")[0] == 0
+    read = pl.read_csv(tmp_path / "p.csv")
+    assert read["size"].to_list() == [k + k % 4 / 10 for k in range(40)]
+    assert (read["prediction"] == read["kind"]).mean() > 0.9
+    js.export(js.load(model), tmp_path / "model.py", js.read_metadata(model))
+    program = runpy.run_path(str(tmp_path / "model.py"))
+    X = program["read"]((tmp_path / "t.csv").read_text().splitlines())
+    np.testing.assert_allclose(program["forward"](X).A2[0], read["P(b)"].to_numpy(), rtol=1e-5, atol=1e-7)
 
 
 def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):

@@ -173,6 +173,13 @@ def test_a_row_that_was_cut_is_not_taken_for_missing_values(table):
         data.load_table(table("t.csv", "a,b,c\n1,2,3.5\n4,,6\n7\n"), target="a", missing="mean")
 
 
+def test_with_semicolons_decimals_may_have_commas(table):
+    dataset = data.load_table(table("t.csv", "a;b;c\n-1,5;x,y;0,25\n2; 7,5 ;1\n0,5;x;1\n"))
+    assert dataset.feature_names == ("a", "b=7.5", "b=x", "b=x,y")
+    np.testing.assert_array_equal(dataset.X[0], [-1.5, 2, 0.5])
+    np.testing.assert_array_equal(dataset.Y, [[0.25, 1, 1]])
+
+
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_semicolons_and_tabs_may_stand_for_commas(table, mark):
     dataset = data.load_table(table("t.csv", "a,b,c\n1,x,0.5\n2,y,1.5\n".replace(",", mark)))
@@ -354,7 +361,11 @@ def test_npz_that_does_not_fit_is_refused(npz, arrays, message):
             "a,b\n1,x\n2,y\n?,y\n",
             r"column 'a' holds '\?' in row 3, which is not a number: leave the cell empty",
         ),
-        ("t.csv", "a;b\n1,5;x\n2,25;y\n", r"column 'a' holds '1,5' in row 1, which is not a number: decimals need a p"),
+        (
+            "t.csv",
+            'a,b\n"1,5",x\n"2,25",y\n',
+            r"column 'a' holds '1,5' in row 1, which is not a number: decimals need a p",
+        ),
         (
             "t.csv",
             "a,b\n" + "".join(f"no {k},1.5\n" for k in range(101)),
