@@ -445,9 +445,8 @@ def _resumed(
         resume = resume.arrays()
     if not isinstance(resume, Mapping):
         raise TypeError(f"resume must be what fit returned, or the arrays() of it, got {type(resume).__name__}")
-    arrays = resume
-    costs = np.empty(np.shape(arrays.get("history.cost", ())), first.params.W1.dtype)
-    found = from_named({"state": first, "history": History(costs, costs if validated else None)}, arrays)
+    costs = np.empty(np.shape(resume.get("history.cost", ())), first.params.W1.dtype)
+    found = from_named({"state": first, "history": History(costs, costs if validated else None)}, resume)
     if len(found["history"].cost) > epochs:
         raise ValueError(f"epochs must be at least the {len(found['history'].cost)} of resume, got {epochs}")
     return jax.tree.map(jnp.asarray, found["state"]), found["history"]

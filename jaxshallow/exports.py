@@ -22,7 +22,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from string import Template
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -34,7 +33,7 @@ from jaxshallow import activations, checks
 from jaxshallow.network import forward, predict
 from jaxshallow.params import Params
 from jaxshallow.store import LEAVES, write_atomically
-from jaxshallow.tables import MISSING, Column, columns_of
+from jaxshallow.tables import MISSING, Column, columns_of, require
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
@@ -386,7 +385,8 @@ def _number(x: np.floating) -> str:
 
 
 def _onnx(params: Params, known: dict[str, list]) -> bytes:
-    onnx, (leaves, hidden) = _require_onnx(), _portable(params)
+    require("onnx.numpy_helper", "export")
+    onnx, (leaves, hidden) = require("onnx", "export"), _portable(params)
     n_x, n_y = params.W1.shape[1], len(params.W2)
     dtype = onnx.helper.np_dtype_to_tensor_dtype(leaves["W1"].dtype)
     nodes, constants = _graph(onnx.helper.make_node, onnx.TensorProto.INT64, leaves, hidden, params.output)
@@ -434,15 +434,6 @@ def _graph(node: Callable, int64: int, leaves: dict[str, np.ndarray], hidden: st
             node("Reshape", ["integers", "shape"], ["label"]),
         ]
     return nodes, constants
-
-
-def _require_onnx() -> ModuleType:
-    try:
-        import onnx
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise ImportError("onnx is missing: pip install 'jaxshallow[export]'") from error
-    return onnx
 
 
 FORMATS = {".jax": _jax, ".py": _python, ".onnx": _onnx}

@@ -12,6 +12,7 @@ import importlib
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -475,18 +476,18 @@ def _frame(path: Path):
         found = ragged(path) if suffix in (".csv", ".tsv") else None
         raise malformed(path, found or error) from error
 
-    frame = frame.rename({name: name.strip() for name in frame.columns})
-    names = frame.columns
+    names = [name.strip() for name in frame.columns]
     if "" in names:
         fix = " (pandas writes its index so: to_csv(index=False) does not)" if names[0] == "" else ""
         raise ValueError(f"{path}: columns must have names, each its own, got {_quoted(names)}{fix}")
-    if twice := [name for name in names if f"{name}_duplicated_0" in names]:
+    counts = Counter(names)
+    if twice := [name for name in names if counts[name] > 1 or f"{name}_duplicated_0" in counts]:
         raise ValueError(f"{path}: columns must have names, each its own, got {twice[0]!r} twice")
     if suffix in (".csv", ".tsv") and _is_headerless(names):
         raise ValueError(
             f"{path}: the first line must name the columns, got numbers, {_quoted(names)}: add such a line"
         )
-    return frame
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
 def _is_headerless(names: list[str]) -> bool:
@@ -577,7 +578,8 @@ def _read_npy(
 
 def _kept(path: Path, rows: np.ndarray, names: list[str], drop: list[str]) -> tuple[np.ndarray, list[Column]]:
     """X (n_x, m) and its columns, without those to leave out."""
-    left = [i for i, name in enumerate(names) if name not in [find(path, wrong, names) for wrong in drop]]
+    out = {find(path, name, names) for name in drop}
+    left = [i for i, name in enumerate(names) if name not in out]
     return rows[:, left].T.astype(np.float64), [Column(names[i]) for i in left]
 
 
@@ -625,8 +627,13 @@ def _remarks(dataset: Dataset, targets: np.ndarray, columns: Sequence[Column], g
     far = [name for name, row in zip(names, X, strict=True) if abs(row.mean()) > 1e4 * row.std() > 0]
     if far:
         yield f"so far from 0, for their spread, that float32 loses digits; subtract an offset first: {_listed(far)}"
-    steps = [np.diff(np.sort(row)) for row in X] if X.shape[1] > MAX_INTEGER_CLASSES else []
-    if counting := [name for name, step in zip(names, steps, strict=False) if (step == 1).all()]:
+    m = X.shape[1]
+    counting = [
+        name
+        for name, row, span in zip(names, X, high - low, strict=True)
+        if m > MAX_INTEGER_CLASSES and span == m - 1 and (np.diff(np.sort(row)) == 1).all()
+    ]
+    if counting:
         yield f"a number for each row, which may tell nothing, or too much: {_listed(counting)}"
     if dataset.output == "identity" and targets.ndim == 1 and targets.dtype.kind == "f":
         values = np.unique(targets)

@@ -47,8 +47,9 @@ def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFr
     if suffix == ".feather":
         return pl.scan_ipc(path, glob=False)
     how = tables.csv_options(path)
-    table = pl.scan_csv(path, infer_schema=False, **how)
-    if typed:
+    if not typed:
+        table = pl.scan_csv(path, infer_schema=False, **how)
+    else:
         how.update(null_values=tables.MISSING, infer_schema_length=None)
         schema = pl.scan_csv(path, **how).collect_schema()
         overrides = {
@@ -59,7 +60,8 @@ def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFr
         table = pl.scan_csv(path, **how, schema_overrides=overrides)
     table = table.rename(str.strip)
     if how["separator"] == ";":
-        names = [column.name for column in columns if table.collect_schema().get(column.name) == pl.String]
+        schema = table.collect_schema()
+        names = [column.name for column in columns if schema.get(column.name) == pl.String]
         table = table.with_columns(pl.col(names).str.replace(tables.DECIMAL_COMMA, "$1.$2"))
     return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as in `data.load_table`
 

@@ -393,6 +393,7 @@ def test_npz_that_does_not_fit_is_refused(npz, arrays, message):
         ("t.csv", "a,b\n1,yes\n2,yes\n", "b must hold at least two classes, got 'yes' only"),
         ("t.csv", "a,b\n1,4\n2,4\n", "b must hold at least two classes, got '4' only"),
         ("t.csv", "a,a,b\n1,2,3.5\n", "columns must have names, each its own"),
+        ("t.csv", "a, a,b\n1,2,3.5\n", "columns must have names, each its own, got 'a' twice"),
         ("t.csv", ",a,b\n0,2,3.5\n", r"columns must have names, each its own, got .*to_csv\(index=False\)"),
         ("t.csv", "", "not a readable .csv file"),
         ("t.csv", "a,b\n1,2\n1,2,3\n", "not a readable .csv file: line 3 has 3 fields where the header has 2"),
