@@ -2,17 +2,11 @@
 
 from jaxshallow import data
 from jaxshallow.activations import Activation
-from jaxshallow.backprop import (
-    clipped_grads,
-    cost_and_grads,
-    grad_noise_scale,
-    manual_grads,
-    manual_grads_example,
-    per_example_grad_norms,
-)
-from jaxshallow.certify import Certificate, certify
+from jaxshallow.backprop import cost_and_grads, manual_grads, manual_grads_example
+from jaxshallow.certificate import Certificate
+from jaxshallow.certify import certify
 from jaxshallow.compilation import enable_compilation_cache
-from jaxshallow.descent import FitResult, History, fit, make_train_step, update
+from jaxshallow.descent import make_train_step, update
 from jaxshallow.executions import (
     forward_loop,
     forward_scan,
@@ -20,14 +14,15 @@ from jaxshallow.executions import (
     manual_grads_loop,
     manual_grads_scan,
     manual_grads_vmap,
-    shard,
-    stream,
 )
 from jaxshallow.exports import export
 from jaxshallow.many import Many, Progress, fit_many
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
 from jaxshallow.params import Params, init
+from jaxshallow.per_example import clipped_grads, grad_noise_scale, per_example_grad_norms
 from jaxshallow.store import load, read_metadata, save
+from jaxshallow.tiles import shard, stream
+from jaxshallow.training import FitResult, History, fit
 
 __all__ = [
     "Activation",

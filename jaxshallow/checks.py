@@ -173,3 +173,9 @@ def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None
             raise ValueError(
                 f"weights must sum to a number that {limits.dtype} can divide by, got {total:g}: scale them"
             )
+
+
+def check_tol(tol: float) -> None:
+    """ValueError for a tolerance that is below 0 or not finite."""
+    if not 0 <= tol < float("inf"):
+        raise ValueError(f"tol must be at least 0 and finite, got {tol}")

@@ -1,4 +1,4 @@
-"""The course's data sets, and `load`, which also knows tables from files (`tables.py`).
+"""The course's data sets, and `load`, which also knows tables from files (`tables/`).
 
 Every function returns a `Dataset`, whose examples are columns: `X, Y = data.flower()`. Needs NumPy only; what comes
 from scikit-learn or is read by polars imports them when called.
@@ -8,92 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxshallow.checks import LEAVES
-from jaxshallow.params import Params
-from jaxshallow.tables import (
-    SUFFIXES,
-    Column,
-    Dataset,
-    Tiles,
-    classes,
-    did_you_mean,
-    load_table,
-    regression,
-    require,
-)
+from jaxshallow.extras import require
+from jaxshallow.tables import Column, Dataset, Tiles, did_you_mean, load_table
+from jaxshallow.tables.dataset import classes, regression
+from jaxshallow.tables.load import SUFFIXES
+from jaxshallow.training import Scaling, fold_scaling, scaling
 
-__all__ = ["DATASETS", "Column", "Dataset", "Tiles", "fold_scaling", "load", "load_table", "scaling"]
-
-Scaling = tuple[np.ndarray, np.ndarray]
-
-
-def scaling(X: np.ndarray) -> Scaling:
-    """Mean and standard deviation of each feature, for `(X - mean) / std`; take them from the training examples only.
-
-    Args:
-        X: (n_x, m) features.
-
-    Returns:
-        mean (n_x, 1) and std (n_x, 1), float64; the std of a constant feature is given as 1, so that it becomes 0.
-
-    Raises:
-        ValueError: X is not (n_x, m) with m ≥ 1.
-
-    Example:
-        >>> mean, std = scaling(np.array([[1.0, 3.0], [5.0, 5.0]]))
-        >>> mean.ravel().tolist(), std.ravel().tolist()
-        ([2.0, 5.0], [1.0, 1.0])
-    """
-    X = np.asarray(X, dtype=np.float64)
-    if X.ndim != 2 or X.shape[1] == 0:
-        raise ValueError(f"X must be (n_x, m) with m at least 1, got {X.shape}")
-    mean, std = X.mean(axis=1, keepdims=True), X.std(axis=1, keepdims=True)
-    constant = X.min(axis=1, keepdims=True) == X.max(axis=1, keepdims=True)  # rounding may leave its std above 0
-    return np.where(constant, X[:, :1], mean), np.where(constant | (std == 0), 1.0, std)
-
-
-def fold_scaling(params: Params, features: Scaling | None = None, targets: Scaling | None = None) -> Params:
-    """The network that takes features, and gives targets, as they were before `(X - mean) / std`.
-
-    W1 ((x − mean) / std) + b1 = (W1 / std) x + b1 − (W1 / std) mean, and likewise behind the second layer.
-
-    Args:
-        params: a network, or many along first axes.
-        features: (mean, std), each (n_x, 1), as `scaling` gives them; None if features were not scaled.
-        targets: the same of shape (n_y, 1); for output "identity".
-
-    Returns:
-        `Params` of NumPy arrays, in the same dtype; float32 for bfloat16 and float16, whose digits are too few.
-
-    Example:
-        >>> from jaxshallow import Params
-        >>> params = Params(*(np.full(shape, 2.0) for shape in ((1, 1), (1, 1), (1, 1), (1, 1))), hidden="tanh")
-        >>> folded = fold_scaling(params, features=(np.array([[10.0]]), np.array([[4.0]])))
-        >>> folded.W1.item(), folded.b1.item()
-        (0.5, -3.0)
-    """
-    W1, b1, W2, b2 = (np.asarray(getattr(params, name), np.float64) for name in LEAVES)
-    with np.errstate(over="ignore", invalid="ignore"):  # of networks that diverged
-        if features is not None:
-            mean, std = features
-            W1 = W1 / std.T
-            b1 = b1 - W1 @ mean
-        if targets is not None:
-            mean, std = targets
-            W2, b2 = W2 * std, b2 * std + mean
-        dtype = jnp.promote_types(params.W1.dtype, np.float32)
-        leaves: Any = {name: leaf.astype(dtype) for name, leaf in zip(LEAVES, (W1, b1, W2, b2), strict=True)}
-    return replace(params, **leaves)
-
-
-# ---- the course's data sets, two features each ----
+__all__ = ["DATASETS", "Column", "Dataset", "Scaling", "Tiles", "fold_scaling", "load", "load_table", "scaling"]
 
 
 def flower(m: int = 400, seed: int = 1) -> Dataset:
@@ -166,9 +92,6 @@ def spiral(m: int = 300, n_classes: int = 3, seed: int = 0) -> Dataset:
     return _planar(np.stack([r * np.sin(t), r * np.cos(t)], axis=1), codes, "spiral", n_classes)
 
 
-# ---- scikit-learn's bundled tables: no download ----
-
-
 def digits() -> Dataset:
     """Handwritten digits: 1797 images of 8×8 pixels from 0 to 16, ten classes."""
     return _bundled("digits")
@@ -223,9 +146,6 @@ def _bundled(name: str) -> Dataset:
     if name == "diabetes":
         return regression(table.data, table.target, name, names)
     return classes(table.data, table.target, name, names, table.target_names)
-
-
-# ---- by name or by path ----
 
 
 def load(name_or_path: str | os.PathLike[str], target: str | None = None, **table: Any) -> Dataset:

@@ -28,21 +28,13 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.data import Scaling, fold_scaling, scaling
-from jaxshallow.descent import (
-    History,
-    State,
-    epoch_order,
-    first_state,
-    from_named,
-    named,
-    run_epochs,
-    watched,
-    words,
-)
-from jaxshallow.executions import stream, tile_size
+from jaxshallow.checks import check_tol
 from jaxshallow.network import cost, forward
-from jaxshallow.params import Params, check_scale, check_sizes, check_tol, init
+from jaxshallow.params import Params, check_scale, check_sizes, init
+from jaxshallow.tiles.streaming import stream, tile_size
+from jaxshallow.training.epochs import History, State, epoch_order, first_state, run_epochs, watched, words
+from jaxshallow.training.resume import from_named, named
+from jaxshallow.training.scaling import Scaling, fold_scaling, scaling
 
 DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
 PER_EXAMPLE = ("weights", "validation_weights")

@@ -127,12 +127,6 @@ def check_scale(scale: float | str) -> None:
         raise ValueError(f"scale must be at least 0 and finite, got {scale}")
 
 
-def check_tol(tol: float) -> None:
-    """ValueError for a tolerance that is below 0 or not finite."""
-    if not 0 <= tol < float("inf"):
-        raise ValueError(f"tol must be at least 0 and finite, got {tol}")
-
-
 # One program, or a first run would compile a dozen operations one after another: most of its start-up time.
 @partial(jax.jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
 def _draw(key, deviation, *, rule: str | None, n_x: int, n_h: int, n_y: int, dtype):

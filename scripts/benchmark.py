@@ -532,7 +532,7 @@ def _(n_x, m):
     import jax
     import jax.numpy as jnp
 
-    from jaxshallow.executions import tile_size
+    from jaxshallow.tiles.streaming import tile_size
 
     mesh, params, X, _ = split(n_x, 1024)
     t = tile_size(params)
@@ -572,7 +572,7 @@ def stacked(name: str, networks: int):
     import jax
 
     import jaxshallow as js
-    from jaxshallow.descent import epoch_order
+    from jaxshallow.training.epochs import epoch_order
 
     X, Y = table(name)
     how = SETS[name]
@@ -1072,7 +1072,7 @@ def reached(value: float, aim: str) -> bool | None:
 
 def write(results: dict[str, Any], out: Path) -> str:
     from jaxshallow import plots
-    from jaxshallow.store import json_text, write_atomically
+    from jaxshallow.store.files import json_text, write_atomically
 
     text = json_text(results)
     write_atomically(out / "benchmark.json", text.encode())

@@ -34,7 +34,7 @@ from running import exit_code
 
 import jaxshallow as js
 from jaxshallow import plots
-from jaxshallow.store import json_text, write_atomically
+from jaxshallow.store.files import json_text, write_atomically
 
 # Python's own loop costs about a millisecond an example; beyond this it would only be waited for.
 PYTHON_LOOP_EXAMPLES = 300

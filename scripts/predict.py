@@ -32,7 +32,7 @@ import running
 import jaxshallow as js
 from jaxshallow import tables
 from jaxshallow.many import bucket
-from jaxshallow.store import replacing
+from jaxshallow.store.files import replacing
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ROW = "\0row"  # which no table has

@@ -15,7 +15,8 @@ import jax
 import numpy as np
 
 import jaxshallow as js
-from jaxshallow import data, plots, reports, store
+from jaxshallow import data, plots, reports
+from jaxshallow.store.files import version
 
 MOST_COLUMNS = 100
 MOST_CATEGORIES = 10
@@ -80,7 +81,7 @@ def what_was_run(script: str, options: Any, seconds: float) -> reports.Html:
     """The command, the machine and the versions."""
     device = jax.devices()[0]
     others = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "numpy", "optax")]
-    versions = ", ".join([f"jaxshallow {store.version()}", *others])
+    versions = ", ".join([f"jaxshallow {version()}", *others])
     return reports.section(
         "What was run",
         reports.preformatted(command(script, options)),

@@ -20,7 +20,8 @@ try:
 except ImportError as missing:
     sys.exit(f"{missing}: pip install 'jaxshallow[scripts]'")
 
-from jaxshallow import checkpoints, data
+from jaxshallow import data
+from jaxshallow.store import checkpoints
 
 messages = Console(stderr=True, highlight=False)  # remarks and progress; --quiet silences it
 errors = Console(stderr=True, highlight=False)

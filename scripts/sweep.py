@@ -67,7 +67,7 @@ from train import (
 import jaxshallow as js
 from jaxshallow import data, many, plots, reports
 from jaxshallow.params import check_sizes
-from jaxshallow.store import json_text, write_atomically
+from jaxshallow.store.files import json_text, write_atomically
 
 SWEPT = ("n_h", "hidden", "learning_rate", "l2", "scale")
 FOLDER = "sweeping"  # in --out, of an unfinished sweep

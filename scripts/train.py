@@ -45,7 +45,7 @@ from running import Interrupted, Keeper, exit_code, hint, interruptible
 
 import jaxshallow as js
 from jaxshallow import data, plots, reports
-from jaxshallow.store import json_text, write_atomically
+from jaxshallow.store.files import json_text, write_atomically
 
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "sgd": lambda learning_rate: None,  # plain gradient descent, js.update

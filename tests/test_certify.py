@@ -10,7 +10,10 @@ import pytest
 from cases import HEADS, HIDDEN
 
 import jaxshallow as js
-from jaxshallow.certify import Arithmetic, Bounded, Reference, _arithmetic, _compare, _named
+from jaxshallow.certificate.bounds import Arithmetic, Bounded, arithmetic_of
+from jaxshallow.certificate.executions import name_result
+from jaxshallow.certificate.reference import Reference
+from jaxshallow.certificate.rows import compare
 
 ONE = ("highest",)
 
@@ -145,9 +148,9 @@ def test_a_planted_wrong_gradient_in_any_one_entry_is_found(leaf, factor):
 
 def _gradient_only(params, X, Y, execution) -> bool:
     """Whether one execution holds: the certificate's own comparison, without the rows that are not in question."""
-    arrays = _named(execution(params, X, Y), "planted")[1]
-    reference = Reference(params, X, Y, None, 0.0, _arithmetic("cpu", X.dtype, "highest", False))
-    return _compare(arrays, reference, X.dtype)[-1]
+    arrays = name_result(execution(params, X, Y), "planted")[1]
+    reference = Reference(params, X, Y, None, 0.0, arithmetic_of("cpu", X.dtype, "highest", False))
+    return compare(arrays, reference, X.dtype)[-1]
 
 
 @pytest.mark.parametrize("factor", [0.0, 2.0, -1.0])

@@ -8,7 +8,7 @@ import pytest
 from cases import assert_close, assert_same
 
 import jaxshallow as js
-from jaxshallow.descent import epoch_order
+from jaxshallow.training.epochs import epoch_order
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ import pytest
 from jax import export as jax_export
 
 import jaxshallow as js
-from jaxshallow import exports
+from jaxshallow.exports import exporting
 
 NAMED = [hidden for hidden in cases.HIDDEN.values() if isinstance(hidden, str)]
 # Age with a fill, a colour that must be there, a yes or no that must, a size whose text may be missing.
@@ -386,7 +386,7 @@ def test_names_that_are_not_ours_are_refused_for_numpy_and_onnx(tmp_path, monkey
 
 def test_float64_without_x64_and_other_types_are_refused(tmp_path):
     params = cases.draw().params
-    for suffix in exports.FORMATS:
+    for suffix in exporting.FORMATS:
         with pytest.raises(ValueError, match=r"W1 is float64: first jax\.config\.update"):
             js.export(params, tmp_path / f"model{suffix}")
     with pytest.raises(TypeError, match="params must be Params, got dict"):

@@ -1,4 +1,4 @@
-"""The house itself: imports point only downwards, and importing the library does nothing else."""
+"""The house itself: imports point only downwards, between rooms and inside wings, and importing does nothing else."""
 
 import ast
 import os
@@ -10,62 +10,94 @@ import pytest
 
 import jaxshallow
 
-ORDER = [
-    "activations",
-    "compilation",
-    "params",
-    "checks",
-    "network",
-    "backprop",
-    "executions",
-    "descent",
-    "tables",
-    "data",
-    "many",
-    "certify",
-    "store",
-    "checkpoints",
-    "exports",
-    "estimators",
-    "plots",
-    "reports",
-]
+# Rooms and wings, and inside each wing its files: each imports only what stands before it.
+ORDER = {
+    "activations": [],
+    "extras": [],
+    "compilation": [],
+    "params": [],
+    "checks": [],
+    "network": [],
+    "backprop": [],
+    "per_example": [],
+    "executions": [],
+    "tiles": ["parts", "host", "streaming", "sharding"],
+    "descent": [],
+    "training": ["scaling", "epochs", "resume", "fitting"],
+    "tables": ["dataset", "problems", "columns", "frames", "arrays", "tiles", "load"],
+    "data": [],
+    "many": [],
+    "store": ["files", "models", "checkpoints"],
+    "exports": ["known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
+    "certificate": ["bounds", "reference", "rows", "differences", "executions"],
+    "certify": [],
+    "estimators": [],
+    "plots": ["figures", "plane", "answers", "curves", "timings"],
+    "reports": ["html", "live", "pages"],
+}
 HOUSE = Path(jaxshallow.__file__).parent
-ROOMS = sorted(path.stem for path in HOUSE.glob("*.py") if path.stem != "__init__")
+FILES = sorted(path.relative_to(HOUSE) for path in HOUSE.rglob("*.py") if path != HOUSE / "__init__.py")
+IN_WINGS = [file for file in FILES if len(file.parts) == 2 and file.name != "__init__.py"]
+CORE = ["activations", "params", "checks", "network", "backprop", "per_example"]
+# The only places that may import what would make the library heavy.
+IN_ONE_PLACE = {"matplotlib": "plots", "sklearn.base": "estimators"}
 
 
-def imported(room: str):
-    """The full names of all that the module imports, at its top or inside its functions."""
-    for node in ast.walk(ast.parse((HOUSE / f"{room}.py").read_text())):
+def room_of(file: Path) -> str:
+    return file.parts[0].removesuffix(".py")
+
+
+def imported(file: Path):
+    """The full names of all that a file imports, at its top or inside its functions."""
+    for node in ast.walk(ast.parse((HOUSE / file).read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            source = "jaxshallow." + (node.module or "") if node.level else node.module
-            yield from (f"{source.rstrip('.')}.{alias.name}" for alias in node.names)
+            assert not node.level, f"{file} imports relatively: give the full name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_every_module_has_its_place_in_the_order():
-    assert set(ROOMS) <= set(ORDER)
-    assert {"activations", "params", "checks", "network", "backprop"} <= set(ROOMS)
+def ours(file: Path) -> list[list[str]]:
+    """What a file imports of this library: [room, file or name, ...]."""
+    return [name.split(".")[1:] for name in imported(file) if name.split(".")[0] == "jaxshallow"]
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_only_downwards(room):
-    below = ORDER[: ORDER.index(room)]
-    ours = [name.split(".")[1:] for name in imported(room) if name.split(".")[0] == "jaxshallow"]
-    assert [name for name in ours if not name or name[0] not in below] == []
+def test_every_file_has_its_place_in_the_order():
+    assert sorted({room_of(file) for file in FILES}) == sorted(ORDER)
+    for wing, files in ORDER.items():
+        assert sorted(files) == sorted(file.stem for file in IN_WINGS if room_of(file) == wing)
 
 
-@pytest.mark.parametrize(("package", "room"), [("matplotlib", "plots"), ("sklearn.base", "estimators")])
-def test_only_one_module_may_import(package, room):
-    importers = [other for other in ROOMS if any(name.startswith(package) for name in imported(other))]
-    assert set(importers) <= {room}
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_imports_point_only_downwards(file):
+    rooms = list(ORDER)
+    below = rooms[: rooms.index(room_of(file))]
+    assert [name for name in ours(file) if not name or name[0] not in (*below, room_of(file))] == []
 
 
-@pytest.mark.parametrize("room", ["activations", "params", "checks", "network", "backprop"])
+@pytest.mark.parametrize("file", IN_WINGS, ids=str)
+def test_imports_point_only_downwards_inside_a_wing(file):
+    files = ORDER[room_of(file)]
+    below = files[: files.index(file.stem)]
+    inside = [name for name in ours(file) if name and name[0] == room_of(file)]
+    assert [name for name in inside if len(name) < 2 or name[1] not in below] == []
+
+
+@pytest.mark.parametrize("file", IN_WINGS, ids=str)
+def test_a_file_of_a_wing_takes_no_private_name_of_another(file):
+    assert [name for name in ours(file) if name[-1].startswith("_")] == []
+
+
+@pytest.mark.parametrize(("package", "room"), IN_ONE_PLACE.items())
+def test_only_one_room_may_import(package, room):
+    importers = {room_of(file) for file in FILES if any(name.startswith(package) for name in imported(file))}
+    assert importers <= {room}
+
+
+@pytest.mark.parametrize("room", CORE)
 def test_the_core_needs_jax_numpy_and_chex_alone(room):
-    others = {name.split(".")[0] for name in imported(room)} - {"jaxshallow"} - set(sys.stdlib_module_names)
-    assert others <= {"jax", "numpy", "chex"}
+    others = {name.split(".")[0] for name in imported(Path(f"{room}.py"))} - {"jaxshallow"}
+    assert others - set(sys.stdlib_module_names) <= {"jax", "numpy", "chex"}
 
 
 def test_importing_the_library_computes_nothing_and_changes_no_setting():

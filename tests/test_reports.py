@@ -15,6 +15,7 @@ from cases import PAIRS, draw
 
 import jaxshallow as js
 from jaxshallow import plots, reports
+from jaxshallow.reports import live, pages
 
 EVIL = "<script>alert(1)</script> <!-- <script> \" & '"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -125,7 +126,7 @@ def test_numbers_stand_to_the_right_and_texts_to_the_left():
 def test_a_figure_too_large_for_svg_becomes_png(monkeypatch):
     drawing, _ = plots.figure()
     assert "image/svg+xml" in reports.picture(drawing, "empty")
-    monkeypatch.setattr(reports, "LARGEST_SVG", 100)
+    monkeypatch.setattr(pages, "LARGEST_SVG", 100)
     assert "image/png" in reports.picture(drawing, "empty")
 
 
@@ -135,7 +136,7 @@ def test_a_large_network_and_many_examples_are_shown_in_part():
     assert "1,000 of the 2,500 examples" in text
     assert "and 288 more" in text
     (columns,) = re.findall(r'data-column="z1">(.*?)</table>', text)
-    assert columns.count("<td>") == reports.MOST_ROWS
+    assert columns.count("<td>") == live.MOST_ROWS
 
 
 def piece(n_x=2, n_y=1, hidden="tanh", output="sigmoid", X=None, **names):
@@ -200,8 +201,8 @@ def assert_shows_the_forward_pass(shown, params, point):
     cache = js.forward_example(params, np.array(point, np.float32).reshape(2, 1))
     for name, column in zip(("z1", "a1", "z2", "a2"), cache, strict=True):
         cells, column = shown[name], np.asarray(column, float).ravel()
-        assert len(cells) == min(len(column), reports.MOST_ROWS)
-        for cell, number in zip(cells, column[: reports.MOST_ROWS], strict=True):
+        assert len(cells) == min(len(column), live.MOST_ROWS)
+        for cell, number in zip(cells, column[: live.MOST_ROWS], strict=True):
             # Half a unit of the last digit, and the rounding of float32.
             digit = 10.0 ** (float(f"0{cell[-3:]}".partition("e")[2] or 0) - (2 if "e" in cell else 3))
             assert float(cell) == pytest.approx(number, abs=0.5 * digit + 1e-5 * abs(number) + 1e-6), name

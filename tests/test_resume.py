@@ -20,8 +20,8 @@ import train
 from cases import draw
 
 import jaxshallow as js
-from jaxshallow import checkpoints
 from jaxshallow import many as engine
+from jaxshallow.store import checkpoints
 
 KEY = jax.random.key(3)
 ADAM, LBFGS = optax.adam(0.05), optax.lbfgs()

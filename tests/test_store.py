@@ -13,7 +13,8 @@ import pytest
 import safetensors.numpy
 
 import jaxshallow as js
-from jaxshallow.store import load, read_metadata, save, write_atomically
+from jaxshallow.store.files import write_atomically
+from jaxshallow.store.models import load, read_metadata, save
 
 LEAVES = ("W1", "b1", "W2", "b2")
 

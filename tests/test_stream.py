@@ -10,7 +10,8 @@ import pytest
 from cases import HIDDEN, PAIRS, THREAD_EDGES, assert_close, assert_same, draw, largest_array
 
 import jaxshallow as js
-from jaxshallow import executions
+from jaxshallow import tiles
+from jaxshallow.tiles import host, streaming
 
 # Tiles that divide m = 7, that leave a rest, of one example, and larger than m.
 TILES = [1, 3, 7, 100]
@@ -216,21 +217,21 @@ def test_fit_streams(x64):
 
 def test_fit_streams_by_itself_where_that_is_faster(monkeypatch):
     """On one CPU device, for eight tiles or more; and never inside someone's jit, where devices are not known."""
-    monkeypatch.setattr(executions, "tile_size", lambda params: 10)
+    monkeypatch.setattr(streaming, "tile_size", lambda params: 10)
     case = draw(m=80, dtype=np.float32)
     X = jnp.asarray(case.X)
     on_cpu = jax.default_backend() == "cpu"
-    assert (executions.faster(js.cost, case.params, X, 80) is js.stream(js.cost)) == on_cpu
-    assert executions.faster(js.cost, case.params, X, 79) is js.cost
+    assert (tiles.faster(js.cost, case.params, X, 80) is js.stream(js.cost)) == on_cpu
+    assert tiles.faster(js.cost, case.params, X, 79) is js.cost
 
     traced = []
-    jax.jit(lambda X: traced.append(executions.faster(js.cost, case.params, X, 80)) or X)(X)
+    jax.jit(lambda X: traced.append(tiles.faster(js.cost, case.params, X, 80)) or X)(X)
     assert traced == [js.cost]
 
 
 def test_the_tile_fits_the_cache_and_holds_at_least_128_examples():
     def tile(n_x, n_h):
-        return executions.tile_size(js.init(jax.random.key(0), n_x, n_h))
+        return tiles.tile_size(js.init(jax.random.key(0), n_x, n_h))
 
     assert tile(30, 64) * 64 * 4 <= 2**26
     assert tile(20_000, 3000) >= 128
@@ -252,7 +253,7 @@ def mapped(tmp_path):
 
 @pytest.fixture
 def small_host_tiles(monkeypatch):
-    monkeypatch.setattr(executions, "HOST_TILE_BYTES", 3 * 4 * 12)  # 12 examples of 3 float32
+    monkeypatch.setattr(host, "HOST_TILE_BYTES", 3 * 4 * 12)  # 12 examples of 3 float32
 
 
 @pytest.mark.parametrize("name", MEANS)

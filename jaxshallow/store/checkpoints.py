@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import logging
@@ -25,10 +24,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxshallow.store import write_atomically
+from jaxshallow.store.files import write_atomically
 
 KEPT = 3
+
 PACKAGES = ("jaxshallow", "jax", "jaxlib", "optax", "numpy")
+
 MISSING = "orbax-checkpoint is missing: pip install 'jaxshallow[scripts]'"
 
 

@@ -1,0 +1,74 @@
+"""What is known of a network that is to be used elsewhere, checked: its numbers, columns and labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxshallow import activations, checks
+from jaxshallow.checks import LEAVES
+from jaxshallow.params import Params
+from jaxshallow.tables.columns import columns_of
+from jaxshallow.tables.dataset import Column
+
+HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
+
+
+def on_host(params: Params) -> Params:
+    """`params`, checked, as NumPy arrays, so that no device is part of what is written."""
+    checks.parameters(params)
+    leaves: dict[str, Any] = {name: np.asarray(getattr(params, name)) for name in LEAVES}
+    for name, leaf in leaves.items():
+        if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
+            raise ValueError(f"{name} is {leaf.dtype}: first jax.config.update('jax_enable_x64', True)")
+        if not np.isfinite(leaf).all():
+            raise ValueError(f"{name} must be finite, got {(~np.isfinite(leaf)).sum()} numbers that are not")
+    return replace(params, **leaves)
+
+
+def checked_metadata(params: Params, metadata: dict | None) -> dict[str, list]:
+    """`feature_names`, `labels` and `columns`, given or by default, checked against the network's sizes."""
+    if not isinstance(metadata, dict | None):
+        raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
+    metadata = metadata or {}
+    columns, rows = _columns(params.W1.shape[1], metadata)
+
+    n_y = len(params.W2)
+    n_labels = {"identity": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
+    given = metadata.get("labels")
+    labels = [str(label) for label in (range(n_labels) if given is None or not len(given) else given)]
+    if len(labels) != n_labels:
+        head = f"output={params.output!r} with n_y = {n_y}"
+        raise ValueError(f"metadata's labels must be {n_labels} for {head}, got {len(labels)}: {labels}")
+    return {"feature_names": rows, "labels": labels, "columns": columns}
+
+
+def _columns(n_x: int, metadata: dict) -> tuple[list[dict], list[str]]:
+    """The columns of a table, as what JSON and Python alike can say, and the names of the rows of X they become."""
+    columns = columns_of(metadata) or tuple(Column(f"x{i + 1}") for i in range(n_x))
+    rows = [name for column in columns for name in column.feature_names]
+    names = metadata.get("feature_names")
+    if len(rows) != n_x:
+        raise ValueError(f"metadata's columns must make n_x = {n_x} rows of X, got {len(rows)}: {rows}")
+    if names is not None and len(names) and [str(name) for name in names] != rows:
+        raise ValueError(f"metadata's feature_names must be what its columns make, {rows}, got {list(names)}")
+    if len({column.name for column in columns}) < len(columns):
+        raise ValueError(f"metadata's columns must have names, each its own, got {[c.name for c in columns]}")
+    plain = [
+        {"name": c.name, "categories": list(c.categories), "fill": None if c.fill is None else list(c.fill)}
+        for c in columns
+    ]
+    return plain, rows
+
+
+def portable(params: Params) -> tuple[dict[str, np.ndarray], str]:
+    """W1, b1, W2 and b2 in float64 or float32, and the name of the hidden activation, which must be one of ours."""
+    g, hidden = activations.resolve(params.hidden)[0], params.hidden
+    if not (isinstance(hidden, str) and hidden in HIDDEN and g is getattr(activations, hidden)):
+        fix = "what is code of yours can be exported to .jax"
+        raise ValueError(f"hidden must be one of {', '.join(HIDDEN)} for .py and .onnx, got {hidden!r}: {fix}")
+    dtype = np.float64 if params.W1.dtype == np.float64 else np.float32
+    return {name: np.asarray(getattr(params, name), dtype) for name in LEAVES}, hidden

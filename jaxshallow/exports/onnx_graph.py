@@ -1,0 +1,66 @@
+"""A network as an ONNX graph, in which examples are rows: Z1 = X W1ᵀ + b1ᵀ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxshallow.exports.known import portable
+from jaxshallow.extras import require
+from jaxshallow.params import Params
+
+IR_VERSION, OPSET = 8, 17  # what onnxruntime 1.17 reads
+
+
+def to_onnx(params: Params, known: dict[str, list]) -> bytes:
+    require("onnx.numpy_helper", "export")
+    onnx, (leaves, hidden) = require("onnx", "export"), portable(params)
+    n_x, n_y = params.W1.shape[1], len(params.W2)
+    dtype = onnx.helper.np_dtype_to_tensor_dtype(leaves["W1"].dtype)
+    nodes, constants = _graph(onnx.helper.make_node, onnx.TensorProto.INT64, leaves, hidden, params.output)
+    value = onnx.helper.make_tensor_value_info
+    label_type = dtype if params.output == "identity" else onnx.TensorProto.INT64
+    several = params.output == "identity" or (params.output == "sigmoid" and n_y > 1)
+    graph = onnx.helper.make_graph(
+        nodes,
+        "jaxshallow",
+        [value("X", dtype, ["m", n_x])],
+        [value("label", label_type, ["m", n_y] if several else ["m"]), value("A2", dtype, ["m", n_y])],
+        [onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
+    )
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="jaxshallow")
+    onnx.helper.set_model_props(model, {name: json.dumps(items) for name, items in known.items()})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def _graph(node: Callable, int64: int, leaves: dict[str, np.ndarray], hidden: str, output: str) -> tuple[list, dict]:
+    """The equations as nodes, each with the names of what it takes and gives, and the constants in them by name."""
+    n_y, number = len(leaves["W2"]), leaves["W1"].dtype.type
+    constants = {f"{name}.T": leaf.T for name, leaf in leaves.items()}
+
+    # Not Gemm, which onnxruntime 1.17 merges with an activation into what it cannot compute in float64.
+    nodes = [node("MatMul", ["X", "W1.T"], ["X W1.T"]), node("Add", ["X W1.T", "b1.T"], ["Z1"])]
+    if hidden == "leaky_relu":  # not LeakyRelu, whose slope is float32 and which runtimes lack in float64
+        constants["slope"] = np.array(0.01, number)
+        nodes += [node("Mul", ["slope", "Z1"], ["low"]), node("Max", ["Z1", "low"], ["A1"])]
+    else:
+        nodes += [node(hidden.capitalize(), ["Z1"], ["A1"])]
+    nodes += [node("MatMul", ["A1", "W2.T"], ["A1 W2.T"]), node("Add", ["A1 W2.T", "b2.T"], ["Z2"])]
+    if output == "identity":
+        nodes += [node("Identity", ["Z2"], ["A2"]), node("Identity", ["A2"], ["label"])]
+    elif output == "softmax":
+        nodes += [node("Softmax", ["Z2"], ["A2"], axis=1), node("ArgMax", ["A2"], ["label"], axis=1, keepdims=0)]
+    else:
+        constants["half"] = np.array(0.5, number)
+        constants["shape"] = np.array([-1] if n_y == 1 else [-1, n_y], np.int64)
+        nodes += [
+            node("Sigmoid", ["Z2"], ["A2"]),
+            node("Greater", ["A2", "half"], ["above"]),
+            node("Cast", ["above"], ["integers"], to=int64),
+            node("Reshape", ["integers", "shape"], ["label"]),
+        ]
+    return nodes, constants

@@ -1,0 +1,36 @@
+"""Pictures. Each function draws into matplotlib axes and returns them; `figure` and `save` do the rest."""
+
+from jaxshallow.extras import require
+
+require("matplotlib", "plot")
+
+from jaxshallow.plots.answers import calibration, confusion_matrix, residuals, weight_images
+from jaxshallow.plots.curves import heat_map, learning_curves, scatter_map, spread
+from jaxshallow.plots.figures import COLOURS, LINES, MARKERS, Figure, encoded, figure, plain, save
+from jaxshallow.plots.plane import classes_of, decision_boundary, hidden_units, limits
+from jaxshallow.plots.timings import time_against_size, times_of_peers
+
+__all__ = [
+    "COLOURS",
+    "LINES",
+    "MARKERS",
+    "Figure",
+    "calibration",
+    "classes_of",
+    "confusion_matrix",
+    "decision_boundary",
+    "encoded",
+    "figure",
+    "heat_map",
+    "hidden_units",
+    "learning_curves",
+    "limits",
+    "plain",
+    "residuals",
+    "save",
+    "scatter_map",
+    "spread",
+    "time_against_size",
+    "times_of_peers",
+    "weight_images",
+]

@@ -1,0 +1,209 @@
+"""One column of a table: is it numbers or categories, and which rows of X does it become?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxshallow.extras import require
+from jaxshallow.tables.dataset import Column, as_columns
+from jaxshallow.tables.problems import counted, did_you_mean, find, listed, refuse
+
+MAX_CATEGORIES = 100
+
+MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
+
+BOOLEANS = {"false": "0", "true": "1"}
+
+DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?$"
+
+
+def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns that a model was trained on, of its `read_metadata`; () if it does not say.
+
+    Raises:
+        ValueError: they are malformed, or the model was saved before its weights took in the scaling of features.
+
+    Example:
+        >>> columns_of({"feature_names": ["height", "weight"]})[1]
+        Column(name='weight', categories=(), fill=None)
+    """
+    if "scaling of features" in known:
+        raise ValueError("the model is of an earlier version, which kept the scaling of features apart: train it again")
+    if (given := known.get("columns")) is None:
+        names = known.get("feature_names")
+        return as_columns(str(name) for name in (() if names is None else names))
+    columns = []
+    for one in given:
+        try:
+            name, categories, fill = one["name"], tuple(one.get("categories") or ()), one.get("fill")
+            column = Column(name, categories, None if fill is None else tuple(map(float, fill)))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"a column of a model must have a name, categories and fill, got {one!r}") from error
+        if not all(isinstance(text, str) and text for text in (name, *categories)):
+            raise ValueError(f"a column of a model must have a name and categories that are text, got {one!r}")
+        numbers = column.fill or (0.0,) * len(column.feature_names)
+        if len(numbers) != len(column.feature_names) or not np.isfinite(numbers).all():
+            raise ValueError(
+                f"column {name!r} of a model must have {len(column.feature_names)} numbers to fill, got {fill}"
+            )
+        columns.append(column)
+    return tuple(columns)
+
+
+def encode(frame: Any, columns: Sequence[Column], where: str = "the table", first_row: int = 1) -> np.ndarray:
+    """A polars frame as X, by columns that are known already.
+
+    Args:
+        frame: a `polars.DataFrame` with at least those columns.
+        columns: how to read each.
+        where: what the frame is called in errors.
+        first_row: the number of its first row there.
+
+    Returns:
+        (n_x, m) float64.
+
+    Raises:
+        ValueError: a column is not there; a value is no number or none of the known categories, or is missing where
+            the column has no `fill`, or infinite.
+
+    Example:
+        >>> import polars as pl
+        >>> encode(pl.DataFrame({"coat": ["long", None]}), [Column("coat", ("long", "short"), (0.75, 0.25))]).tolist()
+        [[1.0, 0.75], [0.0, 0.25]]
+    """
+    X = rows_of_X(frame, columns, where, first_row)
+    gaps = np.isnan(X)
+    fills = np.concatenate([c.fill or (np.nan,) * len(c.feature_names) for c in columns])
+    refuse(
+        where, "missing values", columns, gaps & np.isnan(fills)[:, None], "the model was trained without", first_row
+    )
+    refuse(where, "infinity", columns, np.isinf(X), "drop those rows", first_row)
+    return np.where(gaps, fills[:, None], X)
+
+
+def rows_of_X(frame, columns: Sequence[Column], where, first_row: int = 1) -> np.ndarray:
+    """(n_x, m), with NaN where values are missing."""
+    X, start = np.empty((sum(len(column.feature_names) for column in columns), frame.height)), 0
+    names = frame.columns
+    if missing := set(column.name for column in columns).difference(names):
+        find(where, next(column.name for column in columns if column.name in missing), names)
+    for column in columns:
+        rows = X[start : start + len(column.feature_names)]
+        start += len(rows)
+        if not column.categories:
+            rows[0] = as_numbers(frame[column.name], where, first_row)
+            continue
+        words = as_words(frame[column.name])
+        known = words.is_in(column.categories).fill_null(True)
+        if not known.all():
+            row = int((~known).arg_true()[0])
+            raise ValueError(
+                f"{where}: column {column.name!r} holds {words[row]!r} in row {first_row + row}, where only "
+                f"{listed(column.categories)} are known{did_you_mean(words[row], column.categories)}"
+            )
+        text = words.to_numpy()
+        rows[:] = text[None, :] == np.array(column.categories, object)[:, None]
+        rows[:, words.is_null().to_numpy()] = np.nan
+    return X
+
+
+def as_numbers(series, where, first_row: int) -> np.ndarray:
+    """A column as float64; NaN where a value is missing."""
+    pl = require("polars", "scripts")
+    if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
+        return series.cast(pl.Float64).to_numpy()
+    words = as_words(series)
+    numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False)
+    if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
+        word, row = words[int(wrong[0])], first_row + int(wrong[0])
+        fix = "leave the cell empty where a value is missing"
+        if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", word):
+            fix = "thousands must not be set apart, and decimals need a point"
+        elif re.fullmatch(r"[-+]?\d*,\d+", word):
+            fix = "decimals need a point"
+        raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, which is not a number: {fix}")
+    return numbers.to_numpy()
+
+
+def as_words(series):
+    """A column as text without spaces around it; null where a value is missing."""
+    pl = require("polars", "scripts")
+    text = series.cast(pl.String).str.strip_chars()
+    return text.set(text.is_in(MISSING).fill_null(False), None)
+
+
+def infer_column(path: Path, series, categorical: bool) -> Column:
+    """What a column of a table is: numbers, or categories, which text is where it is not mostly numbers."""
+    pl, name = require("polars", "scripts"), series.name
+    leave_out = f"leave it out, drop=[{name!r}] (--drop {shlex.quote(name)})"
+    if not categorical and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+        return Column(name)
+    series = series.cast(pl.String) if categorical else series
+    text = series.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
+    values = as_words(series).drop_nulls().unique(maintain_order=True) if text else series.drop_nulls()
+    if not len(values):
+        raise ValueError(f"{path}: column {name!r} holds no values: {leave_out}")
+    if series.dtype.is_temporal() or (text and values.str.contains(DATE).all()):
+        fix = f"say what matters of it in numbers, such as the year, the month or the days since, or {leave_out}"
+        raise ValueError(f"{path}: column {name!r} is of dates or times, such as {str(values[0])!r}: {fix}")
+    if not text:
+        raise ValueError(f"{path}: column {name!r} must be numbers, booleans or text, got {series.dtype}: {leave_out}")
+    if not categorical and (values.str.to_lowercase().is_in(list(BOOLEANS)).all() or _mostly_numbers(values)):
+        as_numbers(series, path, 1)  # which says what is none
+        return Column(name)
+    if len(values) > MAX_CATEGORIES:
+        raise ValueError(
+            f"{path}: column {name!r} holds {len(values):,} different texts, such as {values[0]!r}; more than "
+            f"{MAX_CATEGORIES} are no categories: {leave_out}"
+        )
+    return Column(name, tuple(sorted(values)))
+
+
+def _mostly_numbers(values) -> bool:
+    """Whether more than half of different texts are numbers, also such as 1,5 and 1,000."""
+    pl = require("polars", "scripts")
+    numbers = values.str.replace_all(",", "").cast(pl.Float64, strict=False)
+    return 2 * numbers.is_not_null().sum() > len(values)
+
+
+def parse_numbers(frame, names: list[str]):
+    """The frame, with those of the named columns of text that hold numbers alone as numbers."""
+    pl = require("polars", "scripts")
+    words = frame.select(pl.col(names).str.strip_chars())
+    words = words.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
+    numbers = words.select(pl.all().cast(pl.Float64, strict=False))
+    gaps = zip(names, words.null_count().row(0), numbers.null_count().row(0), strict=True)
+    return frame.with_columns(numbers.select(name for name, before, after in gaps if before == after < frame.height))
+
+
+def read_targets(path: Path, series, typed: bool, task: str | None, which: str):
+    """The target as numbers, booleans or text; `which` says how it was chosen."""
+    pl, name, y = require("polars", "scripts"), series.name, series
+    if y.dtype in (pl.String, pl.Categorical, pl.Enum):
+        y = as_words(y)
+        if not typed:
+            integers, numbers = (y.cast(dtype, strict=False) for dtype in (pl.Int64, pl.Float64))
+            y = next((n for n in (integers, numbers) if n.null_count() == y.null_count()), y)
+    elif not (y.dtype.is_numeric() or y.dtype == pl.Boolean):
+        raise ValueError(f"{path}: {name}{which} must be text, boolean or numeric, got {y.dtype}")
+    if y.null_count():
+        gaps = counted([Column(name)], y.is_null().to_numpy()[None, :])
+        raise ValueError(f"{path}: missing values in {gaps[0]}{which}: drop those rows")
+    if y.dtype == pl.String:
+        values = y.unique(maintain_order=True)
+        if values.str.contains(DATE).all():
+            raise ValueError(f"{path}: {name}{which} must be classes or numbers, got dates such as {y[0]!r}")
+        if task is None and not typed and _mostly_numbers(values):
+            as_numbers(y, path, 1)  # which says what is none
+        if task is None and len(values) > MAX_CATEGORIES:
+            raise ValueError(
+                f"{path}: {name}{which} holds {len(values):,} different texts, such as {values[0]!r}: "
+                "say task='classification' (--task classification) if these are classes"
+            )
+    return y.cast(pl.Float64) if y.dtype.is_decimal() else y

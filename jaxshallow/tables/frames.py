@@ -1,0 +1,136 @@
+"""Files that polars reads: .csv, .tsv, .parquet and .feather."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxshallow.extras import require
+from jaxshallow.tables.columns import infer_column, parse_numbers, read_targets, rows_of_X
+from jaxshallow.tables.dataset import Column
+from jaxshallow.tables.problems import find, malformed, quoted
+
+DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"  # in files whose columns are set apart by semicolons
+
+
+def csv_options(path: Path) -> dict[str, Any]:
+    """How polars should read a .csv or .tsv: commas, or what its first line has in their place."""
+    with open(path, "rb") as file:
+        start = file.read(2**16)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ValueError(f"{path} is UTF-16: save it as UTF-8 first")
+    line = start.partition(b"\n")[0]
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=lambda mark: line.count(mark.encode()))
+    return {"separator": separator, "glob": False}
+
+
+def read_frame(
+    path: Path, target: str | None, drop: list[str], categories: list[str], task: str | None
+) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
+    """X (n_x, m) with NaN for gaps, targets (m,), the columns of X and the target's name."""
+    pl = require("polars", "scripts")
+    frame = _frame(path)
+    names = frame.columns
+    if not frame.height:
+        raise ValueError(f"{path} must hold at least one row, got none under {quoted(names)}")
+    for name in drop:
+        names.remove(find(path, name, names))
+    if len(names) < 2:
+        raise ValueError(f"{path} must hold a target and at least one feature, got one column, {names}")
+    given, target = target, find(path, names[-1] if target is None else target, names)
+    names.remove(target)
+    for name in categories:
+        find(path, name, names)
+
+    typed = path.suffix.lower() in (".parquet", ".feather")
+    y = read_targets(path, frame[target], typed, task, "" if given else " (the last column, and so the target)")
+    if not typed:
+        frame = parse_numbers(frame, [name for name in names if name not in categories])
+    columns, wrong, schema = [], [], frame.schema
+    for name in names:
+        text = schema[name] in (pl.String, pl.Categorical, pl.Enum)
+        try:
+            columns.append(infer_column(path, frame[name], name in categories or (typed and text)))
+        except ValueError as error:
+            wrong.append(str(error).removeprefix(f"{path}: "))
+    if wrong:
+        raise ValueError(f"{path}: {'; '.join(wrong)}")
+    return rows_of_X(frame, columns, path), y.to_numpy(), columns, target
+
+
+def _frame(path: Path):
+    """The file as a polars frame, with a name for each column."""
+    pl, suffix = require("polars", "scripts"), path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            frame = pl.read_parquet(path, glob=False)
+        elif suffix == ".feather":
+            with open(path, "rb") as file:  # a path may hold what polars takes for a pattern
+                frame = pl.read_ipc(file)
+        else:
+            options = csv_options(path)
+            frame = pl.read_csv(path, infer_schema=False, **options)
+            if options["separator"] == ";":
+                frame = frame.with_columns(pl.col(pl.String).str.replace(DECIMAL_COMMA, "$1.$2"))
+            frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        found = ragged(path) if suffix in (".csv", ".tsv") else None
+        raise malformed(path, found or error) from error
+
+    names = [name.strip() for name in frame.columns]
+    if "" in names:
+        fix = " (pandas writes its index so: to_csv(index=False) does not)" if names[0] == "" else ""
+        raise ValueError(f"{path}: columns must have names, each its own, got {quoted(names)}{fix}")
+    counts = Counter(names)
+    if twice := [name for name in names if counts[name] > 1 or f"{name}_duplicated_0" in counts]:
+        raise ValueError(f"{path}: columns must have names, each its own, got {twice[0]!r} twice")
+    if suffix in (".csv", ".tsv") and _is_headerless(names):
+        raise ValueError(f"{path}: the first line must name the columns, got numbers, {quoted(names)}: add such a line")
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
+
+
+def _is_headerless(names: list[str]) -> bool:
+    """Whether names look like a row of data: one is a decimal, or all are numbers that do not count 0, 1, 2, ...."""
+
+    def is_number(name):
+        try:
+            return bool(np.isfinite(float(name)))
+        except ValueError:
+            return False
+
+    if any(is_number(name) and "." in name for name in names):
+        return True
+    counted = [[str(k) for k in range(start, start + len(names))] for start in (0, 1)]
+    return all(map(is_number, names)) and names not in counted
+
+
+def ragged(path: Path) -> str | None:
+    """What Python's own reader finds wrong with a .csv: the line, and how many fields it has or what byte."""
+    separator = csv_options(path)["separator"]
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        try:
+            reader = csv.reader(file, delimiter=separator, strict=True)
+            header = next(reader, [])
+            for row in reader:
+                if row and len(row) != len(header):
+                    return f"line {reader.line_num} has {len(row)} fields where the header has {len(header)}"
+        except UnicodeDecodeError:
+            return _not_utf8(path)
+        except csv.Error as error:
+            return f"line {reader.line_num}: {error}"
+    return None
+
+
+def _not_utf8(path: Path) -> str:
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = line[error.start : error.start + 1]
+                return f"line {number} holds the byte {byte!r}, which is not UTF-8: save it as UTF-8 first"
+    return "it is not UTF-8"

@@ -1,0 +1,170 @@
+"""Tables from files: columns of numbers, categories and gaps become X and Y.
+
+`load_table` finds out how each column is to be read, a `Column`; a saved model remembers that; `encode` then reads
+other tables in the same way. In files, rows are examples; in X and Y, columns are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jaxshallow.tables.arrays import read_npy, read_npz
+from jaxshallow.tables.dataset import Column, Dataset, classes, regression
+from jaxshallow.tables.frames import ragged, read_frame
+from jaxshallow.tables.problems import counted, listed, refuse
+
+MAX_INTEGER_CLASSES = 20
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npz", ".npy")
+
+
+def load_table(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    missing: Literal["error", "mean"] = "error",
+    drop: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    task: Literal["classification", "regression"] | None = None,
+) -> Dataset:
+    """A table from .csv, .tsv, .parquet, .feather (polars), .npz or .npy (NumPy). In files, rows are examples.
+
+    The target decides the task, unless `task` does. Text, booleans, integers with at most 20 distinct values, and 0.0
+    and 1.0 alone are classes, sorted: two give output "sigmoid", more give "softmax". Anything else numeric is
+    regression, "identity".
+
+    Every other column is a feature. Numbers and booleans are one row of X; text is a row of 0 and 1 for each of its
+    categories. Constant features are kept, and reported, as are equal ones, in `remarks`. The first line of a .csv or
+    .tsv names the columns; in a .csv, semicolons or tabs may stand for commas, and with semicolons commas for decimal
+    points; blank lines are skipped.
+
+    An .npz holds X (m, n_x) and Y or y: (m,) or (m, 1) as above, or (m, n_y), which is n_y classes where every row
+    is one-hot and regression where one is not. An .npy is a matrix whose columns are x1, x2, .... Nothing is ever
+    unpickled.
+
+    Args:
+        path: the file.
+        target: name of the target column or array. None: the last column; in an .npz, Y or else y.
+        missing: "error" refuses features with missing values, naming the columns; "mean" puts the mean of the other
+            rows there (for categories, their shares). `Dataset.filled_from` takes the means over training rows alone.
+        drop: columns to leave out.
+        categories: columns whose numbers are codes of categories, as text is. (In .npz and .npy all are numbers.)
+        task: "classification" makes classes of any target's values, "regression" numbers.
+
+    Returns:
+        `Dataset` with X (n_x, m) and Y (n_y, m).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the suffix is unknown; the file is malformed, has no rows or one column only; the target is not
+            there, holds a single class or gaps; a feature is a date, text of more than 100 kinds, or numbers with a
+            word among them; values are missing or infinite. It names the column, and the row, counted from 1.
+        TypeError: `drop` or `categories` is a single text.
+        ImportError: polars is missing.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "pets.csv")
+        ...     _ = path.write_text("weight,coat,pet\\n4.1,long,cat\\n,long,cat\\n30.5,short,dog\\n")
+        ...     pets = load_table(path, missing="mean")
+        >>> pets.feature_names, pets.labels, pets.Y.tolist()
+        (('weight', 'coat=long', 'coat=short'), ('cat', 'dog'), [[0.0, 0.0, 1.0]])
+        >>> pets.X.tolist()
+        [[4.1, 17.3, 30.5], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    path = Path(path)
+    if missing not in ("error", "mean"):
+        raise ValueError(f"missing must be 'error' or 'mean', got {missing!r}")
+    if task not in (None, "classification", "regression"):
+        raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"path must end in {', '.join(SUFFIXES)}, got {path}")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    read = {".npz": read_npz, ".npy": read_npy}.get(path.suffix.lower(), read_frame)
+    for name, given in (("drop", drop), ("categories", categories)):
+        if isinstance(given, str):
+            raise TypeError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")
+    X, targets, columns, target = read(path, target, list(drop), list(categories), task)
+    if not X.size:
+        raise ValueError(f"{path} must hold at least one row and one feature, got X (m, n_x) = {X.T.shape}")
+    refuse(path, "infinity", columns, np.isinf(X), "drop those rows, or that column with drop")
+    gaps = np.isnan(X)
+    refuse(path, "no values at all", columns, gaps & gaps.all(axis=1, keepdims=True), "leave them out with drop")
+    if gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := ragged(path)):
+        raise ValueError(f"{path}: {short}: that row was cut, and is not one with missing values")
+    if missing == "error":
+        refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
+    rows = np.where(gaps, 0, X).T
+    dataset = _dataset(path, rows, targets, columns, target, task)
+    if missing == "mean":
+        empty = [Column(c.name, c.categories, (0.0,) * len(c.feature_names)) for c in columns]
+        dataset = replace(dataset, columns=tuple(empty), missing=gaps).filled_from(np.arange(len(rows)))
+    return replace(dataset, target=target, remarks=tuple(_remarks(dataset, targets, columns, gaps)))
+
+
+def _dataset(path: Path, rows, targets: np.ndarray, columns: list[Column], target: str, task: str | None) -> Dataset:
+    """The rule of `load_table`: which targets are classes and which are numbers."""
+    name, kind = path.stem, targets.dtype.kind
+    if kind == "f":
+        wrong = ~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
+        refuse(path, "NaN or infinity", [Column(target)], wrong[None, :], "drop those rows")
+    one_hot = targets.ndim == 2 and np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
+    if one_hot and task != "regression":
+        return classes(rows, targets.argmax(axis=1), name, columns, range(targets.shape[1]))
+    if targets.ndim == 2 and task == "classification":
+        raise ValueError(f"{path}: {target} must be (m,), or one-hot in every row, for a classification")
+    if targets.ndim == 2 or (task == "regression" and kind in "biuf"):
+        return regression(rows, targets, name, columns)
+    if task == "regression":
+        raise ValueError(f"{path}: {target} must be numbers for a regression, got {str(targets[0])!r}")
+    found, codes = np.unique(targets, return_inverse=True)
+    few = kind not in "iuf" or (kind in "iu" and len(found) <= MAX_INTEGER_CLASSES) or np.array_equal(found, (0, 1))
+    if not few and task is None:
+        return regression(rows, targets, name, columns)
+    if len(found) == 1:
+        raise ValueError(f"{path}: {target} must hold at least two classes, got {str(found[0])!r} only")
+    if len(found) == len(codes) > MAX_INTEGER_CLASSES:
+        raise ValueError(f"{path}: {target} must hold classes, but all of its {len(codes):,} values differ")
+    labels = [int(value) if kind == "f" and value == int(value) else value for value in found]
+    return classes(rows, codes, name, columns, labels)
+
+
+def _remarks(dataset: Dataset, targets: np.ndarray, columns: Sequence[Column], gaps: np.ndarray) -> Iterator[str]:
+    """What is odd about the data, in sentences."""
+    X, names = dataset.X, dataset.feature_names
+    low, high = X.min(axis=1), X.max(axis=1)
+    if constant := [name for name, same in zip(names, low == high, strict=True) if same]:
+        yield f"constant, and so of no use: {listed(constant)}"
+    first: dict[bytes, str] = {}
+    twins = [
+        f"{name} = {twin}"
+        for name, row, varies in zip(names, X, low < high, strict=True)
+        if varies and (twin := first.setdefault(row.tobytes(), name)) != name
+    ]
+    if twins:
+        yield f"the same numbers twice: {listed(twins)}"
+    far = [name for name, row in zip(names, X, strict=True) if abs(row.mean()) > 1e4 * row.std() > 0]
+    if far:
+        yield f"so far from 0, for their spread, that float32 loses digits; subtract an offset first: {listed(far)}"
+    m = X.shape[1]
+    counting = [
+        name
+        for name, row, span in zip(names, X, high - low, strict=True)
+        if m > MAX_INTEGER_CLASSES and span == m - 1 and (np.diff(np.sort(row)) == 1).all()
+    ]
+    if counting:
+        yield f"a number for each row, which may tell nothing, or too much: {listed(counting)}"
+    if dataset.output == "identity" and targets.ndim == 1 and targets.dtype.kind == "f":
+        values = np.unique(targets)
+        if len(values) <= MAX_INTEGER_CLASSES and (values == values.round()).all():
+            yield f"the target holds {len(values)} different whole numbers, and is taken for a quantity"
+    if gaps.any():
+        yield f"missing values, filled by means: {listed(counted(columns, gaps))}"

@@ -1,0 +1,63 @@
+"""What is wrong with a table, said with its place: the column, the row and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxshallow.tables.dataset import Column
+
+NAMED_AT_MOST = 10  # of columns in a message
+
+
+def find(path: Any, name: str, names: Iterable[str]) -> str:
+    """The name, if it is among the names; else ValueError, with the nearest of them."""
+    if name not in names:
+        raise ValueError(f"{path} must hold {name!r}, got {quoted(names)}{did_you_mean(name, names)}")
+    return name
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question to end an error with; "" where no name is near.
+
+    Example:
+        >>> did_you_mean("flwer", ["moons", "flower"])
+        ": did you mean 'flower'?"
+    """
+    spelled = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), list(spelled), n=1)
+    return f": did you mean {spelled[close[0]]!r}?" if close else ""
+
+
+def malformed(path: Path, error: object) -> ValueError:
+    return ValueError(f"{path} is not a readable {path.suffix.lower()} file: {str(error).partition(chr(10))[0]}")
+
+
+def refuse(where, what: str, columns: Sequence[Column], wrong: np.ndarray, fix: str, first_row: int = 1) -> None:
+    """ValueError if any of (n_x, m) is wrong, with the columns that it is in."""
+    if wrong.any():
+        raise ValueError(f"{where}: {what} in {listed(counted(columns, wrong, first_row))}: {fix}")
+
+
+def counted(columns: Sequence[Column], marked: np.ndarray, first_row: int = 1) -> list[str]:
+    """The columns that have marks among their rows of (n_x, m), with how many, and the first one's place."""
+    starts = np.cumsum([0, *(len(column.feature_names) for column in columns)])[:-1]
+    found = []
+    for column, rows in zip(columns, marked[starts], strict=True):
+        if n := rows.sum():
+            place = f"row {first_row + rows.argmax()}"
+            found.append(f"{column.name!r} ({place})" if n == 1 else f"{column.name!r} ({n:,}, from {place})")
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(map(str, names[:NAMED_AT_MOST])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def quoted(names: Iterable[str]) -> str:
+    return f"[{listed([repr(name) for name in names])}]"

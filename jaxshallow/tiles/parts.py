@@ -1,0 +1,128 @@
+"""A function of the examples on some of them at a time, so that the parts sum up to the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxshallow import checks
+from jaxshallow.params import Params
+
+
+class Parts:
+    """A function of the examples, on some of them at a time, so that the parts sum up to the whole.
+
+    An array of its result whose last axis grows with the examples has a column for each (`forward`, `losses`): its
+    parts lie side by side. Any other is a mean over the examples (cost, gradients): the whole is Σ shareₖ partₖ, where
+    shareₖ is the part's share of Σ wᵢ.
+    """
+
+    def __init__(self, fn: Callable, params: Params, data: tuple, weights, rest: tuple, options: dict[str, Any]):
+        self.fn, self.rest, self.options = fn, rest, options
+
+        def result_of(m: int):
+            few = [jax.ShapeDtypeStruct((len(array), m), params.W1.dtype) for array in data]
+            w = {} if weights is None else {"weights": jax.ShapeDtypeStruct((m,), params.W1.dtype)}
+            return jax.eval_shape(
+                lambda params, *data, **w: fn(params, *data, *rest, **options, **w), params, *few, **w
+            )
+
+        two = result_of(2)
+        self.rebuild = partial(jax.tree.unflatten, jax.tree.structure(two))
+        two, three = jax.tree.leaves(two), jax.tree.leaves(result_of(3))
+        self.is_column = [a.shape != b.shape for a, b in zip(two, three, strict=True)]
+        for leaf, longer, is_column in zip(two, three, self.is_column, strict=True):
+            if is_column and (leaf.shape, longer.shape) != ((*leaf.shape[:-1], 2), (*leaf.shape[:-1], 3)):
+                raise ValueError(
+                    f"the examples must lie along the last axis of what {_name(fn)} returns, got {leaf.shape}"
+                )
+            if not is_column and not jnp.issubdtype(leaf.dtype, jnp.floating):
+                raise TypeError(
+                    f"what {_name(fn)} returns must be means over the examples, or columns, got {leaf.dtype}"
+                )
+        self.means, self.columns = self._leaves(two, columns=False), self._leaves(two, columns=True)
+
+    def _leaves(self, leaves, *, columns: bool) -> list:
+        return [leaf for leaf, is_column in zip(leaves, self.is_column, strict=True) if is_column == columns]
+
+    def zeros(self) -> list[Array]:
+        """Where the sums of the means start."""
+        return [jnp.zeros(mean.shape, _wide(mean.dtype)) for mean in self.means]
+
+    def part(self, params: Params, data, weights: Array | None, share, l2_share=None) -> tuple[list, list]:
+        """The means of these examples times their share, and their columns. They get that share of l2, too."""
+        options = dict(self.options) if weights is None else {**self.options, "weights": weights}
+        if "l2" in options:
+            options["l2"] = options["l2"] * (share if l2_share is None else l2_share)
+        leaves = jax.tree.leaves(self.fn(params, *data, *self.rest, **options))
+        means = [mean.astype(_wide(mean.dtype)) for mean in self._leaves(leaves, columns=False)]
+        # A part without weight counts nothing, even if a mean over it is 0 / 0.
+        means = [jnp.where(share > 0, mean * jnp.asarray(share, mean.dtype), 0) for mean in means]
+        return means, self._leaves(leaves, columns=True)
+
+    def whole(self, means, columns):
+        """The result of `fn`, from the sums of the means and the columns side by side."""
+        sums = iter([total.astype(mean.dtype) for total, mean in zip(means, self.means, strict=True)])
+        joined = iter(columns)
+        return self.rebuild([next(joined if is_column else sums) for is_column in self.is_column])
+
+
+def _name(fn: Callable) -> str:
+    return getattr(fn, "__name__", "the function")
+
+
+def compiled(body: Callable) -> Callable:
+    """`body(*arrays, options)`, compiled once for all calls alike; of the options, what is no number is static."""
+
+    @partial(jax.jit, static_argnames="static")
+    def program(arrays, numbers, static):
+        return body(*arrays, {**numbers, **dict(static)})
+
+    def run(*arrays_and_options):
+        *arrays, options = arrays_and_options
+        numbers = {k: v for k, v in options.items() if isinstance(v, Array | np.ndarray | np.generic | int | float)}
+        static = tuple((k, v) for k, v in options.items() if k not in numbers)
+        return program(arrays, numbers, static)
+
+    return run
+
+
+def arguments(params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]):
+    """What a function of the examples was called with: params, (X, Y), what comes after them, weights, options."""
+    params = checks.parameters(params)
+    X, options = checks.features(params, X), dict(options)
+    if "Y" in options:
+        rest = (options.pop("Y"), *rest)
+    data = (X, checks.targets(params, X, rest[0])) if rest else (X,)
+    weights, l2 = checks.weights_and_l2(params, X.shape[1], options.pop("weights", None), options.get("l2", 0.0))
+    if "l2" in options:
+        options["l2"] = l2
+    return params, data, rest[1:], weights, options
+
+
+def checked(fn: Callable, program: Callable, params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]):
+    """`program` on what `fn` was called with, of which it is said here what is wrong: in the program it is traced."""
+    params, data, rest, weights, options = arguments(params, X, rest, options)
+    Parts(fn, params, data, weights, rest, options)
+    return program(params, data, weights, rest, options)
+
+
+def _wide(dtype):
+    """The dtype of sums over tiles: float32 at least, since thousands of tiles in bfloat16 would stop adding up."""
+    return dtype if dtype.itemsize >= 4 else jnp.float32
+
+
+def total_weight(weights: Array) -> Array:
+    return weights.sum(dtype=_wide(weights.dtype))
+
+
+def share_of(weights: Array, total: Array) -> Array:
+    """Σ wᵢ of these examples over that of all of them; 0 where every weight is 0."""
+    return jnp.where(total > 0, total_weight(weights) / jnp.where(total > 0, total, 1), 0)

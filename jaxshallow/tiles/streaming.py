@@ -1,0 +1,119 @@
+"""`stream`: the same formula tile by tile, in memory that does not grow with the examples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache, partial, wraps
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxshallow.params import Params
+from jaxshallow.tiles.host import from_host, is_tiles
+from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
+
+# An operation on more elements than this is split over threads by XLA's CPU compiler. One on so many stays on one
+# core and in its cache (128 KiB of float32), and waits for no other thread.
+ONE_CORE = 2**15
+
+# Products of so many entries of W1 are bound by arithmetic, not by memory: they want long tiles and all cores.
+WIDE = 2**14
+
+DEVICE_TILE_BYTES = 2**30
+
+
+def tile_size(params: Params) -> int:
+    """The number of examples in a tile of `stream`: on a CPU so many that activations stay in its cache."""
+    widest = max(params.W1.shape[1], *params.W2.shape)
+    if jax.default_backend() != "cpu":
+        elements = DEVICE_TILE_BYTES // params.W1.dtype.itemsize
+    else:
+        cores = (os.cpu_count() or 1) // jax.local_device_count()
+        alone = cores <= 2 and params.W1.size <= WIDE
+        elements = ONE_CORE if alone else 16 * ONE_CORE * max(1, cores)
+    return max(128, elements // widest // 64 * 64)
+
+
+def faster(fn: Callable, params: Params, X: Array, n_examples: int) -> Callable:
+    """`fn`, or `stream(fn)` where that is faster: for eight tiles or more, with X on one CPU device."""
+    on_one_cpu = not isinstance(X, jax.core.Tracer) and [device.platform for device in X.devices()] == ["cpu"]
+    return stream(fn) if on_one_cpu and n_examples >= 8 * tile_size(params) else fn
+
+
+@lru_cache(maxsize=128, typed=True)  # the same function again for the same arguments, so that jit knows it
+def stream(fn: Callable, tile: int | None = None) -> Callable:
+    """`fn` on one tile of the examples after another: the same answer, in memory O(tile).
+
+    The activations of a tile stay in the cache, where those of all examples would go through memory several times.
+    `fit` streams by itself where that is faster. Like everything here it wants to be compiled: `jax.jit(stream(fn))`.
+
+    X may also be larger than memory. A NumPy memory map, `np.load("x.npy", mmap_mode="r").T`, and with it Y, is read
+    tile by tile, as is any iterable of tiles, each a tuple (X, Y) or (X, Y, weights) of some of the examples
+    (`data.Tiles` reads a Parquet file so), in the place of X, Y and weights. The device computes while the next tile is
+    read. Such a call compiles what it needs itself; inside jit the file would become a part of the program.
+
+    Args:
+        fn: a function of the examples, called as `fn(params, X, ...)`: with a mean over them (`cost_and_grads`,
+            `manual_grads`, `cost`, `clipped_grads`, or your own), or with a column for each along the last axis
+            (`forward`, `predict`, `losses`, `per_example_grad_norms`). `weights` and `l2` must be given when it is
+            called: bound to it beforehand they would count in each tile.
+        tile: examples in a tile; None chooses it from the shapes.
+
+    Returns:
+        A function of the same signature.
+
+    Raises:
+        ValueError, TypeError: `tile` is not an integer of at least 1; when called, as `fn`, or because its result is
+            neither means nor columns.
+
+    Example:
+        >>> from jaxshallow import cost_and_grads, init
+        >>> params, X, Y = init(jax.random.key(0), 3, 4), jnp.ones((3, 1000)), jnp.ones((1, 1000))
+        >>> J, grads = jax.jit(stream(cost_and_grads, tile=64))(params, X, Y)
+        >>> bool(jnp.allclose(grads.W2, cost_and_grads(params, X, Y)[1].W2))
+        True
+    """
+    if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int | np.integer)):
+        raise TypeError(f"tile must be an integer, got {tile!r}")
+    if tile is not None and tile < 1:
+        raise ValueError(f"tile must be at least 1, got {tile}")
+
+    @wraps(fn)
+    def streamed(params, X, *rest, **options):
+        if isinstance(X, np.memmap) or is_tiles(X):
+            return from_host(streamed, add_host_tile, params, X, rest, options)
+        return checked(fn, tile_by_tile, params, X, rest, options)
+
+    @compiled
+    def tile_by_tile(params, data, weights, rest, options):
+        parts = Parts(fn, params, data, weights, rest, options)
+        m, t = data[0].shape[1], tile or tile_size(params)
+        total = m if weights is None else total_weight(weights)
+
+        def add(means, start, size=t):
+            cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
+            w = None if weights is None else cut(weights)
+            share = size / m if w is None else share_of(w, total)
+            more, columns = parts.part(params, [cut(array) for array in data], w, share)
+            return [a + b for a, b in zip(means, more, strict=True)], columns
+
+        means, pieces = parts.zeros(), []
+        if m >= t:
+            # Who differentiates this computes a tile again, and keeps none.
+            means, columns = lax.scan(jax.checkpoint(add), means, t * jnp.arange(m // t))
+            pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1) for c in columns])
+        if m % t:
+            means, columns = add(means, m - m % t, m % t)
+            pieces.append(columns)
+        return parts.whole(means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
+
+    @compiled
+    def add_host_tile(sums, params, data, weights, rest, share, l2_share, options):
+        parts = Parts(streamed, params, data, weights, rest, options)
+        means, columns = parts.part(params, data, weights, share, l2_share)
+        return [a + b for a, b in zip(sums, means, strict=True)], columns
+
+    return streamed

@@ -1,0 +1,171 @@
+"""The compiled loop: epochs, minibatches and early stopping."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jaxshallow.descent import Optimizer, take_step
+from jaxshallow.params import Params
+
+
+class History(NamedTuple):
+    """What `fit` saw, epoch by epoch: NumPy arrays of the parameters' dtype.
+
+    Attributes:
+        cost: (epochs,) J of the epoch: full-batch, at the parameters before its step; in minibatches, the mean of
+            the batches' J, each at the parameters before that batch's step.
+        validation_cost: (epochs,) cost on the validation data after the epoch, without l2; None if there is none.
+    """
+
+    cost: np.ndarray | Array
+    validation_cost: np.ndarray | Array | None = None
+
+
+class State(NamedTuple):
+    """What training carries from epoch to epoch.
+
+    Attributes:
+        params: the network.
+        opt_state: the optimizer's state; () for plain gradient descent.
+        best_cost: the lowest cost that `patience` has seen; None without patience, as the two that follow.
+        idle_epochs: how many epochs it has waited for a lower one.
+        best_params: the parameters of the lowest validation cost; None where there is no validation.
+    """
+
+    params: Params
+    opt_state: Any
+    best_cost: Array | None = None
+    idle_epochs: Array | None = None
+    best_params: Params | None = None
+
+    @property
+    def result(self) -> Params:
+        """The parameters to return: the best where they are known, or else the last."""
+        return self.params if self.best_params is None else self.best_params
+
+
+def first_state(params: Params, optimizer: Optimizer | None) -> State:
+    """The `State` before the first epoch, without `watched`."""
+
+    def strong(leaf):
+        """Weak types, as L-BFGS begins with, are lost on the disk, and with them the program would be another."""
+        return lax.convert_element_type(leaf, leaf.dtype) if getattr(leaf, "weak_type", False) else leaf
+
+    return State(params, () if optimizer is None else jax.tree.map(strong, optimizer.init(params)))
+
+
+def watched(state: State, patience: int | None, validated: bool) -> State:
+    """The state with what `patience` needs, as before the first epoch."""
+    if patience is None:
+        return State(state.params, state.opt_state)
+    best_cost = jnp.full((), jnp.inf, state.params.W1.dtype)
+    return State(state.params, state.opt_state, best_cost, jnp.int32(0), state.params if validated else None)
+
+
+def run_epochs(
+    state, X, Y, weights, validation, order, learning_rate, l2, tol,
+    *, optimizer, grads, validation_cost_of, epochs, patience,
+):  # fmt: skip
+    """`epochs` epochs, after (epochs, batches, batch_size) `order`, or full-batch where it is None.
+
+    Returns:
+        The new `State`, and for each epoch a `History` and whether it was run.
+    """
+
+    # A column of X is scattered in memory: each example's numbers are laid together, once and not in every epoch.
+    rows_of = () if order is None else lax.optimization_barrier((X.T, Y.T))
+
+    def descend(carry, batch):
+        return take_step(optimizer, learning_rate, grads, *carry, *batch)
+
+    def minibatches(carry, order):
+        rows = [rows[order] for rows in rows_of]  # -1 fills up the last batch
+        w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(X.dtype)
+        full = weights is None and order.size == X.shape[1]
+        totals = jnp.sum(w, axis=1)
+
+        # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
+        shares = l2 * totals / jnp.sum(totals)
+
+        def one(carry, batch):
+            x, y, w, share = batch
+            return descend(carry, (x.T, y.T, None if full else w, share))
+
+        carry, J = lax.scan(one, carry, (*rows, w, shares))
+        return carry, jnp.sum(J * totals) / jnp.sum(totals)
+
+    def epoch(state, order):
+        carry = state.params, state.opt_state
+        carry, J = descend(carry, (X, Y, weights, l2)) if order is None else minibatches(carry, order)
+        state = state._replace(params=carry[0], opt_state=carry[1])
+        seen = History(J, None if validation is None else validation_cost_of(state.params, *validation))
+        return state if patience is None else watch(state, seen), (seen, True)
+
+    def watch(state, seen):
+        now = seen.cost if seen.validation_cost is None else seen.validation_cost
+        lower = now < state.best_cost
+        best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.params, state.best_params)
+        return state._replace(
+            best_cost=jnp.where(lower, now, state.best_cost),
+            idle_epochs=jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1),
+            best_params=best_params,
+        )
+
+    def epoch_unless_stopped(state, order):
+        nothing = jnp.zeros((), X.dtype)
+        idle = state, (History(nothing, None if validation is None else nothing), False)
+        return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
+
+    return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
+
+
+# Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
+compiled_epochs = jax.jit(
+    run_epochs, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience")
+)
+
+
+def words(key: ArrayLike | list[int]) -> list[int]:
+    """The integers of a JAX random key, new style or old."""
+    if isinstance(key, list):
+        return key
+    with jax.ensure_compile_time_eval():  # inside someone's jit these are numbers still
+        words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
+        return np.asarray(words).ravel().tolist()
+
+
+def epoch_order(key: ArrayLike | list[int], epoch: int, m: int, batch_size: int) -> np.ndarray:
+    """The order of the examples in one epoch: a function of (key, epoch) alone, so that a resumed run is the same.
+
+    Drawn by NumPy on the host, since `jax.random.permutation` can cost more than the epoch itself on a CPU.
+
+    Returns:
+        (batches, batch_size) int32 indices; the last batch is filled up with −1.
+
+    Example:
+        >>> epoch_order(jax.random.key(0), epoch=3, m=5, batch_size=4).shape
+        (2, 4)
+    """
+    permutation = np.random.default_rng([*words(key), epoch]).permutation(m)
+    batches = -(-m // batch_size)
+    order = np.full(batches * batch_size, -1, np.int32)
+    order[:m] = permutation
+    return order.reshape(batches, batch_size)
+
+
+def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback) -> int:
+    """So many epochs that a program runs for about a tenth of a second: Ctrl-C and `callback` get their turn.
+
+    At least two: XLA unrolls a loop of one, and rounds it otherwise.
+    """
+    steps = -(-m // batch_size)
+    operations = 6 * m * sum(leaf.size for leaf in jax.tree.leaves(params)) + 200_000 * steps  # a step takes its 10 µs
+    most = epochs if callback is None else max(2, epochs // 100)
+    return int(min(most, max(2, 2e9 // operations)))

@@ -1,0 +1,205 @@
+"""`fit`: a whole training run, compiled into a few programs of many epochs each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxshallow import checks
+from jaxshallow.backprop import cost_and_grads
+from jaxshallow.checks import check_tol
+from jaxshallow.descent import CostAndGrads, Optimizer
+from jaxshallow.network import cost
+from jaxshallow.params import Params, check_sizes
+from jaxshallow.tiles.streaming import faster
+from jaxshallow.training.epochs import (
+    History,
+    State,
+    compiled_epochs,
+    epoch_order,
+    epochs_a_program,
+    first_state,
+    watched,
+    words,
+)
+from jaxshallow.training.resume import from_named, named
+
+
+class FitResult(NamedTuple):
+    """What `fit` returns.
+
+    Attributes:
+        params: the trained network; with `patience` and validation, the one of the lowest validation cost.
+        opt_state: the optimizer's state after the last epoch.
+        history: `History`, one entry for each epoch that was run.
+        state: `State` after the last epoch, with which the run can go on.
+    """
+
+    params: Params
+    opt_state: Any
+    history: History
+    state: State
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `fit(..., resume=)` needs to go on, by name; `checkpoints` keeps it on disk.
+
+        Example:
+            >>> from jaxshallow import init
+            >>> result = fit(init(jax.random.key(0), 1, 1), jnp.ones((1, 2)), jnp.ones((1, 2)), epochs=2)
+            >>> list(result.arrays())
+            ['history.cost', 'state.params.W1', 'state.params.b1', 'state.params.W2', 'state.params.b2']
+        """
+        return named({"state": self.state, "history": self.history})
+
+
+def fit(
+    params: Params,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    optimizer: Optimizer | None = None,
+    learning_rate: ArrayLike | None = None,
+    epochs: int,
+    batch_size: int | None = None,
+    key: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    l2: ArrayLike = 0.0,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    patience: int | None = None,
+    tol: float = 0.0,
+    callback: Callable[[FitResult], Any] | None = None,
+    grads: CostAndGrads = cost_and_grads,
+    resume: FitResult | Mapping[str, np.ndarray] | None = None,
+) -> FitResult:
+    """Train a network: the whole run compiled into a few programs of many epochs each.
+
+    Computation takes the parameters' dtype. The learning rate and l2 are traced: other values do not recompile.
+
+    Args:
+        params: the network to start from; it is left as it is.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+        optimizer: any optax transformation; None is plain gradient descent, `update`. Each new object is compiled
+            anew: keep it for the next call.
+        learning_rate: α of plain gradient descent, 0.1 if not given; an optax optimizer has its own.
+        epochs: passes over the data.
+        batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
+        key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
+        weights: (m,) weight of each example, ≥ 0, not all 0. A minibatch's cost is its own weighted mean, as in
+            scikit-learn and PyTorch: weights act within a batch, and a heavy one steps no further than a light one.
+        l2: strength of the weight decay, ≥ 0; minibatches share it, so that together they feel that of `cost`.
+        validation: (X, Y) of the same form, whose cost is recorded after each epoch.
+        patience: stop after this many epochs without a lower cost: that of `validation`, and then the parameters of the
+            lowest are returned; or, where there is none, that of training, which `History` describes.
+        tol: by how much a cost must be lower than the lowest before it for `patience` to count it.
+        callback: called now and then (a hundred times in a long run, and at the end) with the `FitResult` so far;
+            anything true that it returns ends the run there.
+        grads: cost and gradient, with `cost_and_grads`' signature, which on a CPU is streamed if there are many
+            examples (`stream`). `shard(cost_and_grads, mesh)` trains on all devices of a mesh.
+        resume: a run to go on from, of the same arguments, that its callback ended or that was trained for fewer
+            epochs: what `fit` returned, or the `arrays()` of it. It ends, after `epochs` in all, in the very bits of a
+            run that was never stopped. (Only where a single epoch is left it may round otherwise.)
+
+    Returns:
+        `FitResult` with `params`, `opt_state` and `history`.
+
+    Raises:
+        ValueError: wrong shapes; NaN or infinity; labels outside [0, 1] (sigmoid) or not one-hot (softmax); negative
+            or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
+            `key`; `tol` below 0; `learning_rate` beside an optimizer; `resume` is of other data, networks or
+            optimizers, as far as their sizes tell, or has more epochs already.
+        TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
+
+    A run that diverges is not an error: its history holds NaN, and `patience` ends it.
+
+    Example:
+        >>> from jaxshallow import init
+        >>> X = jnp.array([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]])
+        >>> Y = jnp.array([[0, 1, 1, 0]])
+        >>> params = init(jax.random.key(1), n_x=2, n_h=4, hidden="tanh", scale=1.0)
+        >>> result = fit(params, X, Y, learning_rate=2.0, epochs=500)
+        >>> bool(result.history.cost[-1] < 0.05)
+        True
+    """
+    if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
+    check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
+    check_tol(tol)
+    if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
+        raise TypeError(f"validation must be (X, Y), got {type(validation).__name__}")
+    params = checks.parameters(params)
+    X = checks.features(params, X)
+    Y = checks.targets(params, X, Y)
+    m, dtype = X.shape[1], X.dtype
+    weights, l2 = checks.weights_and_l2(params, m, weights, l2)
+    checks.values(params, X, Y, weights)
+    if validation is not None:
+        X_validation = checks.features(params, validation[0], name="validation X")
+        Y_validation = checks.targets(params, X_validation, validation[1], name="validation Y")
+        checks.values(params, X_validation, Y_validation, of="validation ")
+        validation = X_validation, Y_validation
+    if batch_size is not None and key is None:
+        raise ValueError("batch_size needs a key for the order of the examples, e.g. key=jax.random.key(0)")
+    if optimizer is not None and learning_rate is not None:
+        raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
+    if isinstance(learning_rate, int | float) and not np.isfinite(learning_rate):
+        raise ValueError(f"learning_rate must be finite, got {learning_rate}")
+    learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
+
+    if grads is cost_and_grads:
+        grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
+    validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
+    state = watched(first_state(params, optimizer), patience, validation is not None)
+    programs, done = [], 0
+    if resume is not None:
+        state, history = _resumed(resume, state, epochs, validation is not None)
+        programs, done = [history], len(history.cost)
+    key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
+    chunk = epochs_a_program(params, m, batch_size or m, epochs, callback)
+    while done < epochs:
+        n = chunk if epochs - done > chunk + 1 else epochs - done  # a last one is not left alone
+        order = None
+        if batch_size is not None and key_words is not None:
+            order = np.stack([epoch_order(key_words, epoch, m, min(batch_size, m)) for epoch in range(done, done + n)])
+        state, (costs, ran) = compiled_epochs(
+            state, X, Y, weights, validation, order, learning_rate, l2, np.asarray(tol, dtype),
+            optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
+        )  # fmt: skip
+        if patience is not None and isinstance(ran, jax.core.Tracer):
+            raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
+        stopped = patience is not None and not ran[-1]
+        programs.append(jax.tree.map(lambda c, ran=ran: np.asarray(c)[ran], costs) if stopped else costs)
+        done += n
+        if (callback is not None and callback(_result(state, programs))) or stopped:
+            break
+    return _result(state, programs)
+
+
+def _result(state: State, programs: list[History]) -> FitResult:
+    """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
+    join = jnp.concatenate if isinstance(programs[-1].cost, jax.core.Tracer) else np.concatenate
+    history = jax.tree.map(lambda *parts: join(parts), *programs)
+    return FitResult(state.result, state.opt_state, history, state)
+
+
+def _resumed(
+    resume: FitResult | Mapping[str, np.ndarray], first: State, epochs: int, validated: bool
+) -> tuple[State, History]:
+    """Where the run that `fit` goes on from stands."""
+    if isinstance(resume, FitResult):
+        heads = [(params.hidden, params.output) for params in (first.params, resume.params)]
+        if heads[0] != heads[1]:
+            raise ValueError(f"resume must be of the same hidden and output, {heads[0]}, got {heads[1]}")
+        resume = resume.arrays()
+    if not isinstance(resume, Mapping):
+        raise TypeError(f"resume must be what fit returned, or the arrays() of it, got {type(resume).__name__}")
+    costs = np.empty(np.shape(resume.get("history.cost", ())), first.params.W1.dtype)
+    found = from_named({"state": first, "history": History(costs, costs if validated else None)}, resume)
+    if len(found["history"].cost) > epochs:
+        raise ValueError(f"epochs must be at least the {len(found['history'].cost)} of resume, got {epochs}")
+    return jax.tree.map(jnp.asarray, found["state"]), found["history"]

@@ -1,0 +1,35 @@
+"""Training state as named arrays, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def named(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of a tree, by their places in it: {"state.params.W1": ...}."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def from_named(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The tree that `named` took apart, which must be like `like`: a tree of arrays or of their shapes and dtypes.
+
+    Raises:
+        ValueError: an array is missing or not known, or has another shape or dtype.
+    """
+    leaves, form = jax.tree_util.tree_flatten_with_path(like)
+    expected = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    for name in {**expected, **arrays}:
+        wanted, got = (
+            f"{some[name].dtype} {some[name].shape}" if name in some else "nothing" for some in (expected, arrays)
+        )
+        if wanted != got:
+            raise ValueError(
+                f"resume must be a run of the same networks, data and form of optimizer: {name} must be {wanted}, "
+                f"got {got}"
+            )
+    return jax.tree.unflatten(form, [arrays[name] for name in expected])
