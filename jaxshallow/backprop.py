@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.activations import resolve
-from jaxshallow.network import cost, forward, forward_example, relative_weights
+from jaxshallow.network import Cache, cost_of, propagate, propagate_example, relative_weights
 from jaxshallow.params import Params
 
 
@@ -48,14 +48,17 @@ def manual_grads(
         >>> manual_grads(params, jnp.ones((3, 5)), jnp.ones((1, 5))).W1.shape
         (4, 3)
     """
-    params = checks.parameters(params)
-    X = checks.features(params, X)
-    Y = checks.targets(params, X, Y)
-    m = X.shape[1]
-    _, w, λ = relative_weights(params, m, weights, l2)
+    params, X, Y = checks.examples(params, X, Y)
+    _, w, λ = relative_weights(params, X.shape[1], weights, l2)
+    return backpropagate(params, X, Y, propagate(params, X), w, λ)
+
+
+def backpropagate(params: Params, X: Array, Y: Array, cache: Cache, w: ArrayLike, λ: ArrayLike) -> Params:
+    """The equations of `manual_grads`, on what has been checked; w and λ as `relative_weights` gives them."""
     _, g_prime = resolve(params.hidden)
     W1, W2 = params.W1, params.W2
-    Z1, A1, Z2, A2 = forward(params, X)
+    Z1, A1, Z2, A2 = cache
+    m = X.shape[1]
 
     dZ2 = w * (A2 - Y)
     dW2 = jnp.inner(dZ2, A1) / m + λ * W2
@@ -72,7 +75,7 @@ def manual_grads(
 def cost_and_grads(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> tuple[Array, Params]:
-    """`cost` and `manual_grads` together; under jit they share one forward pass (a test counts the products).
+    """`cost` and `manual_grads` together, from one forward pass (a test counts the products).
 
     Args, errors: as `manual_grads`.
 
@@ -87,7 +90,10 @@ def cost_and_grads(
         >>> float(J), float(grads.b2[0, 0])
         (0.6931471824645996, -0.5)
     """
-    return cost(params, X, Y, weights=weights, l2=l2), manual_grads(params, X, Y, weights=weights, l2=l2)
+    params, X, Y = checks.examples(params, X, Y)
+    _, w, λ = relative_weights(params, X.shape[1], weights, l2)
+    cache = propagate(params, X)
+    return cost_of(params, cache.Z2, Y, w, λ), backpropagate(params, X, Y, cache, w, λ)
 
 
 def manual_grads_example(params: Params, x: ArrayLike, y: ArrayLike) -> Params:
@@ -117,9 +123,14 @@ def manual_grads_example(params: Params, x: ArrayLike, y: ArrayLike) -> Params:
     params = checks.parameters(params)
     x = checks.features(params, x, name="x")
     y = checks.targets(params, x, y, name="y")
+    return backpropagate_example(params, x, y)
+
+
+def backpropagate_example(params: Params, x: Array, y: Array) -> Params:
+    """The equations of `manual_grads_example`, on what has been checked."""
     _, g_prime = resolve(params.hidden)
     W2 = params.W2
-    z1, a1, z2, a2 = forward_example(params, x)
+    z1, a1, z2, a2 = propagate_example(params, x)
 
     dz2 = a2 - y
     dW2 = dz2 @ a1.T

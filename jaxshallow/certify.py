@@ -82,11 +82,7 @@ def certify(
         >>> certify(params, X, X[:1] > 0, precisions=["highest"]).ok
         True
     """
-    params = checks.parameters(params)
-    X = checks.features(params, X)
-    Y = checks.targets(params, X, Y)
-    weights, l2 = checks.weights_and_l2(params, X.shape[1], weights, l2)
-    checks.values(params, X, Y, weights)
+    params, X, Y, weights, l2, _ = checks.problem(params, X, Y, weights, l2)
     device, dtype = next(iter(X.devices())), X.dtype
 
     @cache

@@ -7,7 +7,7 @@ looks at the numbers, which exist only outside traced code: `fit` and the progra
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -105,6 +105,13 @@ def targets(params: Params, X: Array, Y: ArrayLike, name: str = "Y") -> Array:
     return Y.astype(params.W1.dtype)
 
 
+def examples(params: Any, X: ArrayLike, Y: ArrayLike) -> tuple[Params, Array, Array]:
+    """`parameters`, `features` and `targets`: what a function of a network and its examples checks, once."""
+    params = parameters(params)
+    X = features(params, X)
+    return params, X, targets(params, X, Y)
+
+
 def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike) -> tuple[Array | None, Array]:
     """`weights` as (m,) or None, and `l2` as a scalar, both of the parameters' dtype."""
     dtype, decay = params.W1.dtype, _real("l2", l2)
@@ -173,6 +180,48 @@ def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None
             raise ValueError(
                 f"weights must sum to a number that {limits.dtype} can divide by, got {total:g}: scale them"
             )
+
+
+class Problem(NamedTuple):
+    """What a network is trained on, checked: arrays of the parameters' dtype.
+
+    Attributes:
+        params: the network to start from.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+        weights: (m,) weight of each example, or None.
+        l2: strength of the weight decay, a scalar.
+        validation: (X, Y) of the same form, or None.
+    """
+
+    params: Params
+    X: Array
+    Y: Array
+    weights: Array | None
+    l2: Array
+    validation: tuple[Array, Array] | None
+
+
+def problem(
+    params: Any,
+    X: ArrayLike,
+    Y: ArrayLike,
+    weights: ArrayLike | None = None,
+    l2: ArrayLike = 0.0,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Problem:
+    """Shapes, dtypes and numbers of all that a network is trained on."""
+    if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
+        raise TypeError(f"validation must be (X, Y), got {type(validation).__name__}")
+    params, X, Y = examples(params, X, Y)
+    weights, l2 = weights_and_l2(params, X.shape[1], weights, l2)
+    values(params, X, Y, weights)
+    if validation is not None:
+        X_validation = features(params, validation[0], name="validation X")
+        Y_validation = targets(params, X_validation, validation[1], name="validation Y")
+        values(params, X_validation, Y_validation, of="validation ")
+        validation = X_validation, Y_validation
+    return Problem(params, X, Y, weights, l2, validation)
 
 
 def check_tol(tol: float) -> None:

@@ -94,9 +94,7 @@ def _weighted_mean(
     l2: ArrayLike,
 ) -> Params:
     """(1/m) Σ wᵢ dᵢ + λ W, where `total_of(params, X, Y, w)` is Σ wᵢ dᵢ over the m examples."""
-    params = checks.parameters(params)
-    X = checks.features(params, X)
-    Y = checks.targets(params, X, Y)
+    params, X, Y = checks.examples(params, X, Y)
     m = X.shape[1]
     _, w, λ = relative_weights(params, m, weights, l2)
     w = jnp.broadcast_to(jnp.asarray(w, X.dtype), (1, m)).reshape(m)

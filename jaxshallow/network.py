@@ -53,7 +53,11 @@ def forward(params: Params, X: ArrayLike) -> Cache:
         (1, 5)
     """
     params = checks.parameters(params)
-    X = checks.features(params, X)
+    return propagate(params, checks.features(params, X))
+
+
+def propagate(params: Params, X: Array) -> Cache:
+    """The equations of `forward`, on what has been checked."""
     g, _ = resolve(params.hidden)
     σ = OUTPUTS[params.output].activation
     W1, b1, W2, b2 = params.W1, params.b1, params.W2, params.b2
@@ -89,7 +93,11 @@ def forward_example(params: Params, x: ArrayLike) -> Cache:
         Array([[0.5]], dtype=float32)
     """
     params = checks.parameters(params)
-    x = checks.features(params, x, name="x")
+    return propagate_example(params, checks.features(params, x, name="x"))
+
+
+def propagate_example(params: Params, x: Array) -> Cache:
+    """The equations of `forward_example`, on what has been checked."""
     g, _ = resolve(params.hidden)
     σ = OUTPUTS[params.output].activation
     W1, b1, W2, b2 = params.W1, params.b1, params.W2, params.b2
@@ -151,10 +159,8 @@ def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
         >>> losses(params, jnp.zeros((3, 2)), jnp.array([[0, 1]]))  # log 2: nothing known yet
         Array([0.6931472, 0.6931472], dtype=float32)
     """
-    params = checks.parameters(params)
-    X = checks.features(params, X)
-    Y = checks.targets(params, X, Y)
-    return OUTPUTS[params.output].loss(forward(params, X).Z2, Y)
+    params, X, Y = checks.examples(params, X, Y)
+    return OUTPUTS[params.output].loss(propagate(params, X).Z2, Y)
 
 
 def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike):
@@ -194,10 +200,15 @@ def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | Non
         >>> cost(params, jnp.zeros((3, 2)), jnp.array([[0, 1]]))
         Array(0.6931472, dtype=float32)
     """
-    params = checks.parameters(params)
-    L = losses(params, X, Y)[None, :]
+    params, X, Y = checks.examples(params, X, Y)
+    _, w, λ = relative_weights(params, X.shape[1], weights, l2)
+    return cost_of(params, propagate(params, X).Z2, Y, w, λ)
+
+
+def cost_of(params: Params, Z2: Array, Y: Array, w: ArrayLike, λ: ArrayLike) -> Array:
+    """The equation of `cost`, from Z2, on what has been checked; w and λ as `relative_weights` gives them."""
+    L = OUTPUTS[params.output].loss(Z2, Y)[None, :]
     m = L.shape[1]
-    _, w, λ = relative_weights(params, m, weights, l2)
     W1, W2 = params.W1, params.W2
 
     J = jnp.sum(w * L) / m + λ / 2 * (jnp.sum(W1**2) + jnp.sum(W2**2))

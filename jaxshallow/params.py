@@ -16,7 +16,7 @@ from jaxshallow.activations import OUTPUTS, Activation, resolve
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Params:
     """The parameters of a 2-layer (one hidden layer) network, a pytree. Gradients are `Params` as well.
 

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import manual_grads
-from jaxshallow.network import forward, relative_weights
+from jaxshallow.network import propagate, relative_weights
 from jaxshallow.params import Params
 
 
@@ -28,7 +28,7 @@ def _per_example(params: Params, X: Array, Y: Array) -> tuple[Array, Array, Arra
     (Goodfellow 2015, "Efficient per-example gradient computations").
     """
     _, g_prime = resolve(params.hidden)
-    Z1, A1, _, A2 = forward(params, X)
+    Z1, A1, _, A2 = propagate(params, X)
 
     def square(columns):
         return jnp.sum(columns**2, axis=0, keepdims=True)
@@ -62,9 +62,7 @@ def per_example_grad_norms(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
         >>> per_example_grad_norms(params, jnp.ones((3, 2)), jnp.array([[0, 1]]))  # ½ √(‖a1‖² + 1), a1 = ½
         Array([0.70710677, 0.70710677], dtype=float32)
     """
-    params = checks.parameters(params)
-    X = checks.features(params, X)
-    Y = checks.targets(params, X, Y)
+    params, X, Y = checks.examples(params, X, Y)
     return _per_example(params, X, Y)[-1][0]
 
 
@@ -116,9 +114,7 @@ def clipped_grads(
         >>> result.history.cost.shape
         (5,)
     """
-    params = checks.parameters(params)
-    X = checks.features(params, X)
-    Y = checks.targets(params, X, Y)
+    params, X, Y = checks.examples(params, X, Y)
     max_norm = checks.max_norm(params, max_norm)
     m = X.shape[1]
     _, w, λ = relative_weights(params, m, weights, l2)

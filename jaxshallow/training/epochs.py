@@ -160,6 +160,11 @@ def epoch_order(key: ArrayLike | list[int], epoch: int, m: int, batch_size: int)
     return order.reshape(batches, batch_size)
 
 
+def epoch_orders(key: list[int], epochs: range, m: int, batch_size: int) -> np.ndarray:
+    """`epoch_order` of several epochs: (epochs, batches, batch_size)."""
+    return np.stack([epoch_order(key, epoch, m, batch_size) for epoch in epochs])
+
+
 def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback) -> int:
     """So many epochs that a program runs for about a tenth of a second: Ctrl-C and `callback` get their turn.
 

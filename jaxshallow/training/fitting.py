@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.checks import check_tol
 from jaxshallow.descent import CostAndGrads, Optimizer
 from jaxshallow.network import cost
 from jaxshallow.params import Params, check_sizes
@@ -21,13 +21,13 @@ from jaxshallow.training.epochs import (
     History,
     State,
     compiled_epochs,
-    epoch_order,
+    epoch_orders,
     epochs_a_program,
     first_state,
     watched,
     words,
 )
-from jaxshallow.training.resume import from_named, named
+from jaxshallow.training.resume import named, resumed
 
 
 class FitResult(NamedTuple):
@@ -126,80 +126,87 @@ def fit(
         >>> bool(result.history.cost[-1] < 0.05)
         True
     """
+    _check_options(optimizer, learning_rate, epochs, batch_size, key, patience, tol)
+    params, X, Y, weights, l2, validation = checks.problem(params, X, Y, weights, l2, validation)
+    m, dtype = X.shape[1], X.dtype
+    learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
+    if grads is cost_and_grads:
+        grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
+    validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
+    key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
+
+    state = watched(first_state(params, optimizer), patience, validation is not None)
+    histories: list[History] = []
+    done = 0
+    if resume is not None:
+        state, history = resumed(_arrays_of(resume, params), state, epochs, validation is not None)
+        histories, done = [history], len(history.cost)
+
+    block = epochs_a_program(params, m, batch_size or m, epochs, callback)
+    while done < epochs:
+        n = block if epochs - done > block + 1 else epochs - done  # a last one is not left alone
+        order = None
+        if batch_size is not None and key_words is not None:
+            order = epoch_orders(key_words, range(done, done + n), m, min(batch_size, m))
+        state, (history, ran) = compiled_epochs(
+            state, X, Y, weights, validation, order, learning_rate, l2, np.asarray(tol, dtype),
+            optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
+        )  # fmt: skip
+        stopped = patience is not None and _stopped(ran)
+        histories.append(_of_epochs_that_ran(history, ran) if stopped else history)
+        done += n
+        if (callback is not None and callback(_result(state, histories))) or stopped:
+            break
+    return _result(state, histories)
+
+
+def _check_options(
+    optimizer: Any,
+    learning_rate: ArrayLike | None,
+    epochs: int,
+    batch_size: int | None,
+    key: ArrayLike | None,
+    patience: int | None,
+    tol: float,
+) -> None:
+    """What `fit` can be told wrongly, apart from the network and its data."""
     if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
     check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
-    check_tol(tol)
-    if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
-        raise TypeError(f"validation must be (X, Y), got {type(validation).__name__}")
-    params = checks.parameters(params)
-    X = checks.features(params, X)
-    Y = checks.targets(params, X, Y)
-    m, dtype = X.shape[1], X.dtype
-    weights, l2 = checks.weights_and_l2(params, m, weights, l2)
-    checks.values(params, X, Y, weights)
-    if validation is not None:
-        X_validation = checks.features(params, validation[0], name="validation X")
-        Y_validation = checks.targets(params, X_validation, validation[1], name="validation Y")
-        checks.values(params, X_validation, Y_validation, of="validation ")
-        validation = X_validation, Y_validation
+    checks.check_tol(tol)
     if batch_size is not None and key is None:
         raise ValueError("batch_size needs a key for the order of the examples, e.g. key=jax.random.key(0)")
     if optimizer is not None and learning_rate is not None:
         raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
     if isinstance(learning_rate, int | float) and not np.isfinite(learning_rate):
         raise ValueError(f"learning_rate must be finite, got {learning_rate}")
-    learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
-
-    if grads is cost_and_grads:
-        grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
-    validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
-    state = watched(first_state(params, optimizer), patience, validation is not None)
-    programs, done = [], 0
-    if resume is not None:
-        state, history = _resumed(resume, state, epochs, validation is not None)
-        programs, done = [history], len(history.cost)
-    key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
-    chunk = epochs_a_program(params, m, batch_size or m, epochs, callback)
-    while done < epochs:
-        n = chunk if epochs - done > chunk + 1 else epochs - done  # a last one is not left alone
-        order = None
-        if batch_size is not None and key_words is not None:
-            order = np.stack([epoch_order(key_words, epoch, m, min(batch_size, m)) for epoch in range(done, done + n)])
-        state, (costs, ran) = compiled_epochs(
-            state, X, Y, weights, validation, order, learning_rate, l2, np.asarray(tol, dtype),
-            optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
-        )  # fmt: skip
-        if patience is not None and isinstance(ran, jax.core.Tracer):
-            raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
-        stopped = patience is not None and not ran[-1]
-        programs.append(jax.tree.map(lambda c, ran=ran: np.asarray(c)[ran], costs) if stopped else costs)
-        done += n
-        if (callback is not None and callback(_result(state, programs))) or stopped:
-            break
-    return _result(state, programs)
 
 
-def _result(state: State, programs: list[History]) -> FitResult:
+def _stopped(ran: Array) -> bool:
+    """Whether `patience` ended the run before the last of these epochs."""
+    if isinstance(ran, jax.core.Tracer):
+        raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
+    return not ran[-1]
+
+
+def _of_epochs_that_ran(history: History, ran: Array) -> History:
+    return jax.tree.map(lambda costs: np.asarray(costs)[ran], history)
+
+
+def _result(state: State, histories: list[History]) -> FitResult:
     """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
-    join = jnp.concatenate if isinstance(programs[-1].cost, jax.core.Tracer) else np.concatenate
-    history = jax.tree.map(lambda *parts: join(parts), *programs)
+    join = jnp.concatenate if isinstance(histories[-1].cost, jax.core.Tracer) else np.concatenate
+    history = jax.tree.map(lambda *parts: join(parts), *histories)
     return FitResult(state.result, state.opt_state, history, state)
 
 
-def _resumed(
-    resume: FitResult | Mapping[str, np.ndarray], first: State, epochs: int, validated: bool
-) -> tuple[State, History]:
-    """Where the run that `fit` goes on from stands."""
+def _arrays_of(resume: Any, params: Params) -> Mapping[str, np.ndarray]:
+    """The `arrays()` of the run to resume, which must be of the same activations."""
     if isinstance(resume, FitResult):
-        heads = [(params.hidden, params.output) for params in (first.params, resume.params)]
+        heads = [(one.hidden, one.output) for one in (params, resume.params)]
         if heads[0] != heads[1]:
             raise ValueError(f"resume must be of the same hidden and output, {heads[0]}, got {heads[1]}")
         resume = resume.arrays()
     if not isinstance(resume, Mapping):
         raise TypeError(f"resume must be what fit returned, or the arrays() of it, got {type(resume).__name__}")
-    costs = np.empty(np.shape(resume.get("history.cost", ())), first.params.W1.dtype)
-    found = from_named({"state": first, "history": History(costs, costs if validated else None)}, resume)
-    if len(found["history"].cost) > epochs:
-        raise ValueError(f"epochs must be at least the {len(found['history'].cost)} of resume, got {epochs}")
-    return jax.tree.map(jnp.asarray, found["state"]), found["history"]
+    return resume

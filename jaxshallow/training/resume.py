@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from jaxshallow.training.epochs import History, State
 
 
 def named(tree: Any) -> dict[str, np.ndarray]:
@@ -33,3 +36,22 @@ def from_named(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
                 f"got {got}"
             )
     return jax.tree.unflatten(form, [arrays[name] for name in expected])
+
+
+def resumed(arrays: Mapping[str, np.ndarray], first: State, epochs: int, validated: bool) -> tuple[State, History]:
+    """Where a run of `fit` stood: its state and its history, by the names that `FitResult.arrays` gives.
+
+    Args:
+        arrays: what `FitResult.arrays` gave.
+        first: the state of the same run before its first epoch, for the names, shapes and dtypes.
+        epochs: how many the run may have in all.
+        validated: whether it has validation data.
+
+    Raises:
+        ValueError: the arrays are of another run, or of more epochs.
+    """
+    costs = np.empty(np.shape(arrays.get("history.cost", ())), first.params.W1.dtype)
+    found = from_named({"state": first, "history": History(costs, costs if validated else None)}, arrays)
+    if len(found["history"].cost) > epochs:
+        raise ValueError(f"epochs must be at least the {len(found['history'].cost)} of resume, got {epochs}")
+    return jax.tree.map(jnp.asarray, found["state"]), found["history"]
