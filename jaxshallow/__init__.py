@@ -17,7 +17,7 @@ from jaxshallow.executions import (
 )
 from jaxshallow.exports import export
 from jaxshallow.many import Many, Progress, fit_many
-from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict
+from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict, score
 from jaxshallow.params import Params, init
 from jaxshallow.per_example import clipped_grads, grad_noise_scale, per_example_grad_norms
 from jaxshallow.store import load, read_metadata, save
@@ -61,6 +61,7 @@ __all__ = [
     "predict",
     "read_metadata",
     "save",
+    "score",
     "shard",
     "stream",
     "update",

@@ -132,12 +132,49 @@ def predict(params: Params, X: ArrayLike) -> Array:
         Array([0, 1], dtype=int32)
     """
     A2 = forward(params, X).A2
-    if params.output == "identity":
+    if params.task == "regression":
         return A2
-    if params.output == "softmax":
+    if params.task == "multiclass":
         return A2.argmax(axis=0)
     labels = (A2 > 0.5).astype(int)
-    return labels[0] if A2.shape[0] == 1 else labels
+    return labels[0] if params.task == "binary" else labels
+
+
+def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
+    """How well the network does: accuracy, or R² for output="identity", as scikit-learn's `score`.
+
+    Args:
+        params: the network.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+
+    Returns:
+        A scalar. Accuracy is the share of examples that are right; with several labels, all of them must be. R² is
+        1 − Σ (ŷ − y)² / Σ (y − ȳ)², the mean over the outputs; an output that is constant counts 1 if every ŷ is
+        right, else 0.
+
+    Raises:
+        ValueError, TypeError: X or Y has another shape or type.
+
+    Example:
+        >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.full((1, 1), -2.0))
+        >>> score(params, jnp.array([[-9.0, 9.0]] * 3), jnp.array([[0, 0]]))
+        Array(0.5, dtype=float32)
+    """
+    params, X, Y = checks.examples(params, X, Y)
+    return score_of(params, propagate(params, X).A2, Y)
+
+
+def score_of(params: Params, A2: Array, Y: Array) -> Array:
+    """`score`, from outputs that are there already."""
+    if params.task == "regression":
+        spread = jnp.sum((Y - Y.mean(axis=1, keepdims=True)) ** 2, axis=1)
+        missed = jnp.sum((A2 - Y) ** 2, axis=1)
+        constant = jnp.where(missed == 0, 1.0, 0.0).astype(Y.dtype)
+        return jnp.mean(jnp.where(spread > 0, 1 - missed / jnp.where(spread > 0, spread, 1), constant))
+    if params.task == "multiclass":
+        return jnp.mean(A2.argmax(axis=0) == Y.argmax(axis=0))
+    return jnp.mean(jnp.all((A2 > 0.5) == (Y > 0.5), axis=0))
 
 
 def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,20 @@ class Params:
         resolve(self.hidden)
         if self.output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {self.output!r}")
+
+    @property
+    def task(self) -> Literal["binary", "multilabel", "multiclass", "regression"]:
+        """What the outputs stand for: two classes, a label for each output, a class for each, or numbers.
+
+        Example:
+            >>> init(jax.random.key(0), n_x=3, n_h=4, n_y=3, output="softmax").task
+            'multiclass'
+        """
+        if self.output == "identity":
+            return "regression"
+        if self.output == "softmax":
+            return "multiclass"
+        return "binary" if self.W2.shape[-2] == 1 else "multilabel"
 
 
 INITIALIZERS = {

@@ -286,3 +286,29 @@ def test_many_calls_with_other_values_trace_once(function):
     assert traces == 1
     counted.trace(*draw("tanh", "softmax", 3, dtype=np.float32, m=8))
     assert traces == 2  # other shapes do trace again: the counter counts
+
+
+# ---- score ----
+
+
+@pytest.mark.parametrize(
+    ("output", "n_y"), [("sigmoid", 1), ("sigmoid", 3), ("softmax", 3), ("identity", 1), ("identity", 3)]
+)
+def test_the_score_is_scikit_learns(output, n_y):
+    metrics = pytest.importorskip("sklearn.metrics")
+    case = draw(output=output, n_y=n_y, m=40, dtype=np.float32)
+    rows = [np.asarray(A).T for A in (case.Y, js.forward(case.params, case.X).A2)]
+    if output == "identity":
+        expected = metrics.r2_score(*rows)
+    else:
+        labels = [A.argmax(axis=1) if output == "softmax" else A > 0.5 for A in rows]
+        expected = metrics.accuracy_score(*labels)
+    np.testing.assert_allclose(js.score(case.params, case.X, case.Y), expected, rtol=1e-5)
+
+
+def test_the_score_of_a_constant_target_is_1_where_it_is_met_and_else_0():
+    params = js.Params(
+        np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((2, 1)), np.array([[3.0], [4.0]]), output="identity"
+    )
+    Y = np.array([[3.0, 3.0], [5.0, 5.0]])
+    assert js.score(params, np.ones((1, 2)), Y) == 0.5

@@ -51,6 +51,30 @@ def test_params_of_different_nonlinearities_do_not_mix():
             jax.tree.map(jnp.add, params, other)
 
 
+def test_params_compare_by_identity_and_hash():
+    """Their arrays have no single truth value: `==` over them would raise."""
+    params = js.init(KEY(0), 3, 4)
+    assert params == params
+    assert params != js.init(KEY(0), 3, 4)
+    assert len({params, params}) == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "n_y", "task"),
+    [
+        ("sigmoid", 1, "binary"),
+        ("sigmoid", 2, "multilabel"),
+        ("softmax", 3, "multiclass"),
+        ("identity", 1, "regression"),
+        ("identity", 2, "regression"),
+    ],
+)
+def test_the_task_follows_from_the_head_and_n_y(output, n_y, task):
+    params = js.init(KEY(0), 3, 4, n_y, output=output)
+    assert params.task == task
+    assert jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params).task == task
+
+
 def test_the_static_fields_hash():
     structures = {jax.tree.structure(js.init(KEY(0), 3, 4, hidden=h)) for h in ("tanh", "tanh", OWN_PAIR, jnp.sin)}
     assert len(structures) == 3

@@ -23,7 +23,7 @@ def limits(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def classes_of(params: Params, Y: np.ndarray) -> np.ndarray:
     """(m,) class numbers of the targets Y (n_y, m), of a network with softmax or one sigmoid unit as its output."""
-    return Y.argmax(axis=0) if params.output == "softmax" else (Y[0] > 0.5).astype(int)
+    return Y.argmax(axis=0) if params.task == "multiclass" else (Y[0] > 0.5).astype(int)
 
 
 def decision_boundary(
@@ -53,7 +53,7 @@ def decision_boundary(
     X, Y = np.asarray(X, float), np.asarray(Y)
     if X.shape[0] != 2:
         raise ValueError(f"a decision boundary needs two features, got n_x = {X.shape[0]}")
-    if params.output == "identity" or (params.output == "sigmoid" and len(Y) > 1):
+    if params.task not in ("binary", "multiclass"):
         raise ValueError("a decision boundary needs one class for each example: sigmoid with n_y = 1, or softmax")
     n = max(len(Y), 2)
     low, high = limits(X)
@@ -113,7 +113,7 @@ def hidden_units(
     if X.shape[0] != 2:
         raise ValueError(f"the hidden units' lines need two features, got n_x = {X.shape[0]}")
     W1, b1, W2 = (np.asarray(W, float) for W in (params.W1, params.b1, params.W2))
-    if params.output == "identity" or (params.output == "sigmoid" and len(Y) > 1):
+    if params.task not in ("binary", "multiclass"):
         _examples(ax, X, np.zeros(X.shape[1]), ["#aaaaaa"], ["examples"], names)
     else:
         greys = [f"{shade:.2f}" for shade in np.linspace(0.78, 0.45, max(len(Y), 2))]

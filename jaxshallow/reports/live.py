@@ -78,7 +78,7 @@ def forward_pass(
     Y = np.asarray(checks.targets(params, checks.features(params, X), Y), float)
     X = np.asarray(X, float)
     checks.values(params, X, Y)
-    classifies = params.output == "softmax" or (params.output == "sigmoid" and n_y == 1)
+    classifies = params.task in ("binary", "multiclass")
     n = max(n_y, 2) if classifies else n_y
     labels = [str(label) for label in labels] or [f"class {c}" if classifies else f"y{c + 1}" for c in range(n)]
     if len(labels) != n or len(names) != 2:
