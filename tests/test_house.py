@@ -28,7 +28,7 @@ ORDER = {
     "data": [],
     "many": [],
     "store": ["files", "models", "checkpoints"],
-    "exports": ["known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
+    "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "rows", "differences", "executions"],
     "certify": [],
     "estimators": [],

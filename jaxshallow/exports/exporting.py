@@ -59,6 +59,7 @@ def export(params: Params, path: str | os.PathLike[str], metadata: dict | None =
 
     Example:
         >>> import runpy, tempfile
+        >>> import jax.numpy as jnp
         >>> params = Params(jnp.ones((4, 3)), jnp.zeros((4, 1)), jnp.ones((1, 4)), jnp.full((1, 1), -2.0))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     export(params, f"{folder}/model.py", {"labels": ["small", "large"]})
