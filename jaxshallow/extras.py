@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
+import importlib.util
 from types import ModuleType
+
+# What pip calls a package, where Python calls it otherwise.
+NAMES = {"orbax": "orbax-checkpoint"}
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -11,4 +15,17 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{module.split('.')[0]} is missing: pip install 'jaxshallow[{extra}]'") from error
+        raise _missing(module, extra) from error
+
+
+def check_installed(module: str, extra: str) -> None:
+    """The ImportError of `require` if the module cannot be found. It is not imported, which may take long."""
+    with contextlib.suppress(ModuleNotFoundError):  # of the package that the module would be in
+        if importlib.util.find_spec(module):
+            return
+    raise _missing(module, extra)
+
+
+def _missing(module: str, extra: str) -> ImportError:
+    package = module.split(".")[0]
+    return ImportError(f"{NAMES.get(package, package)} is missing: pip install 'jaxshallow[{extra}]'")

@@ -21,7 +21,7 @@ import pytest
 from jax import export as jax_export
 
 import jaxshallow as js
-from jaxshallow.exports import exporting
+from jaxshallow.exports import exporting, standalone
 
 NAMED = [hidden for hidden in cases.HIDDEN.values() if isinstance(hidden, str)]
 # Age with a fill, a colour that must be there, a yes or no that must, a size whose text may be missing.
@@ -212,6 +212,19 @@ def test_the_file_is_short_readable_and_needs_numpy_alone(mixed):
     }
     with pytest.raises(ValueError, match=r"X must be \(n_x, m\) = \(6, m\), got \(6,\)"):
         model["forward"](TABLE_X[:, 0])
+
+
+def test_standalone_is_itself_what_is_written_for_its_network(tmp_path):
+    X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+    np.testing.assert_array_equal(standalone.predict(X), [0, 1, 1, 0])
+    params = js.Params(standalone.W1, standalone.b1, standalone.W2, standalone.b2, "tanh", "sigmoid")
+    js.export(params, tmp_path / "model.py", {"labels": standalone.LABELS})
+    model, text = runpy.run_path(str(tmp_path / "model.py")), (tmp_path / "model.py").read_text()
+    assert text.startswith('"""A neural network with one hidden layer, in NumPy: 2 -> 2 (tanh) -> 1 (sigmoid).')
+    assert "#:" not in text
+    assert "$" not in text
+    assert model["COLUMNS"] == standalone.COLUMNS
+    assert model["table"](X) == standalone.table(X)
 
 
 @pytest.mark.parametrize("by", ["path", "standard input"])

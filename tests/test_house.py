@@ -28,7 +28,7 @@ ORDER = {
     "data": [],
     "many": [],
     "store": ["files", "models", "checkpoints"],
-    "exports": ["known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
+    "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "rows", "differences", "executions"],
     "certify": [],
     "estimators": [],
@@ -111,6 +111,7 @@ assert dict(jax.config.values) == settings, "JAX settings changed"
 assert dict(os.environ) == environment, "environment changed"
 assert not jax.config.jax_enable_x64
 assert not xla_bridge._backends, "a JAX backend was started"
+assert "jaxshallow.exports.standalone" not in sys.modules, "the program that export writes was run"
 optional = {"sklearn", "matplotlib", "polars", "safetensors", "rich", "tyro", "orbax", "onnx", "onnxruntime"}
 assert not optional & {name.split(".")[0] for name in sys.modules}, optional & set(sys.modules)
 """

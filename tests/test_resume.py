@@ -242,6 +242,22 @@ def test_a_torn_state_is_passed_over_for_the_one_before_it(tmp_path, two_states,
     assert (arrays["step"], passed_over) == (0, [])
 
 
+def test_states_whose_record_cannot_be_written_push_out_no_complete_one(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    kept(tmp_path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_atomically", full)
+        for _ in range(checkpoints.KEPT):
+            with pytest.raises(OSError, match="No space left"):
+                kept(tmp_path, 1)
+    arrays, skipped = checkpoints.load_state(tmp_path, {"--n-h": 4})
+    assert (arrays["step"], skipped) == (0, [])
+    kept(tmp_path, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001", "000001.json", "000005", "000005.json"]
+
+
 def test_a_fingerprint_names_what_differs(tmp_path):
     X = np.zeros((2, 5), np.float32)
     about = checkpoints.fingerprint({"--n-h": 4, "--data": Path("a.csv")}, (X, None))

@@ -302,7 +302,7 @@ def test_a_program_killed_before_the_replacement_keeps_the_old_model(path):
     save(path, draw())
     old = path.read_bytes()
     code = (
-        "import os, signal, sys; from jaxshallow.store import write_atomically; "
+        "import os, signal, sys; from jaxshallow.store.files import write_atomically; "
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL); write_atomically(sys.argv[1], bytes(99))"
     )
     killed = subprocess.run([sys.executable, "-c", code, path], timeout=120, check=False)

@@ -1,6 +1,8 @@
-"""A network as a `jax.export` artifact: JAX alone, on cpu, cuda or tpu, any number of examples."""
+"""A network as a `jax.export` artifact, which needs JAX alone: on cpu, cuda or tpu, for any number of examples."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +14,17 @@ from jaxshallow.params import Params
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def to_jax(params: Params, known: dict[str, list]) -> bytes:
+def to_jax(params: Params, known: dict[str, list[Any]]) -> bytes:
+    """X -> (label, A2) as a serialized artifact. It has no place for names, so `known` is not used."""
     largest = min(2**31 - 1, int(float(jnp.finfo(params.W1.dtype).max)))
     (m,) = jax_export.symbolic_shape("m", constraints=[f"m <= {largest}"])
 
-    def answer(X):
+    def answer(X: jax.Array) -> tuple[jax.Array, jax.Array]:
         return predict(params, X), forward(params, X).A2
 
     X = jax.ShapeDtypeStruct((params.W1.shape[1], m), params.W1.dtype)
     frames = jax.config.values["jax_traceback_in_locations_limit"]
-    jax.config.update("jax_traceback_in_locations_limit", 0)  # else the paths of this machine's sources are written too
+    jax.config.update("jax_traceback_in_locations_limit", 0)  # else it holds the paths of the sources
     try:
         return bytes(jax_export.export(jax.jit(answer), platforms=PLATFORMS)(X).serialize())
     finally:

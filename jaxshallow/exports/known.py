@@ -1,4 +1,4 @@
-"""What is known of a network that is to be used elsewhere, checked: its numbers, columns and labels."""
+"""What an exported network takes along, checked first: its numbers, and the names of its columns and classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
 
 
 def on_host(params: Params) -> Params:
-    """`params`, checked, as NumPy arrays, so that no device is part of what is written."""
+    """`params`, checked, as NumPy arrays: what is written must not depend on a device."""
     checks.parameters(params)
     leaves: dict[str, Any] = {name: np.asarray(getattr(params, name)) for name in LEAVES}
     for name, leaf in leaves.items():
@@ -29,8 +29,8 @@ def on_host(params: Params) -> Params:
     return replace(params, **leaves)
 
 
-def checked_metadata(params: Params, metadata: dict | None) -> dict[str, list]:
-    """`feature_names`, `labels` and `columns`, given or by default, checked against the network's sizes."""
+def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[str, list[Any]]:
+    """`feature_names`, `labels` and `columns`, as given or the defaults, checked against the network's sizes."""
     if not isinstance(metadata, dict | None):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
     metadata = metadata or {}
@@ -46,8 +46,8 @@ def checked_metadata(params: Params, metadata: dict | None) -> dict[str, list]:
     return {"feature_names": rows, "labels": labels, "columns": columns}
 
 
-def _columns(n_x: int, metadata: dict) -> tuple[list[dict], list[str]]:
-    """The columns of a table, as what JSON and Python alike can say, and the names of the rows of X they become."""
+def _columns(n_x: int, metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The columns of a table, as dicts whose text is valid in JSON and Python, and the rows of X that they become."""
     columns = columns_of(metadata) or tuple(Column(f"x{i + 1}") for i in range(n_x))
     rows = [name for column in columns for name in column.feature_names]
     names = metadata.get("feature_names")
@@ -65,7 +65,7 @@ def _columns(n_x: int, metadata: dict) -> tuple[list[dict], list[str]]:
 
 
 def portable(params: Params) -> tuple[dict[str, np.ndarray], str]:
-    """W1, b1, W2 and b2 in float64 or float32, and the name of the hidden activation, which must be one of ours."""
+    """W1, b1, W2 and b2 in float64 or float32, and the name of the hidden activation, which must be one of `HIDDEN`."""
     g, hidden = activations.resolve(params.hidden)[0], params.hidden
     if not (isinstance(hidden, str) and hidden in HIDDEN and g is getattr(activations, hidden)):
         fix = "what is code of yours can be exported to .jax"

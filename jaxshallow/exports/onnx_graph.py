@@ -1,9 +1,10 @@
-"""A network as an ONNX graph, in which examples are rows: Z1 = X W1ᵀ + b1ᵀ."""
+"""A network as an ONNX graph. There examples are rows: Z1 = X W1ᵀ + b1ᵀ."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from jaxshallow.params import Params
 IR_VERSION, OPSET = 8, 17  # what onnxruntime 1.17 reads
 
 
-def to_onnx(params: Params, known: dict[str, list]) -> bytes:
-    require("onnx.numpy_helper", "export")
-    onnx, (leaves, hidden) = require("onnx", "export"), portable(params)
+def to_onnx(params: Params, known: dict[str, list[Any]]) -> bytes:
+    """A serialized ONNX model of X -> (label, A2), with `known` as JSON in its metadata."""
+    onnx, numpy_helper = require("onnx", "export"), require("onnx.numpy_helper", "export")
+    leaves, hidden = portable(params)
     n_x, n_y = params.W1.shape[1], len(params.W2)
     dtype = onnx.helper.np_dtype_to_tensor_dtype(leaves["W1"].dtype)
     nodes, constants = _graph(onnx.helper.make_node, onnx.TensorProto.INT64, leaves, hidden, params.output)
@@ -28,23 +30,25 @@ def to_onnx(params: Params, known: dict[str, list]) -> bytes:
         "jaxshallow",
         [value("X", dtype, ["m", n_x])],
         [value("label", label_type, ["m", n_y] if several else ["m"]), value("A2", dtype, ["m", n_y])],
-        [onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
+        [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
     )
     opsets = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="jaxshallow")
     onnx.helper.set_model_props(model, {name: json.dumps(items) for name, items in known.items()})
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
-def _graph(node: Callable, int64: int, leaves: dict[str, np.ndarray], hidden: str, output: str) -> tuple[list, dict]:
-    """The equations as nodes, each with the names of what it takes and gives, and the constants in them by name."""
+def _graph(
+    node: Callable[..., Any], int64: int, leaves: dict[str, np.ndarray], hidden: str, output: str
+) -> tuple[list[Any], dict[str, np.ndarray]]:
+    """The equations as nodes, each with the names of its inputs and outputs, and the constants by name."""
     n_y, number = len(leaves["W2"]), leaves["W1"].dtype.type
     constants = {f"{name}.T": leaf.T for name, leaf in leaves.items()}
 
-    # Not Gemm, which onnxruntime 1.17 merges with an activation into what it cannot compute in float64.
+    # Not Gemm: onnxruntime 1.17 fuses it with an activation, and the fused node has no float64.
     nodes = [node("MatMul", ["X", "W1.T"], ["X W1.T"]), node("Add", ["X W1.T", "b1.T"], ["Z1"])]
-    if hidden == "leaky_relu":  # not LeakyRelu, whose slope is float32 and which runtimes lack in float64
+    if hidden == "leaky_relu":  # not LeakyRelu: its slope is float32, and runtimes lack it in float64
         constants["slope"] = np.array(0.01, number)
         nodes += [node("Mul", ["slope", "Z1"], ["low"]), node("Max", ["Z1", "low"], ["A1"])]
     else:

@@ -1,15 +1,18 @@
-"""Training state on disk, by orbax-checkpoint: what a run that is stopped, however suddenly, goes on from.
+"""Training states on disk, written with orbax-checkpoint: a run that was stopped, or killed, resumes bit-identically.
 
-A folder holds the last states of one run, each as what Orbax writes, in a folder with a number, and a JSON file of the
-same number, which is written last: what the run is (`fingerprint`), how far it had come, and the checksum of each file.
-A state without its JSON file was not finished and does not count.
+A folder holds the last `KEPT` states of one run. State 7 is the folder 000007, as Orbax writes it, and its record
+000007.json: the run's `fingerprint`, its progress, and a checksum of each file. The record is written last, so a folder
+without one is unfinished and is ignored. Corrupt states and states of another run are reported and skipped.
+
+Why not Orbax's CheckpointManager? It counts a state as soon as its folder is there: three crashes before the record
+would delete every complete state. It also has its own layout, and cannot restore the states that are on disk today.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
+import importlib.metadata
 import json
 import logging
 import re
@@ -18,33 +21,34 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxshallow import extras
 from jaxshallow.store.files import write_atomically
 
 KEPT = 3
 
+# Another version of one of these may compute other bits.
 PACKAGES = ("jaxshallow", "jax", "jaxlib", "optax", "numpy")
 
-MISSING = "orbax-checkpoint is missing: pip install 'jaxshallow[scripts]'"
+ORBAX = ("orbax.checkpoint", "scripts")
 
 
 def save_state(folder: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], progress: str) -> None:
-    """Adds a state to a folder, which is made if it is not there, and removes all but the last `KEPT`.
+    """Adds a state to a folder, which is made if needed, and deletes all but the last `KEPT` states.
 
     Args:
-        folder: of this run alone.
-        arrays: such as `FitResult.arrays` and `Many.arrays` give; of any dtype that NumPy or JAX knows.
-        about: what must be the same where the run goes on, such as `fingerprint`.
-        progress: how far it has come, for people.
+        folder: for this run alone.
+        arrays: such as `FitResult.arrays` and `Many.arrays` give, of any dtype that NumPy or JAX knows.
+        about: what must be the same when the run resumes, such as its `fingerprint`.
+        progress: how far the run is, for people.
 
     Raises:
         ImportError: orbax-checkpoint is missing.
-        OSError: it cannot be written.
+        OSError: the state cannot be written.
 
     Example:
         >>> import tempfile
@@ -54,64 +58,64 @@ def save_state(folder: Path, arrays: Mapping[str, np.ndarray], about: Mapping[st
         ('3 of 10 epochs', (None, ['000001 is of another run: --n-h was 4, now 8']))
     """
     folder.mkdir(parents=True, exist_ok=True)
-    last = max((int(number) for number in _ours(folder).values()), default=0)
+    last = max((int(number) for number in _written(folder).values()), default=0)
     state = folder.resolve() / f"{last + 1:06d}"
-    orbax = _orbax()
+    orbax = extras.require(*ORBAX)
     with _quiet(), orbax.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(state, dict(arrays))
     files = {str(path.relative_to(state)): _checksum(path) for path in sorted(state.rglob("*")) if path.is_file()}
     record = {"about": about, "progress": progress, "files": files}
     write_atomically(state.with_suffix(".json"), json.dumps(record, indent=1).encode())
     kept = {path.stem for path in _records(folder)[-KEPT:]}
-    _remove([path for path, number in _ours(folder).items() if number not in kept])
+    _delete([path for path, number in _written(folder).items() if number not in kept])
 
 
 def load_state(folder: Path, about: Mapping[str, Any]) -> tuple[dict[str, np.ndarray] | None, list[str]]:
-    """The last state in a folder that is whole and of this run.
+    """The last state in a folder that is complete and of this run.
 
     Args:
         folder: where `save_state` wrote.
         about: as it was given to `save_state`.
 
     Returns:
-        The arrays, bit for bit, or None if there is none to go on from; and a sentence for each state passed over.
+        The arrays, bit for bit, or None if there is no such state; and a sentence for each state that was skipped.
 
     Raises:
         ImportError: orbax-checkpoint is missing.
     """
     about = json.loads(json.dumps(about))
-    passed_over: list[str] = []
-    for path in reversed(_records(folder)):
+    skipped: list[str] = []
+    for record in reversed(_records(folder)):
         try:
-            return _state(path, about), passed_over
+            return _restored(record, about), skipped
         except ValueError as error:
-            passed_over.append(f"{path.stem} {error}")
-    return None, passed_over
+            skipped.append(f"{record.stem} {error}")
+    return None, skipped
 
 
 def unfinished(folder: Path) -> str | None:
-    """How far the run had come whose states are in a folder; None if there are none."""
+    """The progress of the run whose states are in a folder, or None if there are none."""
     records = _records(folder)
-    for path in reversed(records):
+    for record in reversed(records):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads(path.read_bytes())["progress"])
+            return str(json.loads(record.read_bytes())["progress"])
     return "torn" if records else None
 
 
 def clear(folder: Path) -> None:
-    """Removes the states, and the folder if nothing else is in it."""
+    """Deletes the states, and the folder if nothing else is in it."""
     if folder.is_dir():
-        _remove(_ours(folder))
+        _delete(_written(folder))
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
 def fingerprint(settings: Mapping[str, Any], examples: Any) -> dict[str, Any]:
-    """What decides a run to the last bit: its settings, its examples, the versions of what computes, and the devices.
+    """All that a run's result depends on, to the last bit: settings, examples, versions and devices.
 
     Args:
-        settings: by the names that a message may call them; what is not JSON's is told by its text.
-        examples: arrays, in tuples or otherwise.
+        settings: under the names that messages use; a value that is not JSON-serializable counts by its `str`.
+        examples: arrays, or a tree of them.
 
     Example:
         >>> fingerprint({"--n-h": 4}, np.zeros((2, 3)))["the examples"]
@@ -135,51 +139,45 @@ def fingerprint(settings: Mapping[str, Any], examples: Any) -> dict[str, Any]:
 
 
 def check_installed() -> None:
-    """ImportError if orbax-checkpoint is missing; it is not imported, which takes a third of a second."""
-    if importlib.util.find_spec("orbax") is None or importlib.util.find_spec("orbax.checkpoint") is None:
-        raise ImportError(MISSING)
+    """ImportError if orbax-checkpoint is missing. It is not imported, which takes a third of a second."""
+    extras.check_installed(*ORBAX)
 
 
-def _state(path: Path, about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays of a state, by its JSON file; ValueError says why it is of no use."""
+def _restored(record: Path, about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of the state that has this record; ValueError says why it is skipped."""
     try:
-        record = json.loads(path.read_bytes())
-        before, files = dict(record["about"]), dict(record["files"])
+        content = json.loads(record.read_bytes())
+        before, files = dict(content["about"]), dict(content["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"is torn: {path.name} cannot be read") from error
-    others = [name for name in {**before, **about} if before.get(name) != about.get(name)]
-    if others:
+        raise ValueError(f"is torn: {record.name} cannot be read") from error
+    if others := [name for name in {**before, **about} if before.get(name) != about.get(name)]:
         changes = (f"{name} was {before.get(name)}, now {about.get(name)}" for name in others)
         raise ValueError(f"is of another run: {', '.join(changes)}")
-    state = path.resolve().with_suffix("")
+    state = record.resolve().with_suffix("")
     for name, checksum in files.items():
-        try:
-            whole = _checksum(state / name) == checksum
-        except OSError:
-            whole = False
-        if not whole:
+        if not _is_intact(state / name, checksum):
             raise ValueError(f"is torn: {name} is not as it was written")
-    orbax = _orbax()
+    orbax = extras.require(*ORBAX)
     try:
         with _quiet(), orbax.PyTreeCheckpointer() as checkpointer:
-            return checkpointer.restore(state)
-    except Exception as error:  # whatever another version of Orbax has against it
+            return dict(checkpointer.restore(state))
+    except Exception as error:  # whatever another version of Orbax objects to
         raise ValueError(f"cannot be read: {error}") from error
 
 
 def _records(folder: Path) -> list[Path]:
-    return sorted(path for path in _ours(folder) if path.suffix == ".json")
+    return sorted(path for path in _written(folder) if path.suffix == ".json")
 
 
-def _ours(folder: Path) -> dict[Path, str]:
-    """What `save_state` wrote there, finished or not, and its number; nothing of anyone else's."""
-    known = re.compile(r"(\d{6})(\.json|\.orbax-checkpoint-tmp.*)?|\.(\d{6})\.json\..*\.tmp")
-    matches = {path: known.fullmatch(path.name) for path in folder.glob("*")}
+def _written(folder: Path) -> dict[Path, str]:
+    """What `save_state` wrote into a folder, finished or not, with the number of its state; no one else's files."""
+    names = re.compile(r"(\d{6})(\.json|\.orbax-checkpoint-tmp.*)?|\.(\d{6})\.json\..*\.tmp")
+    matches = {path: names.fullmatch(path.name) for path in folder.glob("*")}
     return {path: match[1] or match[3] for path, match in matches.items() if match}
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    for path in sorted(paths, key=lambda path: path.suffix != ".json"):  # what is half removed must not count
+def _delete(paths: Iterable[Path]) -> None:
+    for path in sorted(paths, key=lambda path: path.suffix != ".json"):  # records first: half a state must not count
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -195,9 +193,16 @@ def _checksum(path: Path) -> list[int]:
     return [size, crc]
 
 
+def _is_intact(path: Path, checksum: list[int]) -> bool:
+    try:
+        return _checksum(path) == checksum
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What Orbax remarks on, through absl and as warnings, is not for those who train."""
+    """Silences Orbax's logs and warnings."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -207,11 +212,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _orbax() -> ModuleType:
-    try:
-        import orbax.checkpoint
-    except ImportError as error:
-        raise ImportError(MISSING) from error
-    return orbax.checkpoint

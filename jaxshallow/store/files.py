@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is written in full or not at all."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replaces the file at `path` by `data`, so that a reader, or a crash, finds the old file or the new, whole.
+    """Writes `data` to the file at `path`. At every moment, even after a crash, it is the complete old file or the new.
 
     Args:
         path: the file; a link is followed.
         data: its new contents.
 
     Raises:
-        OSError: it cannot be written; the old file is as it was and no temporary file is left.
+        OSError: it cannot be written. The old file is unchanged, and no temporary file is left.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -29,13 +29,13 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary file beside `path`, which takes its place when the block ends well, and is gone if it does not.
+    """A temporary file beside `path`. It replaces `path` when the block ends, and is deleted if the block fails.
 
     Args:
         path: the file; a link is followed.
 
     Raises:
-        OSError: as `write_atomically`.
+        OSError: as for `write_atomically`.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
@@ -54,7 +54,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Waits until what was written there is on the disk."""
+    """Waits until what was written to a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -63,9 +63,9 @@ def _sync(path: Path) -> None:
 
 
 def json_text(value: Any) -> str:
-    """`value` as JSON that every reader takes: numbers that are not finite become null."""
+    """`value` as strict JSON: numbers that are not finite become null, anything else becomes its `str`."""
 
-    def finite(value):
+    def finite(value: Any) -> Any:
         if isinstance(value, dict):
             return {str(key): finite(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -76,7 +76,7 @@ def json_text(value: Any) -> str:
 
 
 def version() -> str:
-    """This library's version; "unknown" where it was not installed."""
+    """This library's version, or "unknown" if it is not installed."""
     try:
         return importlib.metadata.version("jaxshallow")
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,6 @@
-"""Models on disk: safetensors, never pickle; written whole or not at all, and checked when read.
+"""Models on disk: safetensors, never pickle; written atomically, and checked when read.
 
-A file holds W1, b1, W2, b2 bit for bit, and one JSON text under the key "jaxshallow" of the safetensors header:
+A file holds W1, b1, W2 and b2 bit for bit, and in the safetensors header, under the key "jaxshallow", one JSON text:
 {"format": 1, "version": ..., "hidden": ..., "output": ..., "metadata": ...}.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxshallow import checks
 from jaxshallow.checks import LEAVES
+from jaxshallow.extras import require
 from jaxshallow.params import Params
 from jaxshallow.store.files import version, write_atomically
 
@@ -25,17 +26,17 @@ FORMAT = 1
 DTYPES = {"F16": jnp.float16, "BF16": jnp.bfloat16, "F32": jnp.float32, "F64": jnp.float64}
 
 
-def save(path: str | os.PathLike[str], params: Params, metadata: dict | None = None) -> None:
-    """Writes a network to `path`, atomically: a full disk or a crash leaves the old file as it was.
+def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] | None = None) -> None:
+    """Writes a network to a file, atomically: a full disk or a crash leaves the old file as it was.
 
     Args:
-        path: the file, by custom *.safetensors.
-        params: the network. Its `hidden` must be a name: a function is not data.
-        metadata: anything JSON can say, such as feature names and scaling; see `read_metadata`.
+        path: the file, usually *.safetensors.
+        params: the network. Its `hidden` must be a name, since a file cannot hold a function.
+        metadata: a JSON-serializable dict, such as feature names and scaling; `read_metadata` gives it back.
 
     Raises:
         ValueError: a shape does not fit, a number is not finite, or `hidden` is not a name.
-        TypeError: `metadata` is not a JSON-able dict, or the dtypes are not one of float16, bfloat16, 32, 64.
+        TypeError: `metadata` is not a JSON-serializable dict, or a dtype is not float16, bfloat16, float32 or float64.
         OSError: the file cannot be written.
         ImportError: safetensors is missing.
 
@@ -47,7 +48,7 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict | None = N
         ...     load(f"{folder}/flower.safetensors").hidden, read_metadata(f"{folder}/flower.safetensors")
         ('tanh', {'trained_on': 'flower'})
     """
-    safetensors = _safetensors()
+    safetensors = require("safetensors.numpy", "scripts")
     checks.parameters(params)
     if not isinstance(params.hidden, str):
         fix = "list it under a name, js.activations.HIDDEN['sine'] = js.Activation(...), here and before loading"
@@ -59,12 +60,12 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict | None = N
     try:
         text = json.dumps({**header, "metadata": metadata or {}}, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"metadata must be what JSON can say: {error}") from error
-    write_atomically(path, safetensors.numpy.save(leaves, metadata={"jaxshallow": text}))
+        raise TypeError(f"metadata must be JSON-serializable: {error}") from error
+    write_atomically(path, safetensors.save(leaves, metadata={"jaxshallow": text}))
 
 
 def load(path: str | os.PathLike[str]) -> Params:
-    """Reads the network that `save` wrote, in the dtype it was saved in.
+    """Reads a network that `save` wrote, in the dtype in which it was saved.
 
     Args:
         path: the file.
@@ -74,8 +75,8 @@ def load(path: str | os.PathLike[str]) -> Params:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, not a jaxshallow model or of a later format, its shapes do not fit, a number
-            is not finite, `hidden` or `output` is unknown here, or it is float64 while JAX's x64 is off.
+        ValueError: the file is truncated, is not a jaxshallow model, or has a later format; a shape does not fit, a
+            number is not finite, or `hidden` or `output` is unknown here; or it is float64 while JAX's x64 is off.
         ImportError: safetensors is missing.
     """
     header, tensors = _read(path)
@@ -88,21 +89,22 @@ def load(path: str | os.PathLike[str]) -> Params:
         raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict:
-    """The `metadata` that `save` was given, as JSON gives it back (tuples are lists); {} where there was none.
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `metadata` that was given to `save`, by way of JSON: tuples come back as lists. {} if there was none.
 
     Args:
         path: the file.
 
     Raises:
-        FileNotFoundError, ValueError, ImportError: as `load`.
+        FileNotFoundError, ValueError, ImportError: as for `load`.
     """
-    return _read(path)[0]["metadata"]
+    metadata: dict[str, Any] = _read(path)[0]["metadata"]
+    return metadata
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict, dict]:
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The header that `save` wrote, checked, and the tensors by name."""
-    safetensors = _safetensors()
+    safetensors = require("safetensors", "scripts")
     if Path(path).is_dir():
         raise FileNotFoundError(f"{os.fspath(path)} is a folder, not a model")
     data = Path(path).read_bytes()
@@ -140,11 +142,3 @@ def _checked(name: str, leaf: np.ndarray) -> np.ndarray:
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(f"{name} must be finite, got {leaf[where]} at {where} ({(~finite).sum()} in all)")
     return leaf
-
-
-def _safetensors() -> ModuleType:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError("safetensors is missing: pip install 'jaxshallow[scripts]'") from error
-    return safetensors
