@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, estimator_checks
 
 import jaxshallow as js
-from jaxshallow import estimators
+from jaxshallow.estimators import base as estimators
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
