@@ -26,8 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, estimator_checks
 
 import jaxshallow as js
-from jaxshallow.estimators import base as estimators
-from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
+from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV, pool, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 IRIS = load_iris(return_X_y=True)
@@ -298,7 +297,9 @@ def test_a_saved_estimator_predicts_the_same(tmp_path, y):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict(X), classifier.predict(X))
     with pytest.raises(ValueError, match="does not hold a ShallowRegressor, but ShallowClassifier"):
         ShallowRegressor.load(tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="no optimizer's state to go on from"):
+    with pytest.raises(
+        ValueError, match="cannot continue training: loaded and search-fitted estimators have no optimizer state"
+    ):
         loaded.partial_fit(X, y)
 
 
@@ -332,20 +333,20 @@ def test_the_device_can_be_chosen(device):
 
 
 def test_ctrl_c_keeps_what_has_been_trained(monkeypatch):
-    real = estimators.fit_many
+    real = training.fit_many
 
     def interrupted(*arguments, **settings):
         seen = []
         return real(*arguments, **{**settings, "callback": lambda now: seen.append(now) or len(seen) > 3})
 
-    monkeypatch.setattr(estimators, "fit_many", interrupted)
+    monkeypatch.setattr(training, "fit_many", interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         classifier = ShallowClassifier((3,), tol=0, max_iter=100).fit(*IRIS)
     assert 0 < classifier.n_iter_ < 100
     assert classifier.predict(IRIS[0]).shape == (150,)
     with pytest.raises(KeyboardInterrupt):
         ShallowSearchCV(ShallowClassifier((3,)), {"alpha": [0.1, 0.2]}, cv=2).fit(*IRIS)
-    assert estimators._pool.get() is None
+    assert pool.current_pool.get() is None
 
 
 @pytest.mark.parametrize(
@@ -412,8 +413,8 @@ def agree(ours, theirs):
 
 
 def count_trainings(monkeypatch):
-    sizes, real = [], estimators.fit_many
-    monkeypatch.setattr(estimators, "fit_many", lambda *a, **settings: sizes.append(len(a[3])) or real(*a, **settings))
+    sizes, real = [], training.fit_many
+    monkeypatch.setattr(training, "fit_many", lambda *a, **settings: sizes.append(len(a[3])) or real(*a, **settings))
     return sizes
 
 
