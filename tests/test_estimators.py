@@ -27,6 +27,7 @@ from sklearn.utils import check_random_state, estimator_checks
 
 import jaxshallow as js
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV, pool, training
+from jaxshallow.estimators.settings import CONSTRAINTS, LASTING, PER_NETWORK, Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 IRIS = load_iris(return_X_y=True)
@@ -375,6 +376,29 @@ def test_ctrl_c_keeps_what_has_been_trained(monkeypatch):
 def test_what_cannot_be_is_refused_by_name(settings, message):
     with pytest.raises(ValueError, match=message):
         ShallowClassifier(**settings).fit(*IRIS)
+
+
+def recipe(**params):
+    return Recipe.of(ShallowClassifier(**params).get_params())
+
+
+def test_equal_recipes_are_one_training():
+    ways = [(4,), [4], 4, np.int64(4), np.array([4])]
+    assert len({recipe(hidden_layer_sizes=way) for way in ways}) == 1
+    assert recipe(alpha=0.5) == recipe(alpha=np.float64(0.5)) != recipe(alpha=0.6)
+    assert recipe(class_weight={0: 1, 1: 2}) == recipe(class_weight={0: 1, 1: 2}) != recipe(class_weight={0: 1, 1: 3})
+
+
+def test_recipes_that_differ_in_the_network_alone_share_settings():
+    assert len({recipe(**own).settings for own in ({}, {"alpha": 1.0, "activation": "tanh"}, {"momentum": 0.5})}) == 1
+    assert len({recipe(**own).settings for own in ({}, {"tol": 0.1}, {"early_stopping": True}, {"solver": "sgd"})}) == 4
+    drawn, other, fixed = (recipe(random_state=state).settings for state in (None, np.random.RandomState(0), 0))
+    assert drawn == other != fixed
+
+
+def test_constraints_are_on_parameters_that_there_are():
+    for estimator in (ShallowClassifier(), ShallowRegressor()):
+        assert {*CONSTRAINTS, *PER_NETWORK, *LASTING} <= set(estimator.get_params())
 
 
 def test_other_mistakes_are_said():

@@ -93,8 +93,8 @@ class BaseShallow(SavingMixin, BaseEstimator):
             X: (n_samples, n_features) array or data frame.
             y: (n_samples,) targets, or (n_samples, n_outputs).
             sample_weight: (n_samples,) weights ≥ 0; they act within a minibatch, as in scikit-learn.
-            X_val, y_val: examples to validate on after each epoch, in the place of a part of X that `early_stopping`
-                holds out. Training stops early by their cost.
+            X_val, y_val: examples to validate on after each epoch. Training stops early by their cost, as with
+                `early_stopping`, and no part of X is held out.
 
         Returns:
             The estimator itself.
@@ -144,7 +144,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         """X and y as arrays; with `reset` their columns are those to expect from now on."""
         return validate_data(
             self, X, y, multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS, reset=reset
-        )  # fmt: skip
+        )
 
     def _data(self, examples: Examples, y: np.ndarray, validation: Pair) -> Data:
         """The training data, with the user's validation examples or, for `early_stopping`, some that are held out."""
@@ -171,7 +171,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         return Examples(X, Y, None)
 
     def _trained(self, recipe: Recipe, data: Data, continues: bool, incremental: bool) -> tuple[Many, np.ndarray]:
-        """Train, alone or with the other candidates of a search: networks, and the numbers of those of this one."""
+        """Train, in a search with its other candidates: the networks, and the numbers of this estimator's own."""
         pool = current_pool.get()
         if pool and not continues:
             trained = pool.trained(recipe, data)

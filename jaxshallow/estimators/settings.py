@@ -19,7 +19,7 @@ from jaxshallow.activations import HIDDEN
 from jaxshallow.estimators.solvers import Factory, solver
 
 ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name: ours
-# May differ among networks that are trained together. All other parameters are settings, the same for all of them.
+# May differ among networks that train together. All other parameters are settings: the same for all of them.
 PER_NETWORK = (
     "hidden_layer_sizes", "activation", "alpha", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon",
 )  # fmt: skip
@@ -162,8 +162,8 @@ Settings = tuple[tuple[str, Hashable], ...]
 class Recipe:
     """How the networks of one estimator train: its parameters, checked, in the terms of `fit_many`.
 
-    Recipes can be compared, and be keys of dicts: two of equal `settings` can train together, and two that are equal
-    are the same training. Which head the networks have is not told here, but in `training.Data`: it depends on y.
+    Recipes can be compared and hashed. Those of equal `settings` can train together; equal ones train the same
+    networks. The head of the networks is in `training.Data`, since it depends on y.
 
     Attributes:
         settings: (name, value) of each parameter that networks share when they train together.
@@ -236,6 +236,8 @@ class Recipe:
 
 
 def comparable(value: Any) -> Hashable:
-    """Numbers, text and None as they are, and other values as text: a dict, such as `class_weight`, has no hash, and
-    an object equals no copy of itself, while scikit-learn's `clone` makes copies."""
+    """The value itself if it is a number, text or None; else its `repr`.
+
+    A dict, such as `class_weight`, cannot be hashed, and an object need not equal the copy that `clone` makes of it.
+    """
     return value if value is None or isinstance(value, str | numbers.Number) else repr(value)

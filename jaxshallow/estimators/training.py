@@ -1,4 +1,4 @@
-"""Training: rows become `Data`, and `train` makes one `fit_many` of one recipe or of many."""
+"""Training: rows become `Data`, on which `train` trains the networks of some recipes in one `fit_many`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Data(NamedTuple):
         return cls(examples.columns(dtype), held_out, output, seed)
 
     def digest(self) -> bytes:
-        """The same for the same data alone."""
+        """A fingerprint: equal for equal data."""
         seen = hashlib.blake2b(str((self.seed, self.examples.X.shape, self.examples.Y.shape)).encode())
         for array in (*self.examples, *(self.validation or ())):
             if array is not None:
@@ -91,9 +91,7 @@ def hold_out(examples: Examples, fraction: float, seed: int, stratify: np.ndarra
     Raises:
         ValueError: fewer than two examples would be held out, or none that has weight.
     """
-    train, test = train_test_split(
-        np.arange(len(examples.X)), test_size=fraction, random_state=seed, stratify=stratify
-    )  # fmt: skip
+    train, test = train_test_split(np.arange(len(examples.X)), test_size=fraction, random_state=seed, stratify=stratify)
     if len(test) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or give X_val, y_val")
     if examples.weights is not None and not examples.weights[test].any():
@@ -127,7 +125,7 @@ def train(
     first, n = recipes[0], data.examples.X.shape[1]
     params, batch_size = first.params, first.batch_size(n)
     full_batch = batch_size == n
-    # With minibatches `fit_many` lengthens them itself: what is added must be in none of them.
+    # With minibatches, `fit_many` does it, so that no minibatch holds an added example.
     examples = lengthened(data.examples) if full_batch else data.examples
     held_out = None if data.validation is None else lengthened(data.validation)
     shared = {} if held_out is None else {"validation_weights": held_out.weights}
