@@ -124,6 +124,10 @@ class Many:
     def __len__(self) -> int:
         return len(self.configs)
 
+    @property
+    def epochs_before(self) -> int:
+        return self._epochs_before
+
     def params(self, k: int) -> Params:
         """The k-th network, without padding; with `patience` and validation, the one of its best validation cost.
 

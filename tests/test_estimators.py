@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, estimator_checks
 
 import jaxshallow as js
-from jaxshallow import estimators
-from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
+from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV, pool, training
+from jaxshallow.estimators.settings import CONSTRAINTS, LASTING, PER_NETWORK, Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 IRIS = load_iris(return_X_y=True)
@@ -298,7 +298,9 @@ def test_a_saved_estimator_predicts_the_same(tmp_path, y):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict(X), classifier.predict(X))
     with pytest.raises(ValueError, match="does not hold a ShallowRegressor, but ShallowClassifier"):
         ShallowRegressor.load(tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="no optimizer's state to go on from"):
+    with pytest.raises(
+        ValueError, match="cannot continue training: loaded and search-fitted estimators have no optimizer state"
+    ):
         loaded.partial_fit(X, y)
 
 
@@ -332,20 +334,20 @@ def test_the_device_can_be_chosen(device):
 
 
 def test_ctrl_c_keeps_what_has_been_trained(monkeypatch):
-    real = estimators.fit_many
+    real = training.fit_many
 
     def interrupted(*arguments, **settings):
         seen = []
         return real(*arguments, **{**settings, "callback": lambda now: seen.append(now) or len(seen) > 3})
 
-    monkeypatch.setattr(estimators, "fit_many", interrupted)
+    monkeypatch.setattr(training, "fit_many", interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         classifier = ShallowClassifier((3,), tol=0, max_iter=100).fit(*IRIS)
     assert 0 < classifier.n_iter_ < 100
     assert classifier.predict(IRIS[0]).shape == (150,)
     with pytest.raises(KeyboardInterrupt):
         ShallowSearchCV(ShallowClassifier((3,)), {"alpha": [0.1, 0.2]}, cv=2).fit(*IRIS)
-    assert estimators._pool.get() is None
+    assert pool.current_pool.get() is None
 
 
 @pytest.mark.parametrize(
@@ -374,6 +376,29 @@ def test_ctrl_c_keeps_what_has_been_trained(monkeypatch):
 def test_what_cannot_be_is_refused_by_name(settings, message):
     with pytest.raises(ValueError, match=message):
         ShallowClassifier(**settings).fit(*IRIS)
+
+
+def recipe(**params):
+    return Recipe.of(ShallowClassifier(**params).get_params())
+
+
+def test_equal_recipes_are_one_training():
+    ways = [(4,), [4], 4, np.int64(4), np.array([4])]
+    assert len({recipe(hidden_layer_sizes=way) for way in ways}) == 1
+    assert recipe(alpha=0.5) == recipe(alpha=np.float64(0.5)) != recipe(alpha=0.6)
+    assert recipe(class_weight={0: 1, 1: 2}) == recipe(class_weight={0: 1, 1: 2}) != recipe(class_weight={0: 1, 1: 3})
+
+
+def test_recipes_that_differ_in_the_network_alone_share_settings():
+    assert len({recipe(**own).settings for own in ({}, {"alpha": 1.0, "activation": "tanh"}, {"momentum": 0.5})}) == 1
+    assert len({recipe(**own).settings for own in ({}, {"tol": 0.1}, {"early_stopping": True}, {"solver": "sgd"})}) == 4
+    drawn, other, fixed = (recipe(random_state=state).settings for state in (None, np.random.RandomState(0), 0))
+    assert drawn == other != fixed
+
+
+def test_constraints_are_on_parameters_that_there_are():
+    for estimator in (ShallowClassifier(), ShallowRegressor()):
+        assert {*CONSTRAINTS, *PER_NETWORK, *LASTING} <= set(estimator.get_params())
 
 
 def test_other_mistakes_are_said():
@@ -412,8 +437,8 @@ def agree(ours, theirs):
 
 
 def count_trainings(monkeypatch):
-    sizes, real = [], estimators.fit_many
-    monkeypatch.setattr(estimators, "fit_many", lambda *a, **settings: sizes.append(len(a[3])) or real(*a, **settings))
+    sizes, real = [], training.fit_many
+    monkeypatch.setattr(training, "fit_many", lambda *a, **settings: sizes.append(len(a[3])) or real(*a, **settings))
     return sizes
 
 

@@ -1,0 +1,129 @@
+"""`ShallowClassifier`: labels as targets, and probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+
+from jaxshallow.estimators.base import BaseShallow
+from jaxshallow.estimators.settings import is_stochastic
+
+
+@dataclass(eq=False, repr=False, match_args=False)
+class ShallowClassifier(ClassifierMixin, BaseShallow):
+    """A classifier with one hidden layer: a drop-in replacement for scikit-learn's `MLPClassifier`.
+
+    Names, defaults, cost, minibatches and stopping rules are MLPClassifier's; random numbers differ. It computes in
+    float32, or in float64 if X is float64 and JAX's x64 is on. These parameters differ, or are new:
+
+    Args:
+        hidden_layer_sizes: one layer: (100,) or 100.
+        activation: relu, tanh, logistic (or sigmoid), identity, leaky_relu.
+        solver: adam, sgd (with `momentum`, and `learning_rate` constant, invscaling or adaptive) or lbfgs, which are
+            optax's. "adaptive" divides the rate on plateaus of the training cost, and trains for `max_iter` epochs.
+            lbfgs stops as the others do and ignores `max_fun`: its line search takes at most 20 steps.
+        early_stopping: hold out `validation_fraction` of the examples; stop when their cost (finer than their accuracy)
+            has not fallen by `tol` for `n_iter_no_change` epochs, and keep the best network.
+        verbose: show a progress bar (needs rich).
+        warm_start: continue training from the last fit, with the state of its optimizer.
+        class_weight: "balanced", or {class: weight}.
+        n_members: networks in an ensemble, which differ in their first weights; their probabilities are averaged.
+        device: where to train and predict: "cpu", "gpu", "gpu:1"; None for all devices that JAX uses by default.
+
+    Attributes:
+        classes_: the labels.
+        members_: the networks, `Params`, best first; `coefs_`, `intercepts_` and the curves are those of the first.
+        loss_curve_, validation_loss_curve_: cost of each epoch; the second is None without validation.
+        n_iter_, t_, loss_, best_loss_, best_validation_loss_, n_features_in_, feature_names_in_, n_layers_, n_outputs_,
+        out_activation_: as in scikit-learn.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = ShallowClassifier((10,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> classifier.score(X, y) > 0.95
+        True
+    """
+
+    _: KW_ONLY
+    class_weight: Any = None
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Train one epoch on these examples, continuing from the last call.
+
+        Args:
+            X, y, sample_weight: as in `fit`.
+            classes: all labels there will be; needed in the first call only.
+        """
+        if not hasattr(self, "classes_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            several = type_of_target(y).startswith("multilabel")
+            self._learn_labels(y if several else classes)
+        elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
+            raise ValueError(f"classes={classes!r} is not the same as on last call to partial_fit: {self.classes_!r}")
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(n_samples,) labels, or (n_samples, n_outputs) of 0 and 1 where an example may have several."""
+        outputs = self._outputs(X)
+        return self._binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(n_samples, n_classes) probabilities, the mean over the members."""
+        outputs = self._outputs(X)
+        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """(n_samples, n_classes) logarithms of the probabilities."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    @property
+    def _output(self) -> str:
+        return "softmax" if self._binarizer.y_type_ == "multiclass" else "sigmoid"
+
+    def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        if not known:
+            self._learn_labels(y)
+        elif len(new := np.setdiff1d(unique_labels(y), self.classes_)):
+            raise ValueError(f"`y` has classes not in `self.classes_`: {new} not in {self.classes_}")
+        return self._binarizer.transform(y)
+
+    def _learn_labels(self, y: Any) -> None:
+        self._binarizer = LabelBinarizer().fit(y)
+        self.classes_ = self._binarizer.classes_
+
+    def _weights(self, X: np.ndarray, y: np.ndarray, sample_weight: Any, incremental: bool) -> np.ndarray | None:
+        weights = super()._weights(X, y, sample_weight, incremental)
+        if self.class_weight is None:
+            return weights
+        if incremental and self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' is not for partial_fit, which sees some examples: give a dict")
+        by_class = compute_sample_weight(self.class_weight, y)
+        return by_class if weights is None else by_class * weights
+
+    def _labels(self) -> dict[str, Any]:
+        kind = self._binarizer.y_type_
+        labels = [str(label) for label in self.classes_]
+        return {"labels": labels, "classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str, "kind": kind}
+
+    def _relabel(self, metadata: dict[str, Any]) -> None:
+        classes = np.array(metadata["classes"], dtype=metadata["dtype"])
+        several = metadata["kind"].startswith("multilabel")
+        self._learn_labels(np.eye(len(classes), dtype=int) if several else classes)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

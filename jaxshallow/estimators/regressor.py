@@ -1,0 +1,48 @@
+"""`ShallowRegressor`: numbers as targets."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
+
+from jaxshallow.estimators.base import BaseShallow
+from jaxshallow.estimators.settings import is_stochastic
+
+
+class ShallowRegressor(RegressorMixin, BaseShallow):
+    """A regressor with one hidden layer and squared error: a drop-in replacement for scikit-learn's `MLPRegressor`.
+
+    Parameters and attributes are those of `ShallowClassifier`, without `class_weight` and `classes_`. Scale the targets
+    first, as for MLPRegressor, for example with `sklearn.compose.TransformedTargetRegressor`.
+
+    Example:
+        >>> X = np.linspace(-2, 2, 100)[:, None]
+        >>> regressor = ShallowRegressor((20,), activation="tanh", solver="lbfgs", random_state=0).fit(X, X[:, 0] ** 2)
+        >>> regressor.score(X, X[:, 0] ** 2) > 0.99
+        True
+    """
+
+    @available_if(is_stochastic)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train one epoch on these examples, continuing from the last call."""
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(n_samples,) or (n_samples, n_outputs) predictions, the mean over the members."""
+        outputs = self._outputs(X)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    @property
+    def _output(self) -> str:
+        return "identity"
+
+    def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
+        return y.reshape(len(y), -1)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,102 @@
+"""An estimator in the file of its network: what it knows goes into the metadata, as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from jaxshallow import store
+from jaxshallow.params import Params
+
+# Fitted attributes that are written as they are.
+KNOWN = (
+    "n_iter_", "t_", "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "best_validation_loss_",
+)  # fmt: skip
+
+
+class SavingMixin:
+    """`save` and `load` for an estimator with `members_`."""
+
+    get_params: Callable[..., dict[str, Any]]
+    members_: list[Params]
+    n_features_in_: int
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network with `jaxshallow.save`, and the rest of the estimator into the file's metadata.
+
+        Args:
+            path: the file, by custom *.safetensors. `load` reads it back, and `jaxshallow.load` the network alone.
+
+        Raises:
+            ValueError: the estimator is an ensemble: save each of `members_` with `jaxshallow.save`.
+            TypeError: a parameter is not JSON-serializable.
+            NotFittedError: it has not been fitted.
+            OSError, ImportError: as `jaxshallow.save`.
+        """
+        check_is_fitted(self)
+        if len(self.members_) > 1:
+            raise ValueError(
+                f"a file holds one network, not {len(self.members_)}: save each of members_ with jaxshallow.save"
+            )
+        known = {name: getattr(self, name) for name in KNOWN if hasattr(self, name)}
+        if hasattr(self, "feature_names_in_"):
+            known["feature_names_in_"] = self.feature_names_in_.tolist()
+        metadata = {
+            "estimator": type(self).__name__,
+            "params": {name: as_json(name, value) for name, value in self.get_params().items()},
+            "known": known,
+            "feature_names": known.get("feature_names_in_", [f"x{k}" for k in range(self.n_features_in_)]),
+            **self._labels(),
+        }
+        store.save(path, self.members_[0], metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The estimator that `save` wrote, to predict with. Nothing in the file is executed.
+
+        Raises:
+            ValueError: the file is not of this estimator, or as `jaxshallow.load`.
+        """
+        metadata, params = store.read_metadata(path), store.load(path)
+        if metadata.get("estimator") != cls.__name__:
+            raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__}, but {metadata.get('estimator')}")
+        estimator = cls(**{name: from_json(value) for name, value in metadata["params"].items()})
+        for name, value in metadata["known"].items():
+            setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
+        estimator.members_ = [jax.tree.map(np.asarray, params)]
+        estimator.n_features_in_ = params.W1.shape[1]
+        estimator._relabel(metadata)
+        return estimator
+
+    def _labels(self) -> dict[str, Any]:
+        """What an estimator of its own kind adds to the metadata."""
+        return {}
+
+    def _relabel(self, metadata: dict[str, Any]) -> None:
+        """Take back what `_labels` added."""
+
+
+def as_json(name: str, value: Any) -> Any:
+    """A parameter as JSON: a dict as pairs, since its keys need not be text, and a random generator as null."""
+    if isinstance(value, np.random.RandomState):
+        return None
+    if isinstance(value, dict):
+        return {"pairs": [[as_json(name, part) for part in pair] for pair in value.items()]}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [as_json(name, part) for part in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} cannot be saved: {value!r}")
+
+
+def from_json(value: Any) -> Any:
+    """The parameter that `as_json` wrote; lists come back as tuples."""
+    if isinstance(value, dict):
+        return {key: item for key, item in value["pairs"]}
+    return tuple(value) if isinstance(value, list) else value
