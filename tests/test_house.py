@@ -31,7 +31,17 @@ ORDER = {
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "rows", "differences", "executions"],
     "certify": [],
-    "estimators": [],
+    "estimators": [
+        "solvers",
+        "settings",
+        "training",
+        "pool",
+        "saving",
+        "base",
+        "classifier",
+        "regressor",
+        "search",
+    ],
     "plots": ["figures", "plane", "answers", "curves", "timings"],
     "reports": ["html", "live", "pages"],
 }
