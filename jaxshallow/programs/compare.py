@@ -1,9 +1,9 @@
 """Compare vmap with the matrix form, and with loops: are they equal, how fast is each, what does XLA make of them?
 
 Examples:
-    python scripts/compare.py                                      the certificate and the times; some two minutes
-    python scripts/compare.py --n-x 784 --n-h 128 --n-y 10 --output softmax --m 100 1000 10000
-    python scripts/compare.py --precision float64 --hidden relu --json
+    jaxshallow compare                                      the certificate and the times; some two minutes
+    jaxshallow compare --n-x 784 --n-h 128 --n-y 10 --output softmax --m 100 1000 10000
+    jaxshallow compare --precision float64 --hidden relu --json
 
 Exit codes: 0 all executions are certified equal, 1 one is not, 2 usage, 130 Ctrl-C.
 """
@@ -12,41 +12,38 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-try:
-    import tyro
-    from rich.console import Console
-    from rich.table import Table
-except ImportError as error:
-    sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
-
 import jax
-import running
-from running import exit_code
+import numpy as np
 
 import jaxshallow as js
 from jaxshallow import plots
+from jaxshallow.programs import running
+from jaxshallow.programs.extra import needs_scripts
+from jaxshallow.programs.options import read, settings
 from jaxshallow.store import json_text, write_atomically
+
+with needs_scripts():
+    from rich.console import Console
+    from rich.table import Table
 
 # Python's own loop costs about a millisecond an example; beyond this it would only be waited for.
 PYTHON_LOOP_EXAMPLES = 300
 VMAP_BYTES = 2**31
+Executions = dict[str, Callable[..., Any]]
 
-FORWARD: dict[str, Callable] = {
+FORWARD: Executions = {
     "Python loop": js.forward_loop,
     "scan loop": jax.jit(js.forward_scan),
     "vmap": jax.jit(js.forward_vmap),
     "matrix": jax.jit(js.forward),
 }
-GRADIENT: dict[str, Callable] = {
+GRADIENT: Executions = {
     "Python loop": js.manual_grads_loop,
     "scan loop": jax.jit(js.manual_grads_scan),
     "vmap": jax.jit(js.manual_grads_vmap),
@@ -84,9 +81,9 @@ class Options:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
+    options = read(Options, argv, "compare", __doc__)
     running.messages.quiet = options.quiet
-    return exit_code(lambda: run(options), options.out)
+    return running.exit_code(lambda: run(options), options.out)
 
 
 def run(options: Options) -> int:
@@ -102,15 +99,15 @@ def run(options: Options) -> int:
         for ax, part in zip(row, ("forward", "gradient"), strict=True):
             plots.time_against_size(ax, options.m, report["seconds"][part], title=f"{report['network']}: {part}")
     plots.save(drawing, options.out / "compare")
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
-    results = {"ok": all(certificate.ok for certificate in certificates), "options": settings, "networks": reports}
+    ok = all(certificate.ok for certificate in certificates)
+    results = {"ok": ok, "options": settings(options), "networks": reports}
     text = json_text(results)
     write_atomically(options.out / "compare.json", text.encode())
     if options.json:
         print(text)
     elif not options.quiet:
         show(certificates, reports, options)
-    return 0 if results["ok"] else 1
+    return 0 if ok else 1
 
 
 def check(options: Options) -> None:
@@ -135,7 +132,7 @@ def compare(options: Options, n_x: int, n_h: int) -> tuple[js.Certificate, dict[
     with running.messages.status(f"certifying {network}"):
         certificate = js.certify(params, X, Y)
     seconds: dict[str, dict[str, list[float]]] = {"forward": {}, "gradient": {}}
-    parts: list[tuple[str, dict[str, Callable], tuple[jax.Array, ...]]] = [
+    parts: list[tuple[str, Executions, tuple[jax.Array, ...]]] = [
         ("forward", FORWARD, (X,)),
         ("gradient", GRADIENT, (X, Y)),
     ]
@@ -161,7 +158,7 @@ def compare(options: Options, n_x: int, n_h: int) -> tuple[js.Certificate, dict[
     return certificate, report
 
 
-def made_up_targets(key, options: Options, m: int) -> jax.Array:
+def made_up_targets(key: jax.Array, options: Options, m: int) -> jax.Array:
     if options.output == "softmax":
         return jax.nn.one_hot(
             jax.random.randint(key, (m,), 0, options.n_y), options.n_y, axis=0, dtype=options.precision
@@ -171,7 +168,9 @@ def made_up_targets(key, options: Options, m: int) -> jax.Array:
     return jax.random.normal(key, (options.n_y, m), options.precision)
 
 
-def timed(executions: dict[str, Callable], params: js.Params, arguments: tuple, repeats: int) -> dict[str, float]:
+def timed(
+    executions: Executions, params: js.Params, arguments: tuple[jax.Array, ...], repeats: int
+) -> dict[str, float]:
     """Median seconds of each execution, interleaved after a warm-up; NaN for one that is not for such sizes."""
     m, size = arguments[0].shape[1], sum(leaf.size for leaf in jax.tree.leaves(params))
     left_out = set()
@@ -193,7 +192,7 @@ def timed(executions: dict[str, Callable], params: js.Params, arguments: tuple, 
     return {name: float(np.median(runs[name])) if name in runs else float("nan") for name in executions}
 
 
-def matrix_products(f: Any, *arguments) -> list[str]:
+def matrix_products(f: Any, *arguments: Any) -> list[str]:
     """The shapes that the compiled program's matrix products give, axes of size 1 left out, in any order of axes."""
     text = f.lower(*arguments).compile().as_text()
     found = re.findall(r"= \(?\w+\[([\d,]*)\].*?(?: dot\(|custom-call\(.*?(?:__cublas|__onednn\$matmul))", text)
@@ -228,8 +227,3 @@ def show(certificates: Sequence[js.Certificate], reports: Sequence[dict[str, Any
     console.print(
         f"written: {options.out / 'compare.json'}, {options.out / 'compare.png'}, {options.out / 'compare.svg'}"
     )
-
-
-if __name__ == "__main__":
-    js.enable_compilation_cache()
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """Export a saved model to be used elsewhere: in JAX alone, in NumPy alone, or by whatever reads ONNX.
 
 Examples:
-    python scripts/export.py out/model.safetensors out/model.py
-    python scripts/export.py out/model.safetensors out/model.onnx out/model.py out/model.jax
+    jaxshallow export out/model.safetensors out/model.py
+    jaxshallow export out/model.safetensors out/model.onnx out/model.py out/model.jax
 
 The suffixes say as what; the docstring of jaxshallow.exports says how each is loaded. What was written is then run on a
 few random examples, and compared with the model.
@@ -14,25 +14,23 @@ from __future__ import annotations
 
 import importlib
 import runpy
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import numpy as np
-
-try:
-    import tyro
-except ImportError as error:
-    sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
-import running
+import numpy as np
 from jax import export as jax_export
 
 import jaxshallow as js
+from jaxshallow.programs import running
+from jaxshallow.programs.extra import needs_scripts
+from jaxshallow.programs.options import read
+
+with needs_scripts():
+    import tyro
 
 
 @dataclass
@@ -46,7 +44,7 @@ class Options:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
+    options = read(Options, argv, "export", __doc__)
     running.messages.quiet = options.quiet
     return running.exit_code(lambda: run_and_show(options))
 
@@ -69,7 +67,7 @@ def run(options: Options) -> list[Path]:
         return write(options, params, metadata)
 
 
-def write(options: Options, params: js.Params, metadata: dict) -> list[Path]:
+def write(options: Options, params: js.Params, metadata: dict[str, Any]) -> list[Path]:
     for path in options.paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         js.export(params, path, metadata)
@@ -119,7 +117,7 @@ def examples(params: js.Params, m: int) -> np.ndarray:
     """Random X (n_x, m) for which Z1 is of size 1, as far as can be: where units saturate, all answers are alike."""
     rng, W1, b1 = np.random.default_rng(0), np.asarray(params.W1, float), np.asarray(params.b1, float)
     X = np.linalg.pinv(W1) @ (rng.normal(size=(len(W1), m)) - b1)
-    return X.astype(params.W1.dtype)
+    return np.asarray(X, params.W1.dtype)
 
 
 def rounding(params: js.Params, X: np.ndarray) -> np.ndarray:
@@ -128,8 +126,5 @@ def rounding(params: js.Params, X: np.ndarray) -> np.ndarray:
     A1 = abs(np.asarray(js.forward(params, X).A1, float))
     u = 4 * float(jnp.finfo(params.W1.dtype).eps)
     dA1 = u * (W1.shape[1] + 4) * (W1 @ abs(X.astype(float)) + b1 + 1)
-    return W2 @ dA1 + u * (W2.shape[1] + 4) * (W2 @ A1 + b2 + 1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    dA2: np.ndarray = W2 @ dA1 + u * (W2.shape[1] + 4) * (W2 @ A1 + b2 + 1)
+    return dA2

@@ -1,38 +1,36 @@
 """Predict with a saved model: a table in, the same table with predictions and probabilities out.
 
 Examples:
-    python scripts/predict.py out/model.safetensors table.csv
-    python scripts/predict.py out/sweep.safetensors table.parquet --out out/predictions.parquet
+    jaxshallow predict out/model.safetensors table.csv
+    jaxshallow predict out/sweep.safetensors table.parquet --out out/predictions.parquet
 
-The model is one that train.py, sweep.py or an estimator's `save` wrote. Columns are found by the names of its features,
-in any order; others are passed on. The table is read and written in parts, and may be larger than memory.
+The model is one that train, sweep or an estimator's `save` wrote. Columns are found by the names of its features, in
+any order; others are passed on. The table is read and written in parts, and may be larger than memory.
 
 Exit codes: 0 well, 1 could not write, 2 usage, 130 Ctrl-C, which leaves an older file of that name as it was.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-
-try:
-    import polars as pl
-    import tyro
-except ImportError as error:
-    sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
-
 import jax
-import running
+import numpy as np
 
 import jaxshallow as js
 from jaxshallow import tables
 from jaxshallow.many import bucket
+from jaxshallow.programs import running
+from jaxshallow.programs.extra import needs_scripts
+from jaxshallow.programs.options import read
 from jaxshallow.store import replacing
+
+with needs_scripts():
+    import polars as pl
+    import tyro
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ROW = "\0row"  # which no table has
@@ -123,7 +121,7 @@ class Model:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = tyro.cli(tyro.conf.FlagCreatePairsOff[Options], args=argv, description=__doc__)
+    options = read(Options, argv, "predict", __doc__)
     running.messages.quiet = options.quiet
     return running.exit_code(lambda: run_and_show(options), options.out)
 
@@ -196,8 +194,3 @@ def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
         raise ValueError(f"{path} has the columns {twice} twice")
     if there := [name for name in model.columns() if name in schema]:
         raise ValueError(f"{path} already has columns named {there}: rename or drop them")
-
-
-if __name__ == "__main__":
-    js.enable_compilation_cache()
-    sys.exit(main())

@@ -1,29 +1,39 @@
-"""How the programs run: what they say beside their results, how they are stopped, and what they go on from."""
+"""How the programs run: what they say and print, how they are stopped, and what they go on from."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-try:
+from jaxshallow import checkpoints, data
+from jaxshallow.programs.extra import needs_scripts
+from jaxshallow.programs.options import RunOptions, option
+from jaxshallow.store import json_text
+
+with needs_scripts():
     from rich.console import Console
     from rich.markup import escape
-except ImportError as missing:
-    sys.exit(f"{missing}: pip install 'jaxshallow[scripts]'")
-
-from jaxshallow import checkpoints, data
+    from rich.table import Table
 
 messages = Console(stderr=True, highlight=False)  # remarks and progress; --quiet silences it
 errors = Console(stderr=True, highlight=False)
+
+
+class Outcome(NamedTuple):
+    """What came out of a run: for JSON, for people, and whether it went well."""
+
+    results: dict[str, Any]
+    table: Table
+    ok: bool
 
 
 def say(text: str) -> None:
@@ -38,6 +48,14 @@ def error(text: str) -> None:
     errors.print(f"[bold red]error[/]: {escape(text)}", soft_wrap=True)
 
 
+def show(results: dict[str, Any], table: Table, options: RunOptions) -> None:
+    """Prints the JSON or the table, as the options say."""
+    if options.json:
+        print(json_text(results))
+    elif not options.quiet:
+        Console(highlight=False).print(table)
+
+
 def remark_older(folder: Path, written: Iterable[Path], known: Iterable[str]) -> None:
     """Says which files that a run may write are there from a run before."""
     if older := [name for name in known if (folder / name).exists() and folder / name not in written]:
@@ -45,11 +63,15 @@ def remark_older(folder: Path, written: Iterable[Path], known: Iterable[str]) ->
 
 
 class Interrupted(Exception):
-    """A text and a signal: Ctrl-C or SIGTERM; what was done until then has been kept."""
+    """By Ctrl-C or SIGTERM; what was done until then has been kept."""
+
+    def __init__(self, text: str, number: int):
+        super().__init__(text, number)
+        self.text, self.number = text, number
 
 
 def exit_code(program: Callable[[], int], out: Path | None = None, hint: Callable[[], str] = lambda: "") -> int:
-    """What the program returns; or, where it ends in an error, a sentence on stderr and the code that tells.
+    """What the program returns; after an error, a one-line message on stderr and a non-zero exit code.
 
     Args:
         program: to run.
@@ -59,9 +81,8 @@ def exit_code(program: Callable[[], int], out: Path | None = None, hint: Callabl
     try:
         return program()
     except Interrupted as interrupt:
-        text, number = interrupt.args
-        errors.print(escape(f"interrupted: {text}"), soft_wrap=True)
-        return 128 + number
+        errors.print(escape(f"interrupted: {interrupt.text}"), soft_wrap=True)
+        return 128 + interrupt.number
     except KeyboardInterrupt:
         errors.print(escape(f"interrupted: nothing was written{hint()}"), soft_wrap=True)
         return 128 + signal.SIGINT
@@ -78,7 +99,7 @@ def interruptible() -> Iterator[Callable[[], int]]:
     """Inside, the first Ctrl-C or SIGTERM only makes the yielded function return its number; a second stops at once."""
     noted = 0
 
-    def note(signum, frame):
+    def note(signum: int, frame: FrameType | None) -> None:
         nonlocal noted
         if noted:
             raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
@@ -96,7 +117,7 @@ def interruptible() -> Iterator[Callable[[], int]]:
 class Keeper:
     """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
 
-    def __init__(self, folder: Path, options: Any, dataset: data.Dataset, examples: Any):
+    def __init__(self, folder: Path, options: RunOptions, dataset: data.Dataset, examples: Any):
         if not 0 <= options.checkpoint_every < float("inf"):
             raise ValueError(f"--checkpoint-every must be at least 0 seconds, got {options.checkpoint_every}")
         if options.checkpoint_every:
@@ -108,7 +129,7 @@ class Keeper:
     def about(self) -> dict[str, Any]:
         # These change no bit of the result.
         apart = ("out", "report", "json", "quiet", "checkpoint_every", "resume", "course", "demo")
-        settings = {f"--{name.replace('_', '-')}": v for name, v in asdict(self.options).items() if name not in apart}
+        settings = {option(name): value for name, value in asdict(self.options).items() if name not in apart}
         names = {"the columns": self.dataset.feature_names, "the classes": self.dataset.labels}
         return checkpoints.fingerprint({**settings, **names}, self.examples)
 
