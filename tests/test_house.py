@@ -56,7 +56,9 @@ def test_imports_point_only_downwards(room):
     assert [name for name in ours if not name or name[0] not in below] == []
 
 
-@pytest.mark.parametrize(("package", "room"), [("matplotlib", "plots"), ("sklearn.base", "estimators")])
+@pytest.mark.parametrize(
+    ("package", "room"), [("matplotlib", "plots"), ("sklearn.base", "estimators"), ("tyro", "programs")]
+)
 def test_only_one_module_may_import(package, room):
     importers = [other for other in ROOMS if any(name.startswith(package) for name in imported(other))]
     assert set(importers) <= {room}
@@ -81,6 +83,7 @@ assert not jax.config.jax_enable_x64
 assert not xla_bridge._backends, "a JAX backend was started"
 optional = {"sklearn", "matplotlib", "polars", "safetensors", "rich", "tyro", "orbax", "onnx", "onnxruntime"}
 assert not optional & {name.split(".")[0] for name in sys.modules}, optional & set(sys.modules)
+assert "jaxshallow.programs" not in sys.modules
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_ENABLE_X64")}
     environment["PYTHONPATH"] = os.pathsep.join([str(HOUSE.parent), environment.get("PYTHONPATH", "")])

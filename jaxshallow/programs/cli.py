@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words or words[0] not in PROGRAMS:
-            return explain(words)
+            return explain(words[:1])
         program = importlib.import_module(f"jaxshallow.programs.{words[0]}")
     except MissingExtra as missing:
         print(missing, file=sys.stderr)
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def explain(words: list[str]) -> int:
-    """Let tyro answer what names no program: it lists the programs, or says what is wrong, and exits."""
+    """Let tyro answer --help and what names no program: it lists the programs, or says what is wrong, and exits."""
     with needs_scripts():
         import tyro
 
@@ -60,7 +60,7 @@ def explain(words: list[str]) -> int:
         programs[name] = lambda: None
         programs[name].__doc__ = line
     tyro.extras.subcommand_cli_from_dict(programs, prog="jaxshallow", description=js.__doc__, args=words)
-    return 0
+    return 2  # not reached: tyro takes nothing but a program
 
 
 def prepare(program: str) -> None:
