@@ -17,10 +17,7 @@ from jaxshallow.programs import cli
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 @pytest.fixture

@@ -26,10 +26,7 @@ KEY = jax.random.key(3)
 ADAM, LBFGS = optax.adam(0.05), optax.lbfgs()
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 def assert_same_bits(got, expected):

@@ -18,10 +18,7 @@ from jaxshallow.programs import running, sweep
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 run = runner(sweep.main, as_json=True)

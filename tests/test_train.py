@@ -24,11 +24,7 @@ TABLES = ["digits", "breast_cancer", "iris", "wine", "diabetes"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    """optax itself promotes (β ** count): strict promotion is for the library's own code."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 run = runner(train.main, as_json=True)
