@@ -1,22 +1,16 @@
-"""How the programs run: what they say and print, how they are stopped, and what they go on from."""
+"""How the programs run: what they say and print, and how they are stopped."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from jaxshallow import checkpoints, data
 from jaxshallow.programs.extra import needs_scripts
-from jaxshallow.programs.options import RunOptions, option
+from jaxshallow.programs.options import RunOptions
 from jaxshallow.store import json_text
 
 with needs_scripts():
@@ -112,68 +106,3 @@ def interruptible() -> Iterator[Callable[[], int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class Keeper:
-    """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
-
-    def __init__(self, folder: Path, options: RunOptions, dataset: data.Dataset, examples: Any):
-        if not 0 <= options.checkpoint_every < float("inf"):
-            raise ValueError(f"--checkpoint-every must be at least 0 seconds, got {options.checkpoint_every}")
-        if options.checkpoint_every:
-            checkpoints.check_installed()
-        self.folder, self.options, self.dataset, self.examples = folder, options, dataset, examples
-        self.seconds, self.last = 0.0, time.monotonic()
-
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        # These change no bit of the result.
-        apart = ("out", "report", "json", "quiet", "checkpoint_every", "resume", "course", "demo")
-        settings = {option(name): value for name, value in asdict(self.options).items() if name not in apart}
-        names = {"the columns": self.dataset.feature_names, "the classes": self.dataset.labels}
-        return checkpoints.fingerprint({**settings, **names}, self.examples)
-
-    def earlier(self) -> dict[str, np.ndarray] | None:
-        """The state to go on from; ValueError if there should be one and is none, or if one would be lost."""
-        progress = checkpoints.unfinished(self.folder)
-        if not self.options.resume:
-            if progress is not None:
-                raise ValueError(
-                    f"{self.folder} holds an unfinished run, {progress}: --resume goes on with it; "
-                    "delete the folder to begin anew"
-                )
-            return None
-        state, passed_over = checkpoints.load_state(self.folder, self.about)
-        for sentence in passed_over:
-            remark(f"passed over: {self.folder / sentence}")
-        if state is None:
-            if passed_over:
-                fix = "give the options of that run, or delete the folder to begin anew"
-                raise ValueError(f"--resume: {self.folder} holds no state of this run that is whole: {fix}")
-            raise ValueError(f"--resume: {self.folder} holds no state to go on from: leave --resume out to begin")
-        say(f"going on from {progress}")
-        self.last = time.monotonic()
-        return state
-
-    def keep_if_due(self, arrays: Callable[[], dict[str, np.ndarray]], progress: Callable[[], str]) -> None:
-        if 0 < self.options.checkpoint_every <= time.monotonic() - self.last:
-            self.keep(arrays(), progress())
-
-    def keep(self, arrays: dict[str, np.ndarray], progress: str) -> None:
-        if not self.options.checkpoint_every:
-            return
-        start = time.monotonic()
-        try:
-            checkpoints.save_state(self.folder, arrays, self.about, progress)
-        except Exception as error:  # a full disk, as Orbax says it: what was trained is worth more than its copy
-            remark(f"no state was kept in {self.folder}: {error}")
-        self.last = time.monotonic()
-        self.seconds += self.last - start
-
-    def clear(self) -> None:
-        """The run is finished and written: there is nothing to go on with."""
-        checkpoints.clear(self.folder)
-
-
-def hint(folder: Path) -> str:
-    return "" if checkpoints.unfinished(folder) is None else "; --resume goes on with it"

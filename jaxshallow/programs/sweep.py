@@ -36,9 +36,10 @@ from jaxshallow import data, many
 from jaxshallow.params import check_sizes
 from jaxshallow.programs import reporting, running
 from jaxshallow.programs.examples import is_planar, load, metadata_of, standardizes
+from jaxshallow.programs.keeper import Keeper, hint
 from jaxshallow.programs.options import OPTIMIZERS, read, settings
 from jaxshallow.programs.progress import live
-from jaxshallow.programs.running import Interrupted, Keeper, Outcome, exit_code, hint, interruptible, say
+from jaxshallow.programs.running import Interrupted, Outcome, exit_code, interruptible, say
 from jaxshallow.programs.scores import score
 from jaxshallow.programs.sweep_best import best_network
 from jaxshallow.programs.sweep_examples import Parts, divide

@@ -23,17 +23,22 @@ def best_network(found: Found, parts: Parts, again: Callable[[list[dict[str, Any
         parts: the examples.
         again: trains configs for so many epochs on all examples.
     """
-    kind = found.kinds.row(0, named=True)
-    k = found.of_kind(kind).sort(found.cost).row(0, named=True)["network"]
+    k = place_of_best(found)
     if parts.folds is None or not found.trained.finished:
         params = found.trained.params(k)
     else:
         config = without_fold(found.trained.configs[k])
-        epochs = int(np.median(found.of_kind(kind)["epochs"]))
+        epochs = int(np.median(found.of_kind(found.kinds.row(0, named=True))["epochs"]))
         # From several starts, of which the worst may get stuck.
         tries = again([{**config, "seed": config["seed"] + k} for k in range(STARTS)], max(1, epochs))
         params = tries.params(tries.best())
     return params if parts.unscale is None else data.fold_scaling(params, targets=parts.unscale)
+
+
+def place_of_best(found: Found) -> int:
+    """The place, among all networks, of the best one of the best kind."""
+    place: int = found.of_kind(found.kinds.row(0, named=True)).sort(found.cost).row(0, named=True)["network"]
+    return place
 
 
 def without_fold(config: dict[str, Any]) -> dict[str, Any]:
@@ -45,8 +50,7 @@ def out_of_fold(found: Found, parts: Parts) -> np.ndarray | None:
     if parts.folds is None:
         return None
     X, Y = parts.train
-    k = found.of_kind(found.kinds.row(0, named=True)).sort(found.cost).row(0, named=True)["network"]
-    alike = without_fold(found.trained.configs[k])
+    alike = without_fold(found.trained.configs[place_of_best(found)])
     A2 = np.full(Y.shape, np.nan)
     for j, config in enumerate(found.trained.configs):
         if without_fold(config) == alike and found.trained.epochs[j]:

@@ -30,6 +30,17 @@ def choose(options: Options) -> tuple[list[dict[str, Any]], list[str]]:
     if options.learning_rate is None:
         options = replace(options, learning_rate=str(default_learning_rate(options.optimizer)))
     values = {name: parsed(name, getattr(options, name)) for name in SWEPT}
+    kinds = kinds_of(values, options)
+    if any(kind["learning_rate"] <= 0 for kind in kinds):
+        raise ValueError(f"--learning-rate must be above 0, got {options.learning_rate}")
+    swept = [name for name, choice in values.items() if isinstance(choice, Range) or len(choice) > 1] or ["n_h"]
+    few = options.random is not None or options.folds is not None
+    seeds = options.seeds or (1 if few else 100)
+    return [{**kind, "seed": seed} for kind in kinds for seed in range(seeds)], swept
+
+
+def kinds_of(values: dict[str, list[Any] | Range], options: Options) -> list[dict[str, Any]]:
+    """The grid of all values, or --random draws from them; each kind once."""
     if options.random is None:
         if ranges := [name for name, choice in values.items() if isinstance(choice, Range)]:
             raise ValueError(f"{option(ranges[0])} is a range to draw from: give --random, how many, or a list")
@@ -37,13 +48,7 @@ def choose(options: Options) -> tuple[list[dict[str, Any]], list[str]]:
     else:
         rng = np.random.default_rng(options.seed)
         kinds = [{name: drawn(rng, name, choice) for name, choice in values.items()} for _ in range(options.random)]
-    kinds = list({tuple(kind.values()): kind for kind in kinds}.values())  # each once
-    if any(kind["learning_rate"] <= 0 for kind in kinds):
-        raise ValueError(f"--learning-rate must be above 0, got {options.learning_rate}")
-    swept = [name for name, choice in values.items() if isinstance(choice, Range) or len(choice) > 1] or ["n_h"]
-    few = options.random is not None or options.folds is not None
-    seeds = options.seeds or (1 if few else 100)
-    return [{**kind, "seed": seed} for kind in kinds for seed in range(seeds)], swept
+    return list({tuple(kind.values()): kind for kind in kinds}.values())
 
 
 def parsed(name: str, text: str) -> list[Any] | Range:

@@ -40,9 +40,10 @@ from jaxshallow.programs.examples import (
     split,
     standardised,
 )
+from jaxshallow.programs.keeper import Keeper, hint
 from jaxshallow.programs.options import OPTIMIZERS, RunOptions, default_learning_rate, read, settings, weight_scale
 from jaxshallow.programs.progress import Clock, progress_bar
-from jaxshallow.programs.running import Interrupted, Keeper, Outcome, exit_code, hint, interruptible
+from jaxshallow.programs.running import Interrupted, Outcome, exit_code, interruptible
 from jaxshallow.programs.scores import cost_of, described, score
 from jaxshallow.programs.train_results import curves, report, table_of
 from jaxshallow.store import json_text, write_atomically
