@@ -6,6 +6,7 @@ The reference is written from the notes, not from the library: sums over named i
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 import jax
@@ -131,6 +132,29 @@ def largest_array(f, *arguments) -> int:
                     yield from sizes(inner)
 
     return int(max(sizes(jax.make_jaxpr(f)(*arguments).jaxpr)))
+
+
+def runner(main, *first, as_json=False):
+    """A function that runs a program in this process.
+
+    Args:
+        main: the program's.
+        first: words that each run begins with.
+        as_json: ask for JSON and parse it.
+
+    Returns:
+        run(capsys, out, *words), where `out` is that of --out, or None: the exit code, what was printed, and what was
+        said on stderr.
+    """
+
+    def run(capsys, out, *words):
+        words = [*first, *words, *([] if out is None else ["--out", out]), *["--json"] * as_json]
+        code = main([str(word) for word in words])
+        printed = capsys.readouterr()
+        shown = printed.out if not as_json else json.loads(printed.out) if printed.out else None
+        return code, shown, printed.err
+
+    return run
 
 
 def stack(*trees):

@@ -20,6 +20,13 @@ def strict():
 
 
 @pytest.fixture
+def standard_promotion():
+    """For tests that train: optax itself promotes (β ** count). Strict promotion is for the library's own code."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture
 def x64():
     """Float64 inside the test that asks for it; float32 tests run beside it in the same process."""
     with jax.enable_x64(True):

@@ -8,6 +8,7 @@ import benchmark
 import jax
 import numpy as np
 import pytest
+from cases import runner
 
 SIZES = {
     "W1": {"epochs": 20},
@@ -25,10 +26,7 @@ def small(monkeypatch):
         monkeypatch.setattr(row, "quick", SIZES.get(name, row.quick))
 
 
-def run(capsys, out, *options):
-    code = benchmark.main(["--quick", "--repeats", "1", *options, "--out", str(out)])
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
+run = runner(benchmark.main, "--quick", "--repeats", "1")
 
 
 def test_every_row_measures_us_and_our_peers(capsys, tmp_path, small):

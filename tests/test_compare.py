@@ -1,21 +1,19 @@
-"""scripts/compare.py: the certificate, the times, and what XLA made of vmap."""
+"""The program compare: the certificate, the times, and what XLA made of vmap."""
 
 import json
 
-import compare
 import jax
 import numpy as np
 import pytest
+from cases import runner
 
 import jaxshallow as js
+from jaxshallow.programs import compare
 
 SMALL = ["--m", "5", "40", "--n-x", "3", "--n-h", "4", "--repeats", "1"]
 
 
-def run(capsys, out, *options):
-    code = compare.main([*SMALL, *options, "--out", str(out)])
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
+run = runner(compare.main, *SMALL)
 
 
 @pytest.fixture

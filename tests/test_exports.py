@@ -1,4 +1,4 @@
-"""Networks outside the library: as an artifact of JAX, a file of NumPy, and ONNX; and scripts/export.py."""
+"""Networks outside the library: as an artifact of JAX, a file of NumPy, and ONNX; and the program export."""
 
 import ast
 import errno
@@ -11,7 +11,6 @@ import sys
 from dataclasses import replace
 
 import cases
-import export as script
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +21,7 @@ from jax import export as jax_export
 
 import jaxshallow as js
 from jaxshallow.exports import exporting, standalone
+from jaxshallow.programs import export as script
 
 NAMED = [hidden for hidden in cases.HIDDEN.values() if isinstance(hidden, str)]
 # Age with a fill, a colour that must be there, a yes or no that must, a size whose text may be missing.
@@ -428,24 +428,21 @@ def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-# ---- scripts/export.py ----
+# ---- the program export ----
 
 
 @pytest.fixture
 def saved(tmp_path, little_optimization):
-    """A model, and what export.py is asked to write."""
+    """A model, and what the program is asked to write."""
     js.save(tmp_path / "model.safetensors", cases.draw("tanh", "softmax", 3, n_x=6, dtype=np.float32).params, METADATA)
     return [str(tmp_path / f"model{suffix}") for suffix in (".safetensors", ".onnx", ".py", ".jax")]
 
 
-def run(capsys, *arguments):
-    code = script.main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
+run = cases.runner(script.main)
 
 
 def test_the_program_writes_and_compares(capsys, saved):
-    code, out, errors = run(capsys, *saved)
+    code, out, errors = run(capsys, None, *saved)
     assert (code, errors) == (0, "")
     assert out == "".join(f"{path}: {os.path.getsize(path):,} bytes\n" for path in saved[1:])
     assert runpy.run_path(saved[2])["LABELS"] == METADATA["labels"]
@@ -460,7 +457,7 @@ def test_the_program_names_the_file_that_answers_otherwise(capsys, saved, monkey
 
     monkeypatch.setattr(js, "export", wrong)
     for path in paths:
-        code, _, errors = run(capsys, model, path)
+        code, _, errors = run(capsys, None, model, path)
         assert code == 1
         assert f"{path} does not answer as {model} does" in errors
 
@@ -468,12 +465,12 @@ def test_the_program_names_the_file_that_answers_otherwise(capsys, saved, monkey
 def test_the_program_compares_labels_too(capsys, saved, monkeypatch):
     right = script.answers
     monkeypatch.setattr(script, "answers", lambda path, X: (right(path, X)[0] + 1, right(path, X)[1]))
-    assert run(capsys, *saved[:2])[0] == 1
+    assert run(capsys, None, *saved[:2])[0] == 1
 
 
 def test_the_program_says_what_it_could_not_compare(capsys, saved, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    code, _, said = run(capsys, *saved[:2])
+    code, _, said = run(capsys, None, *saved[:2])
     assert code == 0
     assert "model.onnx was not compared: " in said
 
@@ -486,15 +483,15 @@ def test_what_the_program_cannot_do_is_said(capsys, saved, monkeypatch):
         (["nowhere.safetensors", onnx_path], "nowhere.safetensors"),
         ([os.path.dirname(model), onnx_path], "is a folder, not a model"),
     ):
-        code, _, errors = run(capsys, *arguments)
+        code, _, errors = run(capsys, None, *arguments)
         assert code == 2
         assert message in errors
     monkeypatch.setattr(os, "replace", full)
-    code, _, errors = run(capsys, model, onnx_path)
+    code, _, errors = run(capsys, None, model, onnx_path)
     assert code == 1
     assert "could not write: [Errno 28] No space left on device" in errors
     monkeypatch.setattr(js, "export", interrupt)
-    assert run(capsys, model, onnx_path)[0] == 130
+    assert run(capsys, None, model, onnx_path)[0] == 130
 
 
 def interrupt(*_):

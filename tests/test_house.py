@@ -44,13 +44,39 @@ ORDER = {
     ],
     "plots": ["figures", "plane", "answers", "curves", "timings"],
     "reports": ["html", "live", "pages"],
+    "programs": [
+        "extra",
+        "cli",
+        "options",
+        "running",
+        "keeper",
+        "examples",
+        "scores",
+        "progress",
+        "course",
+        "demos",
+        "reporting",
+        "train_results",
+        "train",
+        "sweep_options",
+        "sweep_space",
+        "sweep_examples",
+        "sweep_kinds",
+        "sweep_best",
+        "sweep_pictures",
+        "sweep_results",
+        "sweep",
+        "compare",
+        "export",
+        "predict",
+    ],
 }
 HOUSE = Path(jaxshallow.__file__).parent
 FILES = sorted(path.relative_to(HOUSE) for path in HOUSE.rglob("*.py") if path != HOUSE / "__init__.py")
 IN_WINGS = [file for file in FILES if len(file.parts) == 2 and file.name != "__init__.py"]
 CORE = ["activations", "params", "checks", "network", "backprop", "per_example"]
 # The only places that may import what would make the library heavy.
-IN_ONE_PLACE = {"matplotlib": "plots", "sklearn.base": "estimators"}
+IN_ONE_PLACE = {"matplotlib": "plots", "sklearn.base": "estimators", "tyro": "programs"}
 
 
 def room_of(file: Path) -> str:
@@ -69,7 +95,7 @@ def imported(file: Path):
 
 def ours(file: Path) -> list[list[str]]:
     """What a file imports of this library: [room, file or name, ...]."""
-    return [name.split(".")[1:] for name in imported(file) if name.split(".")[0] == "jaxshallow"]
+    return [name.split(".")[1:] for name in imported(file) if name.startswith("jaxshallow.")]
 
 
 def test_every_file_has_its_place_in_the_order():
@@ -82,20 +108,24 @@ def test_every_file_has_its_place_in_the_order():
 def test_imports_point_only_downwards(file):
     rooms = list(ORDER)
     below = rooms[: rooms.index(room_of(file))]
-    assert [name for name in ours(file) if not name or name[0] not in (*below, room_of(file))] == []
+    assert [name for name in ours(file) if name[0] not in (*below, room_of(file))] == []
 
 
 @pytest.mark.parametrize("file", IN_WINGS, ids=str)
 def test_imports_point_only_downwards_inside_a_wing(file):
     files = ORDER[room_of(file)]
     below = files[: files.index(file.stem)]
-    inside = [name for name in ours(file) if name and name[0] == room_of(file)]
+    inside = [name for name in ours(file) if name[0] == room_of(file)]
     assert [name for name in inside if len(name) < 2 or name[1] not in below] == []
 
 
 @pytest.mark.parametrize("file", IN_WINGS, ids=str)
 def test_a_file_of_a_wing_takes_no_private_name_of_another(file):
     assert [name for name in ours(file) if name[-1].startswith("_")] == []
+
+
+def test_only_the_programs_import_the_library_as_a_user_does():
+    assert {room_of(file) for file in FILES if "jaxshallow" in imported(file)} <= {"programs"}
 
 
 @pytest.mark.parametrize(("package", "room"), IN_ONE_PLACE.items())
@@ -124,6 +154,7 @@ assert not xla_bridge._backends, "a JAX backend was started"
 assert "jaxshallow.exports.standalone" not in sys.modules, "the program that export writes was run"
 optional = {"sklearn", "matplotlib", "polars", "safetensors", "rich", "tyro", "orbax", "onnx", "onnxruntime"}
 assert not optional & {name.split(".")[0] for name in sys.modules}, optional & set(sys.modules)
+assert "jaxshallow.programs" not in sys.modules
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_ENABLE_X64")}
     environment["PYTHONPATH"] = os.pathsep.join([str(HOUSE.parent), environment.get("PYTHONPATH", "")])

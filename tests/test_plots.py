@@ -184,8 +184,8 @@ def test_a_full_disk_leaves_the_old_picture(tmp_path, monkeypatch):
     ("module", "missing", "message"),
     [
         ("jaxshallow.plots", "matplotlib", r"pip install 'jaxshallow\[plot\]'"),
-        ("train", "tyro", r"pip install 'jaxshallow\[scripts\]'"),
-        ("compare", "rich.console", r"pip install 'jaxshallow\[scripts\]'"),
+        ("jaxshallow.programs.options", "tyro", r"pip install 'jaxshallow\[scripts\]'"),
+        ("jaxshallow.programs.compare", "rich.console", r"pip install 'jaxshallow\[scripts\]'"),
     ],
 )
 def test_a_missing_extra_is_named_with_its_command(monkeypatch, module, missing, message):

@@ -1,4 +1,4 @@
-"""scripts/predict.py: a model and a table in, predictions out; in parts, whole or not at all."""
+"""The program predict: a model and a table in, predictions out; in parts, whole or not at all."""
 
 import json
 import os
@@ -7,15 +7,14 @@ import runpy
 import jax
 import numpy as np
 import polars as pl
-import predict
 import pytest
-import sweep
-import train
+from cases import runner
 from sklearn.datasets import load_diabetes, load_iris
 
 import jaxshallow as js
 from jaxshallow import data
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor
+from jaxshallow.programs import predict, sweep, train
 
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
 
@@ -28,7 +27,7 @@ def standard_promotion(little_optimization):
 
 @pytest.fixture
 def iris(tmp_path):
-    """A model that train.py wrote, the table in another order and with a column of its own, and their folder."""
+    """A model that train wrote, the table in another order and with a column of its own, and their folder."""
     train.main(["--data", "iris", "--epochs", "60", "--learning-rate", "1", "--out", str(tmp_path)])
     X, y = load_iris(return_X_y=True)
     table = pl.DataFrame(
@@ -38,9 +37,8 @@ def iris(tmp_path):
 
 
 def run(capsys, model, table, out):
-    code = predict.main([str(model), str(table), "--out", str(out)])
-    printed = capsys.readouterr()
-    return code, printed.out, " ".join(printed.err.split())
+    code, printed, errors = runner(predict.main)(capsys, out, model, table)
+    return code, printed, " ".join(errors.split())
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])

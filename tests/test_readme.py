@@ -5,10 +5,10 @@ from pathlib import Path
 
 import jax
 import pytest
-import train
 
 import jaxshallow as js
 from jaxshallow import backprop
+from jaxshallow.programs import train
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 import jax
 import numpy as np
 import pytest
-import train
 from cases import PAIRS, draw
 
 import jaxshallow as js
 from jaxshallow import plots, reports
+from jaxshallow.programs import train
 from jaxshallow.reports import live, pages
 
 EVIL = "<script>alert(1)</script> <!-- <script> \" & '"

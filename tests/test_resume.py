@@ -15,22 +15,18 @@ import jax
 import numpy as np
 import optax
 import pytest
-import sweep
-import train
 from cases import draw
 
 import jaxshallow as js
 from jaxshallow import many as engine
+from jaxshallow.programs import sweep, train
 from jaxshallow.store import checkpoints
 
 KEY = jax.random.key(3)
 ADAM, LBFGS = optax.adam(0.05), optax.lbfgs()
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 def assert_same_bits(got, expected):
@@ -272,7 +268,7 @@ def test_a_fingerprint_names_what_differs(tmp_path):
     assert sentence.startswith("000001 is of another run: --n-h was 4, now 8, the examples was ")
 
 
-# ---- in the scripts ----
+# ---- in the programs ----
 
 TRAIN = ["--data", "iris", "--epochs", "300", "--validation", "0.2"]
 SWEEP = ["--data", "iris", "--n-h", "2,3", "--seeds", "2", "--epochs", "300", "--validation", "0.2"]
@@ -391,11 +387,12 @@ LONG = {
 
 @pytest.mark.parametrize("script", [train, sweep])
 def test_a_run_that_is_killed_at_a_random_moment_ends_in_the_same_bits(tmp_path, monkeypatch, script):
-    """In fresh processes, with a device for each core where the script has one."""
+    """In fresh processes, with a device for each core where the program has one."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
 
     def begin(out, *options):
-        command = [sys.executable, script.__file__, *LONG[script], "--out", tmp_path / out, *options]
+        launcher = Path(__file__).parents[1] / "scripts" / Path(script.__file__).name
+        command = [sys.executable, launcher, *LONG[script], "--out", tmp_path / out, *options]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def states():

@@ -1,35 +1,27 @@
-"""scripts/sweep.py: what it tries, what it finds, what it writes and refuses, and how it is stopped."""
+"""The program sweep: what it tries, what it finds, what it writes and refuses, and how it is stopped."""
 
 import errno
-import json
 import signal
 
 import jax
 import numpy as np
 import polars as pl
 import pytest
-import running
-import sweep
+from cases import runner
 from rich.console import Console
 from sklearn.model_selection import StratifiedKFold
 
 import jaxshallow as js
 from jaxshallow import data
+from jaxshallow.programs import running, sweep
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
-def run(capsys, out, *options):
-    """Exit code, parsed JSON, and what was said on stderr."""
-    code = sweep.main([*options, "--out", str(out), "--json"])
-    printed = capsys.readouterr()
-    return code, json.loads(printed.out) if printed.out else None, printed.err
+run = runner(sweep.main, as_json=True)
 
 
 def test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each(capsys, tmp_path):

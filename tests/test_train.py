@@ -1,4 +1,4 @@
-"""scripts/train.py: what it prints and writes, what it refuses, and how it is stopped."""
+"""The program train: what it prints and writes, what it refuses, and how it is stopped."""
 
 import errno
 import json
@@ -13,28 +13,21 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
-import train
+from cases import runner
 
 import jaxshallow as js
 from jaxshallow import data, tables
+from jaxshallow.programs import course, train
 
 DATASETS = ["moons", "circles", "blobs", "quantiles", "xor", "spiral"]
 TABLES = ["digits", "breast_cancer", "iris", "wine", "diabetes"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion():
-    """optax itself promotes (β ** count): strict promotion is for the library's own code."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
-def run(capsys, out, *options):
-    """Exit code, parsed JSON, and what was said on stderr."""
-    code = train.main([*options, "--out", str(out), "--json"])
-    printed = capsys.readouterr()
-    return code, json.loads(printed.out) if printed.out else None, printed.err
+run = runner(train.main, as_json=True)
 
 
 def test_the_default_is_the_flower_with_four_hidden_units(capsys, tmp_path):
@@ -151,7 +144,7 @@ def test_codes_are_categories_where_asked_and_patience_keeps_the_lowest(capsys, 
     assert code == 0
     called = train.Options(data="a b.csv", drop=("x", "y z"), n_h=3, report=True)
     words = "python scripts/train.py --data 'a b.csv' --drop x --drop 'y z' --n-h 3 --report"
-    assert train.reporting.command("train.py", called) == words
+    assert train.reporting.command("train", called) == words
     known = js.read_metadata(tmp_path / "model.safetensors")
     assert known["feature_names"] == ["code=1", "code=2", "code=3", "x"]
     assert "compile_seconds" not in known["results"]
@@ -206,7 +199,7 @@ def test_the_course_figures_come_out_and_one_that_differs_fails(capsys, tmp_path
     assert text.count("equal") == 13
     assert "DIFFERS" not in text
     assert (tmp_path / "course.png").read_bytes().startswith(PNG)
-    monkeypatch.setattr(train, "COURSE_COSTS", (*train.COURSE_COSTS[:-1], 0.217505))
+    monkeypatch.setattr(course, "COURSE_COSTS", (*course.COURSE_COSTS[:-1], 0.217505))
     assert train.main(["--course", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().out.count("DIFFERS") == 1
 
@@ -303,6 +296,6 @@ def test_ctrl_c_keeps_what_has_been_trained(capsys, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("script", ["train.py", "compare.py"])
 def test_help_starts_with_examples(script):
-    path = Path(train.__file__).with_name(script)
+    path = Path(__file__).parents[1] / "scripts" / script
     shown = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=True).stdout
     assert shown.index("Examples:") < shown.index("options")

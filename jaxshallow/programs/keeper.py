@@ -1,12 +1,9 @@
-"""How the programs run: what they say beside their results, how they are stopped, and what they go on from."""
+"""The state of a run on disk: what --resume goes on from."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -14,90 +11,16 @@ from typing import Any
 
 import numpy as np
 
-try:
-    from rich.console import Console
-    from rich.markup import escape
-except ImportError as missing:
-    sys.exit(f"{missing}: pip install 'jaxshallow[scripts]'")
-
 from jaxshallow import data
+from jaxshallow.programs.options import RunOptions, option
+from jaxshallow.programs.running import remark, say
 from jaxshallow.store import checkpoints
-
-messages = Console(stderr=True, highlight=False)  # remarks and progress; --quiet silences it
-errors = Console(stderr=True, highlight=False)
-
-
-def say(text: str) -> None:
-    messages.print(escape(text), soft_wrap=True)
-
-
-def remark(text: str) -> None:
-    messages.print(f"[yellow]remark[/]: {escape(text)}", soft_wrap=True)
-
-
-def error(text: str) -> None:
-    errors.print(f"[bold red]error[/]: {escape(text)}", soft_wrap=True)
-
-
-def remark_older(folder: Path, written: Iterable[Path], known: Iterable[str]) -> None:
-    """Says which files that a run may write are there from a run before."""
-    if older := [name for name in known if (folder / name).exists() and folder / name not in written]:
-        remark(f"of an earlier run, in {folder}: {', '.join(older)}")
-
-
-class Interrupted(Exception):
-    """A text and a signal: Ctrl-C or SIGTERM; what was done until then has been kept."""
-
-
-def exit_code(program: Callable[[], int], out: Path | None = None, hint: Callable[[], str] = lambda: "") -> int:
-    """What the program returns; or, where it ends in an error, a sentence on stderr and the code that tells.
-
-    Args:
-        program: to run.
-        out: where it writes.
-        hint: what to say after "nothing was written", if it is interrupted.
-    """
-    try:
-        return program()
-    except Interrupted as interrupt:
-        text, number = interrupt.args
-        errors.print(escape(f"interrupted: {text}"), soft_wrap=True)
-        return 128 + number
-    except KeyboardInterrupt:
-        errors.print(escape(f"interrupted: nothing was written{hint()}"), soft_wrap=True)
-        return 128 + signal.SIGINT
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as wrong:
-        error(str(wrong))
-        return 2
-    except OSError as wrong:
-        error(f"could not write{f' to {out}' if out else ''}: {wrong}")
-        return 1
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], int]]:
-    """Inside, the first Ctrl-C or SIGTERM only makes the yielded function return its number; a second stops at once."""
-    noted = 0
-
-    def note(signum, frame):
-        nonlocal noted
-        if noted:
-            raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
-        noted = signum
-        say("stopping and writing; once more to stop at once")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Keeper:
     """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
 
-    def __init__(self, folder: Path, options: Any, dataset: data.Dataset, examples: Any):
+    def __init__(self, folder: Path, options: RunOptions, dataset: data.Dataset, examples: Any):
         if not 0 <= options.checkpoint_every < float("inf"):
             raise ValueError(f"--checkpoint-every must be at least 0 seconds, got {options.checkpoint_every}")
         if options.checkpoint_every:
@@ -109,7 +32,7 @@ class Keeper:
     def about(self) -> dict[str, Any]:
         # These change no bit of the result.
         apart = ("out", "report", "json", "quiet", "checkpoint_every", "resume", "course", "demo")
-        settings = {f"--{name.replace('_', '-')}": v for name, v in asdict(self.options).items() if name not in apart}
+        settings = {option(name): value for name, value in asdict(self.options).items() if name not in apart}
         names = {"the columns": self.dataset.feature_names, "the classes": self.dataset.labels}
         return checkpoints.fingerprint({**settings, **names}, self.examples)
 
@@ -156,4 +79,5 @@ class Keeper:
 
 
 def hint(folder: Path) -> str:
+    """What to say after "interrupted": that there is something to go on from, if there is."""
     return "" if checkpoints.unfinished(folder) is None else "; --resume goes on with it"

@@ -1,4 +1,4 @@
-"""The parts of a report that train.py and sweep.py share, and the pictures of one network."""
+"""The parts of a report that train and sweep share, and the pictures of one network."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import numpy as np
 
 import jaxshallow as js
 from jaxshallow import data, plots, reports
+from jaxshallow.programs.examples import Examples
+from jaxshallow.programs.options import RunOptions, option, started_as
 from jaxshallow.store.files import version
 
 MOST_COLUMNS = 100
@@ -30,8 +32,8 @@ class Picture(NamedTuple):
     shows: str
 
 
-def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str, A2: Any = None) -> list[Picture]:
-    """What the network gets wrong on some examples (X, Y), how sure it is, and what its hidden units see.
+def pictures_of(params: js.Params, dataset: data.Dataset, examples: Examples, of: str, A2: Any = None) -> list[Picture]:
+    """What the network gets wrong on some examples, how sure it is, and what its hidden units see.
 
     Args:
         params: the network; it takes the table's own numbers.
@@ -42,9 +44,9 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str, A2:
     """
     X, Y = examples
     A2 = np.asarray(js.forward(params, X).A2 if A2 is None else A2, np.float64)
-    found = []
+    found: list[Picture] = []
 
-    def draw(name: str, shows: str, plot: Callable, *arguments: Any, **keywords: Any) -> None:
+    def draw(name: str, shows: str, plot: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         drawing, (ax,) = plots.figure()
         plot(ax, *arguments, **keywords)
         found.append(Picture(name, drawing, shows))
@@ -77,14 +79,14 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples, of: str, A2:
     return found
 
 
-def what_was_run(script: str, options: Any, seconds: float) -> reports.Html:
+def what_was_run(program: str, options: RunOptions, seconds: float) -> reports.Html:
     """The command, the machine and the versions."""
     device = jax.devices()[0]
     others = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "numpy", "optax")]
     versions = ", ".join([f"jaxshallow {version()}", *others])
     return reports.section(
         "What was run",
-        reports.preformatted(command(script, options)),
+        reports.preformatted(command(program, options)),
         reports.table(
             [
                 ["", ""],
@@ -97,14 +99,14 @@ def what_was_run(script: str, options: Any, seconds: float) -> reports.Html:
     )
 
 
-def command(script: str, options: Any) -> str:
-    """The command line that gives these options."""
-    words = ["python", f"scripts/{script}"]
+def command(program: str, options: RunOptions) -> str:
+    """The command line that gives these options, for the program as it was started."""
+    words = started_as(program)
     for field in fields(options):
         value, default = getattr(options, field.name), field.default
         if default is MISSING or value == default:
             continue
-        flag = f"--{field.name.replace('_', '-')}"
+        flag = option(field.name)
         values = value if isinstance(value, tuple) else [value]
         words += [flag] if value is True else [word for one in values for word in (flag, str(one))]
     return shlex.join(words)

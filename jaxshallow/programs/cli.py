@@ -1,0 +1,70 @@
+"""The command `jaxshallow`: the first word picks a program, the rest are its options.
+
+`jaxshallow train --n-h 8` and `python scripts/train.py --n-h 8` both come in here. A program is imported only when it
+is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+
+import jaxshallow as js
+from jaxshallow.programs.extra import MissingExtra, needs_scripts
+
+PROGRAMS = {  # as the docstring of each begins
+    "train": "Train a shallow network on a course data set or on a table of your own.",
+    "sweep": "Train many networks at once and compare them.",
+    "predict": "Predict with a saved model: a table in, the same table with predictions and probabilities out.",
+    "export": "Export a saved model to be used elsewhere: in JAX alone, in NumPy alone, or by whatever reads ONNX.",
+    "compare": "Compare vmap with the matrix form, and with loops.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program that the first word names.
+
+    Args:
+        argv: the words after `jaxshallow`; None for those of the command line.
+
+    Returns:
+        The program's exit code; 1 if the extra `scripts` is missing.
+
+    Raises:
+        SystemExit: 0 after --help; 2 if there is no such program or option.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not words or words[0] not in PROGRAMS:
+            return explain(words[:1])
+        program = importlib.import_module(f"jaxshallow.programs.{words[0]}")
+    except MissingExtra as missing:
+        print(missing, file=sys.stderr)
+        return 1
+    prepare(words[0])
+    code: int = program.main(words[1:])
+    return code
+
+
+def explain(words: list[str]) -> int:
+    """Let tyro answer --help and what names no program: it lists the programs, or says what is wrong, and exits."""
+    with needs_scripts():
+        import tyro
+
+    programs: dict[str, Callable[[], None]] = {}
+    for name, line in PROGRAMS.items():
+        programs[name] = lambda: None
+        programs[name].__doc__ = line
+    tyro.extras.subcommand_cli_from_dict(programs, prog="jaxshallow", description=js.__doc__, args=words)
+    return 2  # not reached: tyro takes nothing but a program
+
+
+def prepare(program: str) -> None:
+    """Set up JAX for a process that runs this program and nothing else."""
+    js.enable_compilation_cache()
+    if program == "sweep" and not os.environ.get("JAX_NUM_CPU_DEVICES"):
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())  # chunks of networks go to a device for each core

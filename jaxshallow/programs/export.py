@@ -1,0 +1,130 @@
+"""Export a saved model to be used elsewhere: in JAX alone, in NumPy alone, or by whatever reads ONNX.
+
+Examples:
+    jaxshallow export out/model.safetensors out/model.py
+    jaxshallow export out/model.safetensors out/model.onnx out/model.py out/model.jax
+
+The suffixes say as what; the docstring of jaxshallow.exports says how each is loaded. What was written is then run on a
+few random examples, and compared with the model.
+
+Exit codes: 0 well, 1 could not write or the answers differ, 2 usage, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as jax_export
+
+import jaxshallow as js
+from jaxshallow.programs import running
+from jaxshallow.programs.extra import needs_scripts
+from jaxshallow.programs.options import read
+
+with needs_scripts():
+    import tyro
+
+
+@dataclass
+class Options:
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A .safetensors file."""
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
+    """What to write: .jax, .py or .onnx."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read(Options, argv, "export", __doc__)
+    running.messages.quiet = options.quiet
+    return running.exit_code(lambda: run_and_show(options))
+
+
+def run_and_show(options: Options) -> int:
+    with jax.default_matmul_precision("highest"):
+        differing = run(options)
+    for path in differing:
+        running.error(f"{path} does not answer as {options.model} does")
+    return 1 if differing else 0
+
+
+def run(options: Options) -> list[Path]:
+    """Write each file; those that answer otherwise than the model."""
+    if not options.paths:
+        raise ValueError("give a PATH or more to write to, after MODEL")
+    with jax.enable_x64(True):  # else a model in float64 could not be read
+        params, metadata = js.load(options.model), js.read_metadata(options.model)
+    with jax.enable_x64(params.W1.dtype == np.float64):
+        return write(options, params, metadata)
+
+
+def write(options: Options, params: js.Params, metadata: dict[str, Any]) -> list[Path]:
+    for path in options.paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        js.export(params, path, metadata)
+        if not options.quiet:
+            print(f"{path}: {path.stat().st_size:,} bytes")
+    return [path for path in options.paths if not agrees(path, params)]
+
+
+def agrees(path: Path, params: js.Params, m: int = 5) -> bool:
+    """Whether the file's labels and A2 are the model's, to rounding, on m examples."""
+    if path.suffix.lower() != ".jax" and params.W1.dtype != "float64":
+        params = jax.tree.map(lambda leaf: leaf.astype("float32"), params)
+    X = examples(params, m)
+    try:
+        labels, A2 = answers(path, X)
+    except ImportError as error:
+        running.remark(f"{path} was not compared: {error}")
+        return True
+    expected, bound = np.asarray(js.forward(params, X).A2, float), rounding(params, X)
+    if not (abs(A2 - expected) <= bound).all():
+        return False
+    if params.output == "identity":
+        return bool((labels == A2).all())
+    clear = abs(expected - 0.5) > bound
+    if params.output == "softmax":
+        *_, second, first = np.sort(expected, axis=0)
+        clear = first - second > 2 * bound.max(axis=0)
+    return bool((labels == np.asarray(js.predict(params, X)))[clear.reshape(labels.shape)].all())
+
+
+def answers(path: Path, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The labels and A2 that the file gives for X (n_x, m)."""
+    suffix = path.suffix.lower()
+    if suffix == ".jax":
+        labels, A2 = jax_export.deserialize(bytearray(path.read_bytes())).call(X)
+    elif suffix == ".py":
+        model = runpy.run_path(str(path))
+        labels, A2 = model["predict"](X), model["forward"](X).A2
+    else:
+        runtime = importlib.import_module("onnxruntime")
+        session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        labels, A2 = (array.T for array in session.run(["label", "A2"], {"X": X.T}))
+    return np.asarray(labels), np.asarray(A2)
+
+
+def examples(params: js.Params, m: int) -> np.ndarray:
+    """Random X (n_x, m) for which Z1 is of size 1, as far as can be: where units saturate, all answers are alike."""
+    rng, W1, b1 = np.random.default_rng(0), np.asarray(params.W1, float), np.asarray(params.b1, float)
+    X = np.linalg.pinv(W1) @ (rng.normal(size=(len(W1), m)) - b1)
+    return np.asarray(X, params.W1.dtype)
+
+
+def rounding(params: js.Params, X: np.ndarray) -> np.ndarray:
+    """(n_y, m): how far roundings alone can take two results A2 apart, since no activation is steeper than 1."""
+    W1, b1, W2, b2 = (abs(np.asarray(leaf, float)) for leaf in jax.tree.leaves(params))
+    A1 = abs(np.asarray(js.forward(params, X).A1, float))
+    u = 4 * float(jnp.finfo(params.W1.dtype).eps)
+    dA1 = u * (W1.shape[1] + 4) * (W1 @ abs(X.astype(float)) + b1 + 1)
+    dA2: np.ndarray = W2 @ dA1 + u * (W2.shape[1] + 4) * (W2 @ A1 + b2 + 1)
+    return dA2

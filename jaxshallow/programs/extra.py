@@ -1,0 +1,19 @@
+"""The extra that the programs need."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+
+class MissingExtra(ImportError):
+    """A package is missing; the text says which `pip install` brings it."""
+
+
+@contextlib.contextmanager
+def needs_scripts() -> Iterator[None]:
+    """Around imports of the extra `scripts`: MissingExtra if one of them fails."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(f"{error}: pip install 'jaxshallow[scripts]'") from error

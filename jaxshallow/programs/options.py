@@ -1,0 +1,124 @@
+"""What the programs are asked for: options that they share, what the words in them stand for, and how they are read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import optax
+
+from jaxshallow.programs.extra import needs_scripts
+
+with needs_scripts():
+    import tyro
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+
+OPTIMIZERS: dict[str, Callable[[float], Any]] = {
+    "sgd": lambda learning_rate: None,  # plain gradient descent, js.update
+    "momentum": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9),
+    "rmsprop": optax.rmsprop,
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+    "lbfgs": lambda learning_rate: optax.lbfgs(),
+}
+LEARNING_RATES = {"sgd": 1.2, "momentum": 0.1}  # if not given; 0.01 for the others
+
+
+@dataclass
+class DataOptions:
+    data: str = "flower"
+    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file
+    (.csv, .tsv, .parquet, .feather, .npz, .npy), whose rows are examples."""
+    target: str | None = None
+    """For a file: the column to predict; the last if not given."""
+    missing: Literal["error", "mean"] = "error"
+    """For a file: what to do with missing values; mean puts that of the training examples there (--folds: of all)."""
+    drop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """For a file: a column to leave out, such as names and numbers of customers; for several, --drop a --drop b."""
+    categories: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """For a file: a column whose numbers are codes of categories; for several, as --drop."""
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """For a file: what the target is. auto: text, booleans and at most 20 different integers are classes."""
+
+
+class RunOptions(DataOptions):
+    """What the options of train and sweep have in common, for code that takes either.
+
+    No dataclass, so these are no fields: each program declares them itself, in the order of its --help and with its own
+    defaults and words.
+    """
+
+    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"]
+    epochs: int
+    patience: int | None
+    batch_size: int | None
+    seed: int
+    precision: Literal["bfloat16", "float32", "float64"]
+    validation: float
+    standardize: Literal["auto", "yes", "no"]
+    out: Path
+    report: bool
+    json: bool
+    quiet: bool
+    checkpoint_every: float
+    resume: bool
+
+
+def read(options: type[T], argv: Sequence[str] | None, program: str, description: str | None) -> T:
+    """The options on a command line; tyro answers --help and wrong ones, and exits.
+
+    Args:
+        options: a dataclass, a field for each.
+        argv: the words; None for those of the command line.
+        program: its name, such as "train".
+        description: what --help says first; `jaxshallow train` in it becomes the command that was typed.
+    """
+    command = " ".join(started_as(program))
+    return tyro.cli(
+        options,
+        args=argv,
+        prog=command if by_command() else None,
+        description=(description or "").replace(f"jaxshallow {program} ", f"{command} "),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def started_as(program: str) -> list[str]:
+    """The words before a program's options, as they were typed: `jaxshallow train`, or `python scripts/train.py`."""
+    return ["jaxshallow", program] if by_command() else ["python", f"scripts/{program}.py"]
+
+
+def by_command() -> bool:
+    """Whether this process was started as `jaxshallow`."""
+    return Path(sys.argv[0]).stem == "jaxshallow"
+
+
+def option(name: str) -> str:
+    """A field's name as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def settings(options: DataclassInstance) -> dict[str, Any]:
+    """The options, as JSON can say them."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+
+
+def default_learning_rate(optimizer: str) -> float:
+    return LEARNING_RATES.get(optimizer, 0.01)
+
+
+def weight_scale(text: str) -> float | str:
+    """What `js.init` takes as `scale`, from the text of --scale."""
+    if text in ("glorot", "he"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--scale must be a number, glorot or he, got {text!r}") from None

@@ -1,0 +1,196 @@
+"""Predict with a saved model: a table in, the same table with predictions and probabilities out.
+
+Examples:
+    jaxshallow predict out/model.safetensors table.csv
+    jaxshallow predict out/sweep.safetensors table.parquet --out out/predictions.parquet
+
+The model is one that train, sweep or an estimator's `save` wrote. Columns are found by the names of its features, in
+any order; others are passed on. The table is read and written in parts, and may be larger than memory.
+
+Exit codes: 0 well, 1 could not write, 2 usage, 130 Ctrl-C, which leaves an older file of that name as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+
+import jaxshallow as js
+from jaxshallow import tables
+from jaxshallow.many import bucket
+from jaxshallow.programs import running
+from jaxshallow.programs.extra import needs_scripts
+from jaxshallow.programs.options import read
+from jaxshallow.store.files import replacing
+
+with needs_scripts():
+    import polars as pl
+    import tyro
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+ROW = "\0row"  # which no table has
+TABLES = (*SEPARATORS, ".parquet", ".feather")
+
+
+def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFrame:
+    """The table, unread. A .csv is all text, which is passed on as it is; or `typed`, as a .parquet will have it."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return pl.scan_parquet(path, glob=False)
+    if suffix == ".feather":
+        return pl.scan_ipc(path, glob=False)
+    how = tables.csv_options(path)
+    if not typed:
+        table = pl.scan_csv(path, infer_schema=False, **how)
+    else:
+        how.update(null_values=tables.MISSING, infer_schema_length=None)
+        schema = pl.scan_csv(path, **how).collect_schema()
+        overrides = {
+            column.name: pl.String if column.categories else pl.Float64
+            for column in columns
+            if column.name in schema and (column.categories or schema[column.name].is_numeric())
+        }
+        table = pl.scan_csv(path, **how, schema_overrides=overrides)
+    table = table.rename(str.strip)
+    if how["separator"] == ";":
+        schema = table.collect_schema()
+        names = [column.name for column in columns if schema.get(column.name) == pl.String]
+        table = table.with_columns(pl.col(names).str.replace(tables.DECIMAL_COMMA, "$1.$2"))
+    return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as in `data.load_table`
+
+
+@dataclass
+class Options:
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """A .safetensors file."""
+    table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
+    """A .csv, .tsv, .parquet or .feather file; rows are examples."""
+    out: Path = Path("out/predictions.csv")
+    """What to write: .csv, .tsv or .parquet."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+class Model:
+    """A network, and what its file says about columns and labels."""
+
+    def __init__(self, path: Path):
+        with jax.enable_x64(True):  # else a model in float64 could not be read
+            self.params, known = js.load(path), js.read_metadata(path)
+        self.known = tables.columns_of(known)
+        self.features = [column.name for column in self.known]
+        n_x = self.params.W1.shape[1]
+        if sum(len(column.feature_names) for column in self.known) != n_x:
+            raise ValueError(f"{path} does not say which columns its {n_x} features are")
+        n_y = len(self.params.W2)
+        self.several = self.params.output == "sigmoid" and n_y > 1
+        n_labels = 2 if self.params.output == "sigmoid" and n_y == 1 else n_y
+        self.labels = np.array(known.get("labels") or [str(k) for k in range(n_labels)])
+        self.outputs = jax.jit(lambda params, X: js.forward(params, X).A2)
+
+    def columns(self) -> list[str]:
+        """The names of what is predicted."""
+        n_y = len(self.params.W2)
+        if self.params.output == "identity":
+            return ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
+        return [*([] if self.several else ["prediction"]), *(f"P({label})" for label in self.labels)]
+
+    def predict(self, frame: pl.DataFrame, where: str, first_row: int) -> pl.DataFrame:
+        """The frame with the predictions beside it."""
+        m = frame.height
+        X = tables.encode(frame, self.known, where, first_row)
+        X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # other lengths do not compile anew
+        with jax.enable_x64(self.params.W1.dtype == np.float64), np.errstate(over="ignore"):
+            A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
+        if not (finite := np.isfinite(A2).all(axis=0)).all():
+            row = first_row + int(finite.argmin())
+            raise ValueError(f"{where}: the numbers in row {row} are too large for {self.params.W1.dtype}")
+        return frame.hstack(pl.DataFrame(dict(zip(self.columns(), self._found(A2), strict=True))))
+
+    def _found(self, A2: np.ndarray) -> list[Any]:
+        if self.params.output == "identity" or self.several:
+            return list(A2)
+        if len(A2) == 1:
+            return [self.labels[(A2[0] > 0.5).astype(int)], 1 - A2[0], A2[0]]
+        return [self.labels[A2.argmax(axis=0)], *A2]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read(Options, argv, "predict", __doc__)
+    running.messages.quiet = options.quiet
+    return running.exit_code(lambda: run_and_show(options), options.out)
+
+
+def run_and_show(options: Options) -> int:
+    rows = run(options)
+    if not options.quiet:
+        print(f"{options.out}: {rows:,} rows")
+    return 0
+
+
+def run(options: Options) -> int:
+    """Write the predictions; the number of rows."""
+    for what, path, suffixes in (("table", options.table, TABLES), ("--out", options.out, TABLES[:-1])):
+        if path.suffix.lower() not in suffixes:
+            raise ValueError(f"{what} must end in {', '.join(suffixes)}, got {path}")
+    if not options.table.is_file():
+        raise FileNotFoundError(f"there is no file {options.table}")
+    if options.out.resolve() == options.table.resolve():
+        raise ValueError(f"--out must be another file than the table, got {options.out} for both")
+    model = Model(options.model)
+    try:
+        table = scan(options.table, model.known, typed=options.out.suffix.lower() == ".parquet")
+        schema = table.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise unreadable(options.table, error) from error
+    check_columns(model, schema, options.table)
+    heights: list[int] = []
+    failed: list[str] = []
+
+    def part(frame: pl.DataFrame) -> pl.DataFrame:  # parts come from several threads, in any order
+        first_row = int(frame[ROW][0]) if frame.height else 1
+        try:
+            frame = model.predict(frame.drop(ROW), str(options.table), first_row)
+        except ValueError as error:  # which polars would wrap in one of its own
+            failed.append(str(error))
+            raise
+        heights.append(frame.height)
+        return frame
+
+    text = not (model.params.output == "identity" or model.several)
+    found = {name: pl.String if text and name == "prediction" else pl.Float64 for name in model.columns()}
+    predicted = table.with_row_index(ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(options.out) as temporary:
+            suffix = options.out.suffix.lower()
+            if suffix == ".parquet":
+                predicted.sink_parquet(temporary, engine="streaming")
+            else:
+                predicted.sink_csv(temporary, separator=SEPARATORS[suffix], engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        raise (ValueError(failed[0]) if failed else unreadable(options.table, error)) from error
+    return sum(heights)
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """With the line that is wrong, where Python's own reader finds it."""
+    found = tables.ragged(path) if path.suffix.lower() in SEPARATORS else None
+    return tables.malformed(path, found or error)
+
+
+def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
+    """Every feature must be there; what is predicted must not be."""
+    others = [name for name in schema if name not in model.features]
+    if missing := [name for name in model.features if name not in schema]:
+        hint = tables.did_you_mean(missing[0], others)
+        raise ValueError(f"{path} must have the columns {missing}, which the model was trained on{hint}")
+    if twice := [name for name in model.features if f"{name}_duplicated_0" in schema]:
+        raise ValueError(f"{path} has the columns {twice} twice")
+    if there := [name for name in model.columns() if name in schema]:
+        raise ValueError(f"{path} already has columns named {there}: rename or drop them")

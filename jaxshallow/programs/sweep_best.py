@@ -1,0 +1,59 @@
+"""The best network of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import jaxshallow as js
+from jaxshallow import data
+from jaxshallow.programs.sweep_examples import Parts
+from jaxshallow.programs.sweep_kinds import Found
+
+STARTS = 5  # of the network that is trained on all examples after cross-validation
+
+
+def best_network(found: Found, parts: Parts, again: Callable[[list[dict[str, Any]], int], js.Many]) -> js.Params:
+    """The best network of the best kind; after cross-validation, one of that kind that learns from all examples.
+
+    Args:
+        found: what came out.
+        parts: the examples.
+        again: trains configs for so many epochs on all examples.
+    """
+    k = place_of_best(found)
+    if parts.folds is None or not found.trained.finished:
+        params = found.trained.params(k)
+    else:
+        config = without_fold(found.trained.configs[k])
+        epochs = int(np.median(found.of_kind(found.kinds.row(0, named=True))["epochs"]))
+        # From several starts, of which the worst may get stuck.
+        tries = again([{**config, "seed": config["seed"] + k} for k in range(STARTS)], max(1, epochs))
+        params = tries.params(tries.best())
+    return params if parts.unscale is None else data.fold_scaling(params, targets=parts.unscale)
+
+
+def place_of_best(found: Found) -> int:
+    """The place, among all networks, of the best one of the best kind."""
+    place: int = found.of_kind(found.kinds.row(0, named=True)).sort(found.cost).row(0, named=True)["network"]
+    return place
+
+
+def without_fold(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "fold"}
+
+
+def out_of_fold(found: Found, parts: Parts) -> np.ndarray | None:
+    """(n_y, m): what networks of the best kind say of examples that they were not trained on; None if some did not."""
+    if parts.folds is None:
+        return None
+    X, Y = parts.train
+    alike = without_fold(found.trained.configs[place_of_best(found)])
+    A2 = np.full(Y.shape, np.nan)
+    for j, config in enumerate(found.trained.configs):
+        if without_fold(config) == alike and found.trained.epochs[j]:
+            rows = parts.folds[config["fold"]][1]
+            A2[:, rows] = js.forward(found.trained.params(j), X[:, rows]).A2
+    return A2 if np.isfinite(A2).all() else None
