@@ -166,7 +166,7 @@ def show(results: dict[str, Any], out: Path) -> None:
     for name, row in results["rows"].items():
         console.print(table_of_times(name, row))
         for who, why in row["left_out"].items():
-            console.print(f"left out: {who}: {why}", soft_wrap=True)
+            console.print(f"left out: {who}: {why}", soft_wrap=True, markup=False)
         console.print()
     console.print(table_of_aims(results["rows"]))
     console.print(f"written: {out / 'benchmark.json'}, {out / 'benchmark.png'}, {out / 'benchmark.svg'}")

@@ -53,9 +53,7 @@ SIZES = {
     "W2": {"m": 600, "epochs": 2},
     "W3": {"m": 64, "compile": False},
     "W4a": {"n_x": 32, "m": 3000},
-    "W5a": {"problem": "digits", "networks": 8, "epochs": 1},
     "W5b": {"problem": "breast_cancer", "networks": 8, "epochs": 2},
-    "W5d": {"candidates": 10, "folds": 2, "epochs": 2},
     "W6b": {"n_x": 5, "n_h": 6, "n_y": 1, "m": 64},
     "W7": {},
 }
@@ -106,6 +104,7 @@ def test_every_row_measures_us_and_our_peers(capsys, tmp_path, small):
         # Only PyTorch and what is built on it may be missing; the test extra does not bring them.
         peers = {who for who, (group, _) in ROWS[name].contestants.items() if group == "torch"} | {"PyTorch"}
         assert set(row["left_out"]) <= peers, row["left_out"]
+        assert all(f"left out: {who}: {why}\n" in text for who, why in row["left_out"].items())
         assert all(seconds > 0 for runs in row["seconds"].values() for seconds in runs)
         assert all(math.isfinite(aim["value"]) and aim["claim"] in text for aim in row["aims"])
         assert row["aims"]

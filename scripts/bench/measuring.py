@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -31,7 +32,7 @@ def serve(pipe: Connection, group: str) -> None:
     while True:
         message = pipe.recv()
         if message == "stop":
-            atexit._run_exitfuncs()  # joblib's; multiprocessing would skip them
+            end_joblib()
             return
         if message == "drop":
             runs.clear()
@@ -42,6 +43,15 @@ def serve(pipe: Connection, group: str) -> None:
             pipe.send(timed(runs, *message))
         except KeyboardInterrupt:
             return
+
+
+def end_joblib() -> None:
+    """Ends joblib's processes, which would wait for work for minutes, and removes its temporary files."""
+    if "joblib" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor(reuse=True).shutdown(wait=True)
+    atexit._run_exitfuncs()  # multiprocessing skips them
 
 
 def timed(runs: dict[str, Run], who: str, prepare: Prepare, size: Sizes) -> float | str:
