@@ -1,20 +1,60 @@
-"""scripts/benchmark.py: every contestant runs, what cannot is left out by name, and the aims are judged rightly."""
+"""scripts/benchmark.py: every contestant runs or is left out with a reason, and the aims are judged rightly."""
 
+import ast
 import json
 import math
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
+import bench
 import benchmark
 import jax
 import numpy as np
 import pytest
+from bench import work
+from bench.rows import OURS, ROWS
 from cases import runner
+
+import jaxshallow as js
+
+# The files of scripts/bench, from the bottom; __init__ imports those that enter contestants.
+ORDER = ["rows", "work", "one_network", "many_networks", "start_up", "measuring", "__init__"]
+
+GRADIENT = [
+    "jax.grad, whole",
+    "NumPy",
+    "PyTorch, whole",
+    "PyTorch, in chunks",
+    "limit: its products",
+    "limit: its tanh",
+]
+MANY = ["plain vmap", "scikit-learn", "PyTorch, torch.func", "limit: its products"]
+CLIPPED = ["vmap(jax.grad)", "Opacus, ghost clipping"]
+CONTESTANTS = {
+    "W1": [f"{OURS}, fit", "jit in a Python loop", "NumPy", "PyTorch", "limit: its activations"],
+    "W2": [f"{OURS}, fit", f"{OURS}, fit with optax.flatten", "scikit-learn", "PyTorch", "limit: its products"],
+    "W3": [f"{OURS}, manual_grads", "jax.grad", "PyTorch", "torch.compile", "limit: its products"],
+    "W4a": [f"{OURS}, stream", f"{OURS}, stream, a device per core", *GRADIENT],
+    "W4b": [f"{OURS}, stream", f"{OURS}, stream, a device per core", *GRADIENT],
+    "W5a": [f"{OURS}, fit_many", f"{OURS}, fit_many, a device per core", *MANY],
+    "W5b": [f"{OURS}, fit_many", f"{OURS}, fit_many, a device per core", *MANY],
+    "W5c": [f"{OURS}, fit_many", f"{OURS}, fit_many, a device per core", *MANY],
+    "W5d": [
+        f"{OURS}, ShallowSearchCV", f"{OURS}, ShallowSearchCV, a device per core", "scikit-learn, GridSearchCV",
+    ],
+    "W6a": [f"{OURS}, plain", f"{OURS}, clipped", f"{OURS}, norms alone", *CLIPPED],
+    "W6b": [f"{OURS}, plain", f"{OURS}, clipped", f"{OURS}, norms alone", *CLIPPED],
+    "W7": [f"{OURS}, warm cache", f"{OURS}, cold", "import jax alone", "scikit-learn", "PyTorch"],
+}  # fmt: skip
 
 SIZES = {
     "W1": {"epochs": 20},
     "W2": {"m": 600, "epochs": 2},
     "W3": {"m": 64, "compile": False},
     "W4a": {"n_x": 32, "m": 3000},
+    "W5b": {"problem": "breast_cancer", "networks": 8, "epochs": 2},
     "W6b": {"n_x": 5, "n_h": 6, "n_y": 1, "m": 64},
     "W7": {},
 }
@@ -22,11 +62,33 @@ SIZES = {
 
 @pytest.fixture
 def small(monkeypatch):
-    for name, row in benchmark.ROWS.items():
+    for name, row in ROWS.items():
         monkeypatch.setattr(row, "quick", SIZES.get(name, row.quick))
 
 
 run = runner(benchmark.main, "--quick", "--repeats", "1")
+
+
+def test_every_row_has_its_contestants_in_this_order():
+    assert {name: list(row.contestants) for name, row in ROWS.items()} == CONTESTANTS
+
+
+def test_contestants_are_named_after_their_row_and_other_processes_find_them():
+    for name, row in ROWS.items():
+        for group, prepare in row.contestants.values():
+            assert group in {"jax", "jax, all devices", "numpy", "torch", "start"}
+            assert prepare.__name__.startswith(name.lower()[:2])
+            assert pickle.loads(pickle.dumps(prepare)) is prepare
+
+
+@pytest.mark.parametrize("file", ORDER)
+def test_imports_point_only_downwards(file):
+    folder = Path(bench.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} == set(ORDER)
+    source = ast.parse((folder / f"{file}.py").read_text())
+    imported = [node for node in ast.walk(source) if isinstance(node, ast.ImportFrom)]
+    names = [f"{node.module}.{alias.name}".split(".") for node in imported for alias in node.names]
+    assert {name[1] for name in names if name[0] == "bench"} <= set(ORDER[: ORDER.index(file)])
 
 
 def test_every_row_measures_us_and_our_peers(capsys, tmp_path, small):
@@ -35,25 +97,34 @@ def test_every_row_measures_us_and_our_peers(capsys, tmp_path, small):
     results = json.loads((tmp_path / "benchmark.json").read_text())
     assert set(results["rows"]) == set(SIZES)
     for name, row in results["rows"].items():
-        entered = set(benchmark.ROWS[name].contestants)
+        entered = set(ROWS[name].contestants)
         assert set(row["median"]) | set(row["left_out"]) == entered
         # Only PyTorch and what is built on it may be missing; the test extra does not bring them.
-        peers = {who for who, (group, _) in benchmark.ROWS[name].contestants.items() if group == "torch"} | {"PyTorch"}
+        peers = {who for who, (group, _) in ROWS[name].contestants.items() if group == "torch"} | {"PyTorch"}
         assert set(row["left_out"]) <= peers, row["left_out"]
+        assert all(f"left out: {who}: {why}\n" in text for who, why in row["left_out"].items())
         assert all(seconds > 0 for runs in row["seconds"].values() for seconds in runs)
         assert all(math.isfinite(aim["value"]) and aim["claim"] in text for aim in row["aims"])
         assert row["aims"]
     assert (tmp_path / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_program_runs_from_any_folder(tmp_path):
+    """Started as a program, not imported: its processes must find their modules, too."""
+    program = [sys.executable, benchmark.__file__, "--quick", "--rows", "W6b", "--repeats", "1", "--json"]
+    result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    row = json.loads(result.stdout)["rows"]["W6b"]
+    assert set(row["left_out"]) <= {"Opacus, ghost clipping"}
+    assert (tmp_path / "out" / "benchmark.svg").exists()
+
+
 def test_the_peers_do_the_same_work(monkeypatch):
     """NumPy's gradient, as the benchmark writes it, is ours on the same parameters."""
-    X, Y = benchmark.examples(5, 40)
-    params = benchmark.network(5, 6)
-    import jaxshallow as js
-
+    X, Y = work.examples(5, 40)
+    params = work.network(5, 6)
     ours = js.manual_grads(params, X, Y)
-    theirs = benchmark.numpy_gradient([np.asarray(leaf) for leaf in jax.tree.leaves(params)], X, Y)
+    theirs = work.numpy_gradient([np.asarray(leaf) for leaf in jax.tree.leaves(params)], X, Y)
     for a, b in zip(jax.tree.leaves(ours), theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * float(np.abs(b).max()))
 
@@ -69,8 +140,8 @@ def test_an_aim_is_reached_or_missed(value, aim, expected):
 def test_a_contestant_that_needs_more_memory_than_there_is_is_left_out():
     if Path("/proc/meminfo").exists():
         with pytest.raises(MemoryError, match="would take 1,048,576 GiB"):
-            benchmark.fits(2**50)
-    row = benchmark.ROWS["W4a"]
+            work.fits(2**50)
+    row = ROWS["W4a"]
     aims = {claim: value({"jaxshallow, stream": 1.0}) for claim, value, _ in row.aims}
     assert all(math.isnan(value) for value in aims.values())
 

@@ -1,0 +1,170 @@
+"""Contestants that train many networks: the same one from many seeds (W5a-c), and a grid search (W5d)."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxshallow as js
+from bench.rows import LIMIT, OURS, Run, contestant
+from bench.work import SETS, bare_products, jitted, stacked, table, torch_network
+
+SEEDS = "W5a W5b W5c"
+TOGETHER = 8  # networks whose products are computed at once
+
+
+# ---- W5a-c: one network from many seeds ----
+
+
+@contestant(SEEDS, f"{OURS}, fit_many, a device per core", "jax, all devices")
+@contestant(SEEDS, f"{OURS}, fit_many", "jax")
+def w5_fit_many(problem: str, networks: int, epochs: int) -> Run:
+    X, Y = table(problem)
+    how = SETS[problem]
+    configs = {
+        "n_h": how.n_h, "hidden": how.hidden, "scale": "glorot", "seed": range(networks), "learning_rate": how.rate,
+    }  # fmt: skip
+    return lambda: js.fit_many(
+        jax.random.key(0), X, Y, configs,
+        epochs=epochs, output=how.output, optimizer=how.optimizer, batch_size=how.batch_size,
+    )  # fmt: skip
+
+
+@contestant(SEEDS, "plain vmap", "jax")
+def w5_plain_vmap(problem: str, networks: int, epochs: int) -> Run:
+    params, X, Y, order = stacked(problem, networks)
+    how = SETS[problem]
+    optimizer = getattr(optax, how.optimizer)(how.rate)
+
+    def train(params: js.Params, X: jax.Array, Y: jax.Array) -> js.Params:
+        def step(carry: tuple[js.Params, Any], columns: jax.Array | None) -> tuple[tuple[js.Params, Any], jax.Array]:
+            params, state = carry
+            x, y = (X, Y) if columns is None else (X[:, columns], Y[:, columns])
+            J, grads = jax.value_and_grad(js.cost)(params, x, y)
+            updates, state = optimizer.update(grads, state, params)
+            return (optax.apply_updates(params, updates), state), J
+
+        batches = None if order is None else jnp.tile(order[: X.shape[1] // order.shape[1]], (epochs, 1))
+        length = epochs if batches is None else len(batches)
+        return jax.lax.scan(step, (params, optimizer.init(params)), batches, length=length)[0][0]
+
+    return jitted(jax.vmap(train, (0, None, None)), params, X, Y)
+
+
+@contestant(SEEDS, "scikit-learn", "numpy")
+def w5_scikit_learn(problem: str, networks: int, epochs: int) -> Run:
+    from joblib import Parallel, delayed
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    X, Y = table(problem)
+    x, y = np.ascontiguousarray(X.T), Y.argmax(axis=0) if len(Y) > 1 else Y[0].astype(int)
+    how = SETS[problem]
+    settings = dict(  # a plain dict, so that joblib's processes need not import this package, and JAX with it
+        hidden_layer_sizes=(how.n_h,), activation=how.hidden, solver=how.optimizer, alpha=0, momentum=0,
+        learning_rate_init=how.rate, batch_size=how.batch_size or len(x), max_iter=epochs, n_iter_no_change=epochs,
+    )  # fmt: skip
+
+    def fit(seed: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to stop after these epochs
+            MLPClassifier(**settings, random_state=seed).fit(x, y)
+
+    return lambda: Parallel(n_jobs=-1)(delayed(fit)(seed) for seed in range(networks))
+
+
+@contestant(SEEDS, "PyTorch, torch.func", "torch")
+def w5_pytorch(problem: str, networks: int, epochs: int) -> Run:
+    import torch
+    from torch.func import functional_call, grad, stack_module_state, vmap
+
+    X, Y = table(problem)
+    how = SETS[problem]
+    x = torch.from_numpy(np.ascontiguousarray(X.T))
+    many = len(Y) > 1
+    y = torch.from_numpy(Y.argmax(axis=0) if many else np.ascontiguousarray(Y.T))
+    loss = torch.nn.CrossEntropyLoss() if many else torch.nn.BCEWithLogitsLoss()
+    nets = [torch_network(len(X), how.n_h, len(Y), how.hidden) for _ in range(networks)]
+    params, _ = stack_module_state(nets)
+    params = {key: value.detach().requires_grad_() for key, value in params.items()}
+    optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[how.optimizer](params.values(), lr=how.rate)
+    gradient = vmap(grad(lambda p, x, y: loss(functional_call(nets[0], p, (x,)), y)), (0, None, None))
+
+    def run() -> None:
+        for _ in range(epochs):
+            for rows in torch.randperm(len(x)).split(how.batch_size or len(x)):
+                grads = gradient({key: value.detach() for key, value in params.items()}, x[rows], y[rows])
+                for key, value in params.items():
+                    value.grad = grads[key]
+                optimizer.step()
+
+    return run
+
+
+@contestant(SEEDS, f"{LIMIT}its products", "jax")
+def w5_limit_products(problem: str, networks: int, epochs: int) -> Run:
+    params, X, Y, _ = stacked(problem, TOGETHER)
+    batch = SETS[problem].batch_size or X.shape[1]
+
+    def products(params: js.Params, x: jax.Array, y: jax.Array) -> js.Params:
+        def step(params: js.Params, _: None) -> tuple[js.Params, None]:
+            return js.update(params, bare_products(params, x, y), 1e-9), None
+
+        return jax.lax.scan(step, params, length=epochs * X.shape[1] // batch)[0]
+
+    run = jitted(jax.vmap(products, (0, None, None)), params, X[:, :batch], Y[:, :batch])
+    return lambda: [run() for _ in range(networks // TOGETHER)]
+
+
+# ---- W5d: a grid search ----
+
+
+def searched(
+    search: Callable[..., Any], estimator: Callable[..., Any], candidates: int, folds: int, epochs: int, **more: Any
+) -> Run:
+    """A search over sizes, weight decays and learning rates of a pipeline that standardises within each fold."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X, Y = table("breast_cancer")
+    x, y = np.ascontiguousarray(X.T), Y[0].astype(int)
+    pipeline = Pipeline([("scale", StandardScaler()), ("network", estimator(random_state=0, max_iter=epochs))])
+    grid: dict[str, list[Any]] = {
+        "network__hidden_layer_sizes": [(8,), (16,), (32,), (64,)],
+        "network__alpha": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+        "network__learning_rate_init": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
+    }
+    if candidates < 100:
+        grid = {**grid, "network__hidden_layer_sizes": [(8,), (16,)], "network__learning_rate_init": [1e-3]}
+
+    def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            search(pipeline, grid, cv=folds, **more).fit(x, y)
+
+    return run
+
+
+@contestant("W5d", f"{OURS}, ShallowSearchCV, a device per core", "jax, all devices")
+@contestant("W5d", f"{OURS}, ShallowSearchCV", "jax")
+def w5d_shallow_search(candidates: int, folds: int, epochs: int) -> Run:
+    from jaxshallow.estimators import ShallowClassifier, ShallowSearchCV
+
+    return searched(ShallowSearchCV, ShallowClassifier, candidates, folds, epochs)
+
+
+@contestant("W5d", "scikit-learn, GridSearchCV", "numpy")
+def w5d_grid_search(candidates: int, folds: int, epochs: int) -> Run:
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.neural_network import MLPClassifier
+
+    os.environ["PYTHONWARNINGS"] = "ignore"  # joblib's processes do not inherit the filters of this one
+    return searched(GridSearchCV, MLPClassifier, candidates, folds, epochs, n_jobs=-1)

@@ -1,0 +1,165 @@
+"""The rows of the table: what each one measures, at which sizes, and which speeds are claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+OURS = "jaxshallow"
+LIMIT = "limit: "
+
+Times = dict[str, float]  # each contestant's median, in seconds
+Run = Callable[[], object]  # does the work once, and returns when it is done
+Prepare = Callable[..., Run]  # takes the row's sizes
+
+
+class Contestant(NamedTuple):
+    """Someone who does a row's work. `group` names the process that runs it."""
+
+    group: str
+    prepare: Prepare
+
+
+@dataclass
+class Row:
+    """Work that several contestants do.
+
+    Attributes:
+        title: the work in words; names of sizes are in braces.
+        quick: the sizes for --quick; None leaves the row out, because small sizes would show nothing new.
+        full: the sizes that the aims are set for.
+        aims: for each claim its name, how to compute its value from the medians, and the aim.
+        contestants: by name.
+    """
+
+    title: str
+    quick: dict[str, Any] | None
+    full: dict[str, Any]
+    aims: list[tuple[str, Callable[[Times], float], str]]
+    contestants: dict[str, Contestant] = field(default_factory=dict)
+
+
+def best(times: Times, prefix: str) -> float:
+    """The shortest time among the contestants whose names start so; NaN if none ran."""
+    return min((seconds for name, seconds in times.items() if name.startswith(prefix)), default=float("nan"))
+
+
+def limit(times: Times) -> float:
+    """The sum of the limits: the time that this machine needs for the bare products and activations."""
+    return sum(seconds for name, seconds in times.items() if name.startswith(LIMIT)) or float("nan")
+
+
+def faster_than(peer: str) -> Callable[[Times], float]:
+    """How many times faster than the peer our best is."""
+    return lambda times: best(times, peer) / best(times, OURS)
+
+
+def over_limit(times: Times) -> float:
+    """Our best time as a multiple of the limit."""
+    return best(times, OURS) / limit(times)
+
+
+def rate_of_limit(times: Times) -> float:
+    """Our best rate as a fraction of the limit's."""
+    return limit(times) / best(times, OURS)
+
+
+ROWS = {
+    "W1": Row(
+        "2-4-1 tanh, m = 400: {epochs:,} steps of gradient descent",
+        quick={"epochs": 10_000},
+        full={"epochs": 10_000},
+        aims=[("× NumPy", faster_than("NumPy"), "≥ 10"), ("of the activations alone", over_limit, "≤ 1.5")],
+    ),
+    "W2": Row(
+        "20-100-1 relu, Adam, batch 200: {epochs} epochs of {m:,} shuffled rows",
+        quick={"m": 51_200, "epochs": 3},
+        full={"m": 51_200, "epochs": 10},
+        aims=[("× scikit-learn", faster_than("scikit-learn"), "≥ 15")],
+    ),
+    "W3": Row(
+        "784-256-10 relu, m = {m:,}: one gradient",
+        quick={"m": 8192, "compile": False},
+        full={"m": 8192, "compile": True},
+        aims=[("of the rate of the bare products", rate_of_limit, "≥ 0.9")],
+    ),
+    **{
+        name: Row(
+            f"{n_x}-64-1 tanh, m = {{m:,}}: one full-batch gradient",
+            quick={"n_x": n_x, "m": 500_000},
+            full={"n_x": n_x, "m": 10_000_000},
+            aims=[
+                ("of bare products + tanh", over_limit, "≤ 1.25"),
+                ("× NumPy", faster_than("NumPy"), "≥ 4.5"),
+                ("× PyTorch, whole", faster_than("PyTorch, whole"), "≥ 7"),
+                ("× jax.grad, whole", faster_than("jax.grad"), "≥ 4"),
+            ],
+        )
+        for name, n_x in (("W4a", 32), ("W4b", 28))
+    },
+    "W5a": Row(
+        "64-100-10 relu on digits, Adam, batch 200: {networks} networks, {epochs} epochs",
+        quick={"problem": "digits", "networks": 16, "epochs": 5},
+        full={"problem": "digits", "networks": 64, "epochs": 20},
+        aims=[
+            ("× scikit-learn on all cores", faster_than("scikit-learn"), "≥ 50"),
+            ("× plain vmap", faster_than("plain vmap"), "≥ 2"),
+            ("of the rate of the bare products", rate_of_limit, "≥ 0.6"),
+        ],
+    ),
+    **{
+        name: Row(
+            f"{title} tanh, full batch: {{networks}} networks, {{epochs}} epochs",
+            quick={"problem": problem, **quick} if quick else None,
+            full={"problem": problem, "networks": 1000, "epochs": 100},
+            aims=[
+                ("× scikit-learn on all cores", faster_than("scikit-learn"), "≥ 50"),
+                ("× plain vmap", faster_than("plain vmap"), "≥ 2"),
+                ("of the rate of the bare products", rate_of_limit, ""),
+            ],
+        )
+        for name, title, problem, quick in (
+            ("W5b", "30-32-1, breast_cancer,", "breast_cancer", {"networks": 100, "epochs": 20}),
+            ("W5c", "8-16-1, m = 768,", "random", None),
+        )
+    },
+    "W5d": Row(
+        "grid of {candidates} × {folds} folds on breast_cancer, Adam, batch 200, at most {epochs} epochs",
+        quick={"candidates": 10, "folds": 2, "epochs": 20},
+        full={"candidates": 100, "folds": 5, "epochs": 200},
+        aims=[("× GridSearchCV on all cores", faster_than("scikit-learn"), "≥ 100")],
+    ),
+    **{
+        name: Row(
+            f"{n_x}-{n_h}-{n_y} relu, m = {{m:,}}: gradient of examples clipped at norm 1",
+            quick={"n_x": n_x, "n_h": n_h, "n_y": n_y, "m": 1024},
+            full={"n_x": n_x, "n_h": n_h, "n_y": n_y, "m": 4096},
+            aims=[
+                ("of one plain gradient", lambda t: t[f"{OURS}, clipped"] / t[f"{OURS}, plain"], "≤ 1.10"),
+                ("× vmap(jax.grad)", lambda t: best(t, "vmap") / t[f"{OURS}, clipped"], aim),
+            ],
+        )
+        for name, n_x, n_h, n_y, aim in (("W6a", 784, 128, 10, "≥ 50"), ("W6b", 20, 64, 1, ""))
+    },
+    "W7": Row(
+        "import to first trained step, 20-100-1, m = 1,000, in a new process",
+        quick={},
+        full={},
+        aims=[("s beyond importing jax", lambda t: t[f"{OURS}, warm cache"] - t["import jax alone"], "≤ 0.6")],
+    ),
+}
+
+
+def contestant(rows: str, name: str, group: str) -> Callable[[Prepare], Prepare]:
+    """Enters `prepare(**sizes) -> run` in some rows.
+
+    The group "jax, all devices" has one JAX device per core, the group "jax" a single one.
+    """
+
+    def enter(prepare: Prepare) -> Prepare:
+        for row in rows.split():
+            ROWS[row].contestants[name] = Contestant(group, prepare)
+        return prepare
+
+    return enter
