@@ -382,13 +382,13 @@ class _Shallow(BaseEstimator):
         self.members_ = [many.params(k) for k in mine]
         best = mine[0]
         self.n_iter_, self._begun = int(many.epochs[best]), self._kind()
-        before = [self._costs] if many._epochs_before else []
+        before = [self._costs] if many.epochs_before else []
         self._costs = np.hstack([*before, many.history.cost[everyone]])
         mine_of_all = self._costs[np.flatnonzero(everyone == best)[0]]
         self.loss_curve_ = mine_of_all[np.isfinite(mine_of_all)].tolist()
         self.loss_ = self.loss_curve_[-1]
         self.best_loss_ = float(np.nanmin(self.loss_curve_))
-        self.t_ = (getattr(self, "t_", 0) if many._epochs_before else 0) + self.n_iter_ * data.X.shape[1]
+        self.t_ = (getattr(self, "t_", 0) if many.epochs_before else 0) + self.n_iter_ * data.X.shape[1]
         self.validation_loss_curve_ = None
         if many.history.validation_cost is not None:
             self.validation_loss_curve_ = many.history.validation_cost[best, : self.n_iter_].tolist()
