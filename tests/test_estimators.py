@@ -117,7 +117,7 @@ def test_an_epoch_has_the_minibatches_of_the_mlp(n, batch_size):
     X, y = np.random.default_rng(0).standard_normal((n, 3)), np.arange(n) % 2
     settings = {"hidden_layer_sizes": (2,), "batch_size": batch_size, "max_iter": 4, "random_state": 0}
     ours, theirs = (make(**settings).fit(X, y) for make in (ShallowClassifier, MLPClassifier))
-    (stack,) = ours._many._stacks
+    (stack,) = ours._many.stacks
     assert stack.state.opt_state[0].count == theirs._optimizer.t
 
 

@@ -26,7 +26,7 @@ ORDER = {
     "training": ["scaling", "epochs", "resume", "fitting"],
     "tables": ["dataset", "problems", "columns", "frames", "arrays", "tiles", "load"],
     "data": [],
-    "many": [],
+    "many": ["configs", "examples", "widths", "plan", "programs", "result", "records", "resume", "run", "fitting"],
     "store": ["files", "models", "checkpoints"],
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "rows", "differences", "executions"],

@@ -12,7 +12,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
 import jaxshallow as js
-from jaxshallow import many as engine
+from jaxshallow.many import plan, programs
+from jaxshallow.tiles import streaming
 
 KEY = jax.random.key(3)
 
@@ -92,7 +93,7 @@ def test_padding_stays_exactly_zero():
     case = draw(m=20, dtype=np.float32)
     configs = [{"n_h": 1, "hidden": "sigmoid", "scale": 1.0}, {"n_h": 3, "hidden": "sigmoid", "scale": 1.0}]
     many = js.fit_many(KEY, case.X, case.Y, configs, epochs=50, optimizer="adamw")
-    ((members, state, *_),) = many._stacks
+    ((members, state, *_),) = many.stacks
     stack = state.params
     assert stack.W1.shape == (2, 4, 3)
     for k, n_h in zip(members, (1, 3), strict=True):
@@ -107,14 +108,14 @@ def test_chunks_do_not_matter(x64, monkeypatch, elements):
     case = draw(m=20)
     configs = {"n_h": [3, 4, 4, 2, 1], "seed": range(5), "hidden": "tanh", "learning_rate": 0.5}
     expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=20)
-    monkeypatch.setattr(engine, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(plan, "CHUNK_ELEMENTS", elements)
     assert_close(js.fit_many(KEY, case.X, case.Y, configs, epochs=20).history.cost, expected.history.cost, "float64")
 
 
 def test_examples_that_outgrow_the_cache_are_streamed(x64, monkeypatch):
     case = draw(m=50)
     expected = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5)
-    for module in (js.executions, engine):
+    for module in (streaming, plan):
         monkeypatch.setattr(module, "tile_size", lambda params: 6)
     got = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5)
     assert_close(got.history.cost, expected.history.cost, "float64")
@@ -125,7 +126,7 @@ def test_more_than_memory_holds_are_trained_in_shifts(x64):
     configs = {"n_h": 4, "seed": range(7), "learning_rate": 0.5}
     expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=5)
     shifts = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=6000)
-    assert len(shifts._stacks) > 1
+    assert len(shifts.stacks) > 1
     assert_close(shifts.history.cost, expected.history.cost, "float64")
     assert_close([shifts.params(k) for k in range(7)], [expected.params(k) for k in range(7)], "float64")
     with pytest.raises(ValueError, match=r"7 networks take .* MiB .* max_memory .*: raise it"):
@@ -138,26 +139,26 @@ def test_other_numbers_within_a_bucket_do_not_recompile():
         KEY, case.X, case.Y, {"n_h": widths, "learning_rate": rate, "l2": l2, "seed": seed}, epochs=4, optimizer="adam"
     )
     train([5, 6], 0.1, 0.0, 0)
-    before = engine._train._cache_size(), engine._start._cache_size()
+    before = programs.train_chunk._cache_size(), programs.draw_states._cache_size()
     train([8, 7], 0.3, 0.2, 5)
-    assert (engine._train._cache_size(), engine._start._cache_size()) == before
+    assert (programs.train_chunk._cache_size(), programs.draw_states._cache_size()) == before
 
 
 @pytest.mark.parametrize(
     ("n_h", "width"), [(1, 4), (4, 4), (5, 8), (20, 20), (33, 40), (50, 56), (100, 112), (128, 128)]
 )
 def test_buckets_pad_by_a_quarter_at_most(n_h, width):
-    assert engine.bucket(n_h) == width
+    assert js.many.bucket(n_h) == width
 
 
 def test_widths_share_a_program_where_padding_costs_less_than_compiling(x64, monkeypatch):
     case = draw(m=20)
     configs = {"n_h": [3, 50, 17, 6], "seed": range(4), "learning_rate": 0.5}
     together = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, batch_size=8, optimizer="adam")
-    assert [stack.state.params.W1.shape[:2] for stack in together._stacks] == [(4, 56)]
-    monkeypatch.setattr(engine, "OPERATIONS_OF_COMPILING", 0)
+    assert [stack.state.params.W1.shape[:2] for stack in together.stacks] == [(4, 56)]
+    monkeypatch.setattr(plan, "OPERATIONS_OF_COMPILING", 0)
     apart = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, batch_size=8, optimizer="adam")
-    assert len(apart._stacks) == 4
+    assert len(apart.stacks) == 4
     assert_close([together.params(k) for k in range(4)], [apart.params(k) for k in range(4)], "float64, after training")
 
 
@@ -299,7 +300,7 @@ def raising(*_):
 
 @pytest.mark.parametrize("callback", [raising, lambda progress: progress.share > 0.1])
 def test_an_interrupted_run_returns_what_it_has(x64, monkeypatch, callback):
-    monkeypatch.setattr(engine, "OPERATIONS_OF_COMPILING", 0)  # a program for each width
+    monkeypatch.setattr(plan, "OPERATIONS_OF_COMPILING", 0)  # a program for each width
     case = draw(m=20)
     configs = {"n_h": [4, 4, 50], "learning_rate": 0.5, "seed": [0, 1, 2]}
     many = js.fit_many(KEY, case.X, case.Y, configs, epochs=1000, callback=callback)
@@ -315,7 +316,7 @@ def test_an_interrupted_run_returns_what_it_has(x64, monkeypatch, callback):
 
 
 def test_the_callback_sees_the_work_grow(monkeypatch):
-    monkeypatch.setattr(engine, "OPERATIONS_OF_COMPILING", 0)
+    monkeypatch.setattr(plan, "OPERATIONS_OF_COMPILING", 0)
     case = draw(m=20, dtype=np.float32)
     seen = []
     many = js.fit_many(

@@ -18,7 +18,7 @@ import pytest
 from cases import draw
 
 import jaxshallow as js
-from jaxshallow import many as engine
+from jaxshallow.many import plan, records
 from jaxshallow.programs import sweep, train
 from jaxshallow.store import checkpoints
 
@@ -98,7 +98,7 @@ def test_many_that_were_stopped_end_in_the_bits_of_those_that_were_not(
     little_optimization, monkeypatch, output, options
 ):
     """With networks that stop alone, by patience or by diverging, and with shifts that have not begun."""
-    monkeypatch.setattr(engine, "OPERATIONS_OF_COMPILING", 0)  # a program for each width and number of networks
+    monkeypatch.setattr(plan, "OPERATIONS_OF_COMPILING", 0)  # a program for each width and number of networks
     case = draw("tanh", output, m=50, dtype=np.float32)
     configs = CONFIGS if output == "sigmoid" else [CONFIGS[0], {**CONFIGS[2], "learning_rate": 1e6}, CONFIGS[3]]
 
@@ -118,7 +118,7 @@ def test_many_that_were_stopped_end_in_the_bits_of_those_that_were_not(
     np.testing.assert_array_equal(part.epochs, whole.epochs)
     np.testing.assert_array_equal(part.diverged_at, whole.diverged_at)
     assert stops >= 3
-    assert len(part._stacks) == (4 if output == "sigmoid" else 2)
+    assert len(part.stacks) == (4 if output == "sigmoid" else 2)
     assert len(set(whole.epochs)) > 2 if "patience" in options else whole.diverged_at[1] > 0
     for k in range(len(whole)):
         for got, expected in zip(*map(jax.tree.leaves, (part.params(k), whole.params(k))), strict=True):
@@ -131,7 +131,7 @@ def test_ctrl_c_between_the_records_of_a_block_and_its_state_loses_no_bit(little
     fit_many = lambda resume=None: js.fit_many(  # noqa: E731
         KEY, case.X, case.Y, CONFIGS[::2], epochs=40, callback=lambda now: None, resume=resume
     )
-    whole, real, blocks = fit_many(), engine._Run.record, []
+    whole, real, blocks = fit_many(), records.Records.record, []
 
     def record(run, *arguments):
         goes_on = real(run, *arguments)
@@ -140,7 +140,7 @@ def test_ctrl_c_between_the_records_of_a_block_and_its_state_loses_no_bit(little
             raise KeyboardInterrupt
         return goes_on
 
-    monkeypatch.setattr(engine._Run, "record", record)
+    monkeypatch.setattr(records.Records, "record", record)
     part = fit_many()
     assert not part.finished
     assert_same_bits(fit_many(part), whole)

@@ -18,7 +18,9 @@ from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.settings import LASTING, Recipe, devices
 from jaxshallow.estimators.training import Data, Examples, columns, hold_out, ranked, train
-from jaxshallow.many import Many, bucket, sum_of_outputs, widened
+from jaxshallow.many import Many, bucket
+from jaxshallow.many.result import sum_of_outputs
+from jaxshallow.many.widths import widened
 
 FLOATS = (np.float64, np.float32)
 Pair = tuple[Any, Any]  # X_val and y_val

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from jaxshallow.estimators.settings import Recipe, devices
-from jaxshallow.many import Many, Progress, fit_many, length_step
+from jaxshallow.many import Many, Progress, fit_many
+from jaxshallow.many.examples import length_step
 
 
 class Examples(NamedTuple):

@@ -170,7 +170,11 @@ def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callb
 
     At least two: XLA unrolls a loop of one, and rounds it otherwise.
     """
-    steps = -(-m // batch_size)
-    operations = 6 * m * sum(leaf.size for leaf in jax.tree.leaves(params)) + 200_000 * steps  # a step takes its 10 µs
+    entries = sum(leaf.size for leaf in jax.tree.leaves(params))
     most = epochs if callback is None else max(2, epochs // 100)
-    return int(min(most, max(2, 2e9 // operations)))
+    return int(min(most, max(2, 2e9 // operations(entries, m, batch_size))))
+
+
+def operations(entries: int, m: int, batch_size: int) -> int:
+    """An epoch's cost in multiplications, for so many parameters; each step takes some 10 µs whatever it computes."""
+    return 6 * m * entries + 200_000 * -(-m // batch_size)

@@ -1,0 +1,178 @@
+"""What each network has of its own, completed and checked, and the settings that all networks of a run share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+from jaxshallow.activations import resolve
+from jaxshallow.params import check_scale, check_sizes
+from jaxshallow.training.epochs import words
+
+Factory: TypeAlias = Callable[..., optax.GradientTransformation]
+
+DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
+PER_EXAMPLE = ("weights", "validation_weights")
+CUT_DEVIATION = 0.87962566103423978  # of the standard normal distribution cut off at ±2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Settings:
+    """What the networks of a run share.
+
+    Attributes:
+        key: a JAX random key.
+        networks: a complete config for each network.
+        n_x, n_y, dtype: of the data, and so of all networks.
+        validated: whether there is a validation cost.
+        output: the head of all networks.
+        factory: the optax factory; None for plain gradient descent.
+        epochs, batch_size, patience, tol, callback: as `fit_many` has them.
+        devices: the JAX devices to train on.
+        epochs_before: how many epochs the runs of `start` had; the order of minibatches goes on from there.
+    """
+
+    key: ArrayLike
+    networks: Sequence[dict[str, Any]]
+    n_x: int
+    n_y: int
+    dtype: np.dtype[Any]
+    validated: bool
+    output: str
+    factory: Factory | None
+    epochs: int
+    batch_size: int | None
+    patience: int | None
+    tol: float
+    callback: Callable[[Any], Any] | None
+    devices: Sequence[jax.Device]
+    epochs_before: int
+
+    @cached_property
+    def key_words(self) -> list[int]:
+        """The integers of the key, read once: it costs more than an epoch."""
+        return words(self.key)
+
+
+def factory_of(optimizer: str | Factory) -> Factory | None:
+    """The optax factory; None for plain gradient descent.
+
+    Raises:
+        ValueError, TypeError: it is no factory, nor the name of one.
+    """
+    if isinstance(optimizer, str) and optimizer == "sgd":
+        return None
+    factory = getattr(optax, optimizer, None) if isinstance(optimizer, str) else optimizer
+    if isinstance(factory, optax.GradientTransformation):
+        raise TypeError("optimizer must be a factory such as optax.adam, not its result: rates belong to configs")
+    if not callable(factory) or "learning_rate" not in inspect.signature(factory).parameters:
+        raise (ValueError if isinstance(optimizer, str) else TypeError)(
+            f"optimizer must be 'sgd', the name of an optax optimizer, or a factory that takes learning_rate, such as "
+            f"optax.adamw, got {optimizer!r}"
+        )
+    return factory
+
+
+def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: Factory | None) -> list[dict[str, Any]]:
+    """A dict for each network, with the defaults filled in.
+
+    Raises:
+        ValueError, TypeError: a value cannot be; the message names the network and the value.
+    """
+    if isinstance(configs, Mapping):
+        configs = _rows(configs)
+    if not len(configs):
+        raise ValueError("configs must hold at least one network, got none")
+    takes = {} if factory is None else dict(inspect.signature(factory).parameters)
+    known = {"n_h", *DEFAULTS, "learning_rate", *PER_EXAMPLE, *takes}
+    defaults = {**DEFAULTS, "learning_rate": 0.1 if factory is None else 0.001}
+    networks = []
+    for k, config in enumerate(configs):
+        if unknown := set(config) - known:
+            raise ValueError(f"configs[{k}] must have names of {sorted(known)}, got {sorted(unknown)}")
+        if "n_h" not in config:
+            raise ValueError(f"configs[{k}] must have n_h, its number of hidden units, got {sorted(config)}")
+        networks.append({"n_h": config["n_h"], **defaults, **config})
+    used = [name for name in takes if name != "learning_rate" and any(name in network for network in networks)]
+    for k, network in enumerate(networks):
+        for name in used:
+            network.setdefault(name, takes[name].default)
+        try:
+            _check(network, ("learning_rate", "l2", *used))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"configs[{k}]: {error}") from None
+    return networks
+
+
+def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A dict for each network from a dict of columns, in which a single value stands for all."""
+    many = {name: column for name, column in columns.items() if isinstance(column, list | tuple | range | np.ndarray)}
+    sizes = {name: len(column) for name, column in many.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"the columns of configs must be of one length, got {sizes}")
+    K = next(iter(sizes.values()), 1)
+    return [{name: many[name][k] if name in many else columns[name] for name in columns} for k in range(K)]
+
+
+def _check(config: dict[str, Any], numbers: Iterable[str]) -> None:
+    """The values of one config, made plain Python numbers."""
+    check_sizes(n_h=config["n_h"])
+    resolve(config["hidden"])
+    check_scale(config["scale"])
+    if not isinstance(config["seed"], int | np.integer):
+        raise TypeError(f"seed must be an integer, got {config['seed']!r}")
+    if not 0 <= config["seed"] < 2**32:
+        raise ValueError(f"seed must be at least 0 and below 2^32, got {config['seed']}")
+    for name in numbers:
+        if isinstance(config[name], bool) or not isinstance(config[name], int | float | np.number):
+            raise TypeError(f"{name} must be a number, got {config[name]!r}")
+        if not np.isfinite(config[name]):
+            raise ValueError(f"{name} must be finite, got {config[name]}")
+    if config["l2"] < 0:
+        raise ValueError(f"l2 must be at least 0, got {config['l2']}")
+    plain = ("n_h", "seed", "scale", *numbers)
+    config.update({name: config[name].item() for name in plain if isinstance(config[name], np.generic)})
+
+
+def columns(settings: Settings, members: np.ndarray) -> dict[str, Any]:
+    """The numbers of the members' configs, which programs take: arrays (C,)."""
+    configs, n_x, n_y = [settings.networks[k] for k in members], settings.n_x, settings.n_y
+
+    def column(name: str, dtype: Any = settings.dtype) -> np.ndarray:
+        return np.array([config[name] for config in configs], dtype)
+
+    deviations = [_deviations(config["scale"], n_x, config["n_h"], n_y) for config in configs]
+    deviation1, deviation2 = np.array(deviations, settings.dtype).T
+    others = set(configs[0]) - {"n_h", "hidden", "learning_rate", "l2", "scale", "seed", "fold", *PER_EXAMPLE}
+    return {
+        "n_h": column("n_h", np.int32),
+        "seed": column("seed", np.uint32),
+        "learning_rate": column("learning_rate"),
+        "l2": column("l2"),
+        "cut": np.array([isinstance(config["scale"], str) for config in configs]),
+        "deviation1": deviation1,
+        "deviation2": deviation2,
+        "others": {name: column(name) for name in sorted(others)},
+    }
+
+
+def _deviations(scale: float | str, n_x: int, n_h: int, n_y: int) -> tuple[float, float]:
+    """The standard deviations of W1 and W2, for "glorot" and "he" before the cut, as jax.nn.initializers has them."""
+    if scale == "glorot":
+        return (2 / (n_x + n_h)) ** 0.5 / CUT_DEVIATION, (2 / (n_h + n_y)) ** 0.5 / CUT_DEVIATION
+    if scale == "he":
+        return (2 / n_x) ** 0.5 / CUT_DEVIATION, (2 / n_h) ** 0.5 / CUT_DEVIATION
+    return float(scale), float(scale)
+
+
+def optimizer_of(factory: Factory | None, numbers: Mapping[str, Any]) -> optax.GradientTransformation | None:
+    """The optimizer of the network that has these numbers, a row of `columns`."""
+    return None if factory is None else factory(learning_rate=numbers["learning_rate"], **numbers["others"])

@@ -1,0 +1,248 @@
+"""The data of a run: checked, cut into folds, scaled, and put on the devices one fold at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxshallow import checks
+from jaxshallow.many.configs import PER_EXAMPLE, Settings
+from jaxshallow.params import init
+from jaxshallow.training.scaling import Scaling, scaling
+
+Folds: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
+
+
+class FoldExamples(NamedTuple):
+    """What the networks of one fold are trained on, or all networks where there are no folds.
+
+    Attributes:
+        m: how many examples.
+        rows: which of those given; None for all.
+        scaling: how their features were scaled, (mean, deviation) of shape (n_x, 1); None if they were not.
+        weights: (m,) for networks that have none of their own; None for 1 each.
+        on_devices: for each device (X, Y, validation), X and Y with columns that no minibatch reaches.
+    """
+
+    m: int
+    rows: np.ndarray | None
+    scaling: Scaling | None
+    weights: np.ndarray | None
+    on_devices: list[tuple[Array, Array, tuple[Array, Array] | None]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Examples:
+    """All examples of a run, on the host.
+
+    Attributes:
+        X: (n_x, m).
+        Y: (n_y, m).
+        weights: (m,) or None.
+        validation: (X, Y) of the same form, or None; with `folds` there is none but theirs.
+        folds: (train, test) indices of each fold; None without.
+        standardize: whether features are scaled.
+        known_scalings: by fold, those that an earlier run has found.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    weights: np.ndarray | None
+    validation: tuple[np.ndarray, np.ndarray] | None
+    folds: Folds | None
+    standardize: bool
+    known_scalings: Mapping[int, Scaling] = field(default_factory=dict)
+
+    @property
+    def m(self) -> int:
+        return self.X.shape[1]
+
+    @property
+    def m_validation(self) -> int | None:
+        """How many validation examples there are, apart from folds."""
+        return None if self.validation is None else self.validation[0].shape[1]
+
+    @property
+    def validated(self) -> bool:
+        """Whether there is a validation cost."""
+        return self.validation is not None or self.folds is not None
+
+    def scaling_of(self, fold: int) -> Scaling | None:
+        """By what the features of a fold, or all, are scaled."""
+        if fold in self.known_scalings or not self.standardize:
+            return self.known_scalings.get(fold)
+        return scaling(self.X if self.folds is None else self.X[:, self.folds[fold][0]])
+
+    def of_fold(self, fold: int, settings: Settings) -> FoldExamples:
+        """The examples of a fold, or all, on the devices."""
+        X, Y, weights, validation, rows = self.X, self.Y, self.weights, self.validation, None
+        if self.folds is not None:
+            rows, held_out = self.folds[fold]
+            X, Y, validation = X[:, rows], Y[:, rows], (X[:, held_out], Y[:, held_out])
+            weights = None if weights is None else weights[rows]
+        scaled = self.scaling_of(fold)
+        if scaled is not None:
+            X = _standard(X, scaled)
+            validation = validation and (_standard(validation[0], scaled), validation[1])
+        m = X.shape[1]
+        if settings.batch_size is not None:
+            spare = _spare(m, min(settings.batch_size, m))
+            X, Y = (np.pad(A, ((0, 0), (0, spare))) for A in (X, Y))
+        on_devices = [jax.device_put((X, Y, validation), device) for device in settings.devices]
+        return FoldExamples(m, rows, scaled, weights, on_devices)
+
+
+def _standard(X: np.ndarray, by: Scaling) -> np.ndarray:
+    mean, deviation = by
+    return ((X - mean) / deviation).astype(X.dtype)
+
+
+def length_step(m: int) -> int:
+    """Numbers of examples are lengthened to a multiple of this, at most 3 % more, so that few are compiled."""
+    return max(8, 2 ** (m.bit_length() - 6))
+
+
+def _spare(m: int, batch_size: int) -> int:
+    """Columns that no minibatch reaches: with them, folds that differ by an example share a program.
+
+    `run_epochs` takes as many columns as places in the minibatches to mean that every place is taken.
+    """
+    places, step = -(-m // batch_size) * batch_size, length_step(m)
+    spare = -m % step
+    return 0 if m == places else spare + step if m + spare == places else spare
+
+
+def weights_of(settings: Settings, members: np.ndarray, examples: FoldExamples) -> np.ndarray | None:
+    """(C, m) weights of the members in a fold; None if no network of the run has any."""
+    default, rows = examples.weights, slice(None) if examples.rows is None else examples.rows
+    if default is None and _first("weights", settings) is None:
+        return None
+    default = np.ones(examples.m) if default is None else default
+    own = (settings.networks[k].get("weights") for k in members)
+    return np.stack([np.asarray(default if w is None else w[rows], settings.dtype) for w in own])
+
+
+def validation_weights_of(settings: Settings, members: np.ndarray) -> np.ndarray | None:
+    """(C, m) weights of the members for the validation examples; None if no network of the run has any."""
+    first = _first("validation_weights", settings)
+    if first is None:
+        return None
+    own = (settings.networks[k].get("validation_weights") for k in members)
+    return np.stack([np.asarray(np.ones(len(first)) if w is None else w, settings.dtype) for w in own])
+
+
+def _first(name: str, settings: Settings) -> np.ndarray | None:
+    """The first network's weights of its own, if any has some."""
+    return next((network[name] for network in settings.networks if network.get(name) is not None), None)
+
+
+# ---- what a user can get wrong ----
+
+
+def checked_examples(
+    key: ArrayLike,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    output: str,
+    weights: ArrayLike | None,
+    validation: tuple[ArrayLike, ArrayLike] | None,
+    folds: int | Iterable[tuple[ArrayLike, ArrayLike]] | None,
+    standardize: bool,
+    dtype: DTypeLike | None,
+) -> Examples:
+    """The examples that `fit_many` was given.
+
+    Raises:
+        ValueError, TypeError: a shape or a value is wrong, or folds and validation are both given.
+    """
+    on_host: Any = jax.tree.map(np.asarray, _problem(key, X, Y, output, weights, validation, dtype))
+    if folds is not None and validation is not None:
+        raise ValueError("folds bring their own validation: give no other")
+    return Examples(
+        X=on_host.X,
+        Y=on_host.Y,
+        weights=on_host.weights,
+        validation=on_host.validation,
+        folds=None if folds is None else _pairs(folds, on_host.X.shape[1]),
+        standardize=standardize,
+    )
+
+
+def _problem(
+    key: ArrayLike,
+    X: ArrayLike,
+    Y: ArrayLike,
+    output: str,
+    weights: ArrayLike | None,
+    validation: tuple[ArrayLike, ArrayLike] | None,
+    dtype: DTypeLike | None,
+) -> checks.Problem:
+    """The examples as `fit` checks them, for a network of one hidden unit."""
+    for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
+        if np.ndim(array) != 2:
+            raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")
+    one = init(key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype)
+    return checks.problem(one, X, Y, weights, validation=validation)
+
+
+def _pairs(folds: int | Iterable[tuple[ArrayLike, ArrayLike]], m: int) -> Folds:
+    """(train, test) indices of each fold."""
+    if isinstance(folds, int | np.integer):
+        if not 2 <= folds <= m:
+            raise ValueError(f"folds must be between 2 and m = {m}, got {folds}")
+        return [(np.setdiff1d(np.arange(m), test), test) for test in np.array_split(np.arange(m), folds)]
+    pairs = []
+    for pair in folds:
+        try:
+            train, test = (np.arange(m)[np.asarray(rows, None if np.size(rows) else int)] for rows in pair)  # or masks
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"folds must be pairs (train, test) of indices below m = {m}: {error}") from error
+        if not (len(train) and len(test)):
+            raise ValueError("each of the folds must train on some examples and validate on some, got an empty part")
+        pairs.append((train, test))
+    if not pairs:
+        raise ValueError("folds must hold at least one pair (train, test), got none")
+    return pairs
+
+
+def for_each_fold(networks: Sequence[dict[str, Any]], examples: Examples) -> list[dict[str, Any]]:
+    """The networks with their own weights as arrays; where there are folds, each network once for each of them.
+
+    Raises:
+        ValueError: weights of another shape, that cannot be, or that leave nothing to train on.
+    """
+    networks = [_with_checked_weights(k, network, examples) for k, network in enumerate(networks)]
+    if examples.folds is None:
+        return networks
+    everyone = [w for w in (examples.weights, *(network.get("weights") for network in networks)) if w is not None]
+    for fold, (train, _) in enumerate(examples.folds):
+        if not all(w[train].any() for w in everyone):
+            raise ValueError(f"weights must not all be 0 where fold {fold} is trained")
+    return [{**network, "fold": fold} for network in networks for fold in range(len(examples.folds))]
+
+
+def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -> dict[str, Any]:
+    checked = dict(network)
+    for name, m in zip(PER_EXAMPLE, (examples.m, examples.m_validation), strict=True):
+        if network.get(name) is None:
+            continue
+        if m is None:
+            raise ValueError(f"configs[{k}]: validation_weights need validation=(X, Y)")
+        w = checked[name] = np.asarray(network[name])
+        if w.shape != (m,):
+            raise ValueError(f"configs[{k}]: {name} must be (m,) = ({m},), got {w.shape}")
+        if not np.isfinite(w).all() or w.min() < 0 or w.max() == 0:
+            raise ValueError(f"configs[{k}]: {name} must be finite, at least 0 and not all 0")
+    return checked
+
+
+def indices(folds: Folds | None) -> list[list[int]]:
+    """The folds' indices as lists, to compare."""
+    return [part.tolist() for pair in folds or () for part in pair]

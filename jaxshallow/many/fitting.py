@@ -1,0 +1,139 @@
+"""`fit_many`: check, plan, train group after group, return."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxshallow.checks import check_tol
+from jaxshallow.many.configs import Settings, complete, factory_of
+from jaxshallow.many.examples import checked_examples, for_each_fold
+from jaxshallow.many.plan import MAX_MEMORY, groups_of
+from jaxshallow.many.records import Ended, Records
+from jaxshallow.many.result import Many, Progress
+from jaxshallow.many.resume import arrays_of_resume, groups_of_start, take_over
+from jaxshallow.many.run import train_group
+from jaxshallow.params import check_sizes
+
+
+def fit_many(
+    key: ArrayLike,
+    X: ArrayLike,
+    Y: ArrayLike,
+    configs: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+    *,
+    epochs: int,
+    batch_size: int | None = None,
+    output: str = "sigmoid",
+    optimizer: str | Callable[..., optax.GradientTransformation] = "sgd",
+    weights: ArrayLike | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    folds: int | Iterable[tuple[ArrayLike, ArrayLike]] | None = None,
+    standardize: bool = False,
+    patience: int | None = None,
+    tol: float = 0.0,
+    callback: Callable[[Progress], Any] | None = None,
+    max_memory: int = MAX_MEMORY,
+    devices: Sequence[jax.Device] | None = None,
+    dtype: DTypeLike | None = None,
+    start: Many | None = None,
+    resume: Many | Mapping[str, np.ndarray] | None = None,
+) -> Many:
+    """Train thousands of networks on the same examples: a compiled program for each activation and bucket of widths.
+
+    Network k is the one that `fit` makes of it alone, up to rounding, which chaotic descent magnifies in long runs:
+    `fit(init(jax.random.fold_in(key, seed), n_x, n_h, n_y, ...), X, Y, key=key, ...)`.
+
+    Args:
+        key: a JAX random key; with a network's `seed` it fixes its first weights, and alone the order of minibatches.
+        X: (n_x, m) examples as columns.
+        Y: (n_y, m) targets as columns.
+        configs: a list of dicts, or a dict of columns, in which a single value stands for all. Each network has
+
+            - n_h: its hidden units; all else may be left out:
+            - hidden, scale: as in `init`; seed: an integer, 0;
+            - learning_rate: 0.1 for "sgd", 0.001 for others; l2: 0.0;
+            - weights: (m,) weight of each example, so that bootstraps and folds are rows of counts;
+            - validation_weights: the same for the validation examples;
+            - what else the optimizer takes that is a number, such as Adam's b1, b2 and eps.
+        epochs: passes over the data.
+        batch_size: examples a step; None is full-batch.
+        output: the head of all networks, as in `init`.
+        optimizer: "sgd" (plain gradient descent, `update`), the name of an optax optimizer such as "adam", or an optax
+            factory that takes learning_rate, such as `optax.adamw` or `functools.partial(optax.sgd, momentum=0.9)`.
+        weights: (m,) weights for all networks that have none of their own.
+        validation: (X, Y) of the same form, whose cost is recorded after each epoch.
+        folds: cross-validation: each config is trained once for each fold, on all other examples, and validated on the
+            fold, where each example counts alike. A number of folds of consecutive examples, or what a scikit-learn
+            splitter gives, pairs of indices (train, test): `StratifiedKFold(5).split(X.T, y)`.
+        standardize: scale each feature to mean 0 and deviation 1 over the training examples, with `folds` those of the
+            fold alone, whatever they weigh. W1 and b1 take it in afterwards: the networks returned expect X as it is.
+        patience, tol: each network stops as in `fit`.
+        callback: called with `Progress` now and then; anything true that it returns ends the run there, as Ctrl-C does.
+        max_memory: bytes for networks in training; beyond it they are trained in several shifts.
+        devices: the JAX devices to train on; None is all that this process has.
+        dtype: of the parameters, as in `init`.
+        start: a finished run to go on from, of the same networks: their parameters, optimizer states and scaling.
+            Patience begins anew.
+        resume: a run of these very arguments that Ctrl-C or its callback ended before it was finished: what `fit_many`
+            returned, or the `arrays()` of it. It ends in the very bits of a run that was never stopped.
+
+    Returns:
+        `Many`. Networks whose cost is no longer finite are stopped, and disturb no other.
+
+    Raises:
+        ValueError: shapes and values as in `fit`; no networks; a config without n_h, with an unknown name or with a
+            value that cannot be; more memory needed than `max_memory` for the results alone; `start` or `resume` is
+            of others.
+        TypeError: a value of the wrong type; an optimizer that is not a factory.
+
+    Example:
+        >>> from jaxshallow import data
+        >>> X, Y = data.flower()
+        >>> configs = [{"n_h": n_h, "seed": seed} for n_h in (1, 4, 20) for seed in range(5)]
+        >>> many = fit_many(jax.random.key(0), X, Y, configs, epochs=50)
+        >>> many.cost.shape, many.params(14).W1.shape
+        ((15,), (20, 2))
+    """
+    check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
+    check_tol(tol)
+    factory = factory_of(optimizer)
+    networks = complete(configs, factory)
+    examples = checked_examples(
+        key, X, Y, output=output, weights=weights, validation=validation, folds=folds, standardize=standardize,
+        dtype=dtype,
+    )  # fmt: skip
+    networks = for_each_fold(networks, examples)
+    n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
+    if start is None:
+        groups = groups_of(networks, n_x, n_y, dtype, max_memory=max_memory, examples=examples.m * epochs)
+    else:
+        groups = groups_of_start(start, networks, examples, output)
+        examples = replace(examples, known_scalings=start.scalings)
+    settings = Settings(
+        key=key, networks=networks, n_x=n_x, n_y=n_y, dtype=dtype, validated=examples.validated, output=output,
+        factory=factory, epochs=epochs, batch_size=batch_size, patience=patience, tol=tol, callback=callback,
+        devices=jax.local_devices() if devices is None else list(devices),
+        epochs_before=0 if start is None else start.epochs_before + int(start.epochs.max()),
+    )  # fmt: skip
+
+    records = Records(settings, examples.folds)
+    if resume is not None:
+        take_over(records, arrays_of_resume(resume, networks, examples), groups, settings, examples)
+    left = [group for group in groups if not records.ended[group.members].all()]
+    try:
+        for fold, those in itertools.groupby(left, key=lambda group: group.fold):
+            of_fold = examples.of_fold(fold, settings)
+            for group in those:
+                earlier = None if start is None else start.stacks[group.number]
+                train_group(group, settings, of_fold, records, earlier)
+    except (KeyboardInterrupt, Ended):
+        return records.many(finished=False)
+    return records.many(finished=True)

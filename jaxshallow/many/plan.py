@@ -1,0 +1,217 @@
+"""The portions of the work: which networks make a group, how many run in a chunk, how many epochs in a block."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
+
+from jaxshallow.backprop import cost_and_grads
+from jaxshallow.many.configs import Settings
+from jaxshallow.many.widths import bucket
+from jaxshallow.params import Params
+from jaxshallow.tiles import stream, tile_size
+from jaxshallow.training.epochs import operations
+
+# Numbers in A1 of the networks that run at once on a CPU: few enough for the cache, enough to be worth a product.
+CHUNK_ELEMENTS = 2**19
+OPERATIONS_A_PROGRAM = 4e9  # about a tenth of a second: Ctrl-C and `callback` get their turn
+OPERATIONS_OF_COMPILING = 2e10
+MAX_MEMORY = 2**32
+
+
+class Group(NamedTuple):
+    """Networks that are trained together.
+
+    Attributes:
+        number: its place in the order of training.
+        members: (C,) the numbers of its networks.
+        width: of their hidden layers, padded.
+        hidden: their activation.
+        fold: 0 where there are none.
+    """
+
+    number: int
+    members: np.ndarray
+    width: int
+    hidden: Any
+    fold: int
+
+
+class Place(NamedTuple):
+    """Training progress of a group, and its portions.
+
+    Attributes:
+        epoch: the next one.
+        block: epochs in a program.
+        size: networks in a chunk.
+        alive: (C,) whether each goes on.
+    """
+
+    epoch: int
+    block: int
+    size: int
+    alive: np.ndarray
+
+
+class Block(NamedTuple):
+    """What is trained next of a group.
+
+    Attributes:
+        first: its first epoch.
+        epochs: how many.
+        rows: of the networks that go on, in the group's stack.
+        size: networks in a chunk.
+    """
+
+    first: int
+    epochs: int
+    rows: np.ndarray
+    size: int
+
+
+# ---- groups ----
+
+
+def memory(configs: Sequence[Mapping[str, Any]], n_x: int, n_y: int = 1, dtype: DTypeLike = np.float32) -> int:
+    """Bytes that `fit_many` keeps of these networks: parameters, the best so far, and two moments, which is what an
+    optimizer has at most by far. In training it is twice that, and the histories come to it.
+
+    Args:
+        configs: the networks, of which n_h counts.
+        n_x, n_y: sizes of the data.
+        dtype: of the parameters.
+
+    Example:
+        >>> memory([{"n_h": 4}] * 10_000, n_x=2) / 2**20  # in MiB
+        2.593994140625
+    """
+    widths = (bucket(config["n_h"]) for config in configs)
+    return sum(4 * (width * (n_x + n_y + 1) + n_y) * np.dtype(dtype).itemsize for width in widths)
+
+
+def group_of(networks: Sequence[Mapping[str, Any]], number: int, members: np.ndarray, width: int) -> Group:
+    first = networks[members[0]]
+    return Group(number, members, width, first["hidden"], first.get("fold", 0))
+
+
+def groups_of(
+    networks: Sequence[Mapping[str, Any]], n_x: int, n_y: int, dtype: DTypeLike, *, max_memory: int, examples: int
+) -> list[Group]:
+    """The groups in the order of training, fold after fold, each as large as `max_memory` allows.
+
+    Args:
+        networks: complete configs.
+        n_x, n_y, dtype: of the data.
+        max_memory: bytes for networks in training.
+        examples: how many each network is trained on, in all epochs together.
+
+    Raises:
+        ValueError: `max_memory` has no room for the results alone.
+    """
+
+    def bytes_of(width: int) -> int:
+        return memory([{"n_h": width}], n_x, n_y, dtype)
+
+    together = []
+    for buckets in _buckets(networks):
+        _join(buckets, bytes_of, max_memory, padding=6 * (n_x + n_y + 1) * examples)
+        for width, members in buckets.items():
+            alike = {networks[k]["n_h"] for k in members}
+            together.append((alike.pop() if len(alike) == 1 else width, sorted(members)))
+    results = sum(len(members) * bytes_of(width) for width, members in together)
+    if results > max_memory:
+        raise ValueError(
+            f"{len(networks):,} networks take {results / 2**20:,.1f} MiB for themselves alone, and max_memory is "
+            f"{max_memory / 2**20:,.1f} MiB: raise it, or train fewer, or smaller ones"
+        )
+
+    def most(width: int) -> int:
+        return max(1, max_memory // (2 * bytes_of(width)))  # old values and new
+
+    parts = _by_fold(networks, together, most)
+    return [group_of(networks, number, members, width) for number, (members, width) in enumerate(parts)]
+
+
+def _buckets(networks: Sequence[Mapping[str, Any]]) -> list[dict[int, list[int]]]:
+    """For each activation the numbers of its networks, by bucket."""
+    activations: dict[Any, dict[int, list[int]]] = {}
+    for k, network in enumerate(networks):
+        activations.setdefault(network["hidden"], {}).setdefault(bucket(network["n_h"]), []).append(k)
+    return list(activations.values())
+
+
+def _join(buckets: dict[int, list[int]], bytes_of: Callable[[int], int], max_memory: int, padding: int) -> None:
+    """Move networks to the next wider bucket where their own is not worth a program: a padded unit costs `padding`."""
+    for width, wider in itertools.pairwise(sorted(buckets)):
+        members = buckets[width]
+        operations = (wider - width) * padding * len(members)
+        if operations < OPERATIONS_OF_COMPILING and len(members) * bytes_of(wider) < max_memory // 8:
+            buckets[wider] = buckets.pop(width) + buckets[wider]
+
+
+def _by_fold(
+    networks: Sequence[Mapping[str, Any]], together: list[tuple[int, list[int]]], most: Callable[[int], int]
+) -> Iterator[tuple[np.ndarray, int]]:
+    """(members, width) of each group, at most `most(width)` members."""
+    for fold in sorted({network.get("fold", 0) for network in networks}):
+        for width, everyone in together:
+            members = [k for k in everyone if networks[k].get("fold", 0) == fold]
+            for start in range(0, len(members), most(width)):
+                yield np.array(members[start : start + most(width)]), width
+
+
+# ---- chunks and blocks ----
+
+
+def chunk(group: Group, params: Params, m: int, settings: Settings) -> tuple[int, Callable[..., tuple[Array, Params]]]:
+    """How many networks run at once, and the gradient of each: streamed where one alone outgrows the cache.
+
+    Args:
+        group: the networks.
+        params: their stack.
+        m: examples.
+        settings: batch_size and devices.
+    """
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), params)
+    batch = min(m, settings.batch_size or m)
+    widest, n = max(group.width, *one.W2.shape), len(group.members)
+    if settings.devices[0].platform != "cpu":
+        return max(1, min(n, 2**26 // (widest * batch))), cost_and_grads
+    if batch >= 8 * tile_size(one):
+        return 1, stream(cost_and_grads)
+    devices = len(settings.devices)
+    most = max(1, CHUNK_ELEMENTS // devices // (widest * batch))
+    chunks = -(-n // most // devices) * devices
+    return -(-n // chunks), cost_and_grads
+
+
+def first_place(group: Group, params: Params, m: int, settings: Settings) -> Place:
+    """The portions of a group before its first epoch. All blocks are equal where the epochs have a divisor near."""
+    size, _ = chunk(group, params, m, settings)
+    parts = 100 if settings.callback else 20 if settings.patience else 1
+    most = min(settings.epochs // parts, OPERATIONS_A_PROGRAM / _operations(params, size, m, settings.batch_size))
+    block = int(min(settings.epochs, max(2, most)))
+    # The last program would be another one, and be compiled.
+    block = next((n for n in range(block, block // 2, -1) if settings.epochs % n == 0), block)
+    return Place(0, block, size, np.ones(len(group.members), bool))
+
+
+def next_block(place: Place, params: Params, m: int, settings: Settings) -> Block:
+    """The epochs to train next, of the networks that go on; in smaller chunks once that is worth another program."""
+    rows, size, left = np.flatnonzero(place.alive), place.size, settings.epochs - place.epoch
+    worth = OPERATIONS_OF_COMPILING / left / _operations(params, 1, m, settings.batch_size)
+    while len(rows) <= size // 2 and size // 2 * -(-len(rows) // size) >= worth:
+        size //= 2
+    return Block(place.epoch, min(place.block, left), rows, size)
+
+
+def _operations(params: Params, size: int, m: int, batch_size: int | None) -> int:
+    """Of an epoch of so many networks of a stack, as `operations` counts them."""
+    entries = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(params))
+    return operations(size * entries, m, batch_size or m)

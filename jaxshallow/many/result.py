@@ -1,0 +1,249 @@
+"""What comes of a run: `Many`, its networks and what became of them, and the `Progress` that a callback sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxshallow import checks
+from jaxshallow.many.configs import PER_EXAMPLE
+from jaxshallow.many.examples import Folds
+from jaxshallow.many.plan import Place
+from jaxshallow.many.widths import narrowed
+from jaxshallow.network import forward, score_of
+from jaxshallow.params import Params
+from jaxshallow.tiles import stream
+from jaxshallow.training.epochs import History, State
+from jaxshallow.training.resume import named
+from jaxshallow.training.scaling import Scaling, fold_scaling
+
+
+class Progress(NamedTuple):
+    """What `fit_many` tells its `callback`.
+
+    Attributes:
+        share: of the work that is done, 0 to 1; networks that stopped early count as done.
+        best: the lowest cost so far, the validation's where there is one.
+        lowest: (K,) the same of each network; NaN before its turn.
+        epochs: (K,) epochs that each network was trained.
+        seconds: since the start.
+        seconds_left: at the same speed.
+        many: gives the `Many` so far, as `fit_many` would return it if it ended here.
+    """
+
+    share: float
+    best: float
+    lowest: np.ndarray
+    epochs: np.ndarray
+    seconds: float
+    seconds_left: float
+    many: Callable[[], Many]
+
+
+class Stack(NamedTuple):
+    """The networks of a group: arrays along a first axis.
+
+    Attributes:
+        members: (C,) their numbers.
+        state: their `State`, each leaf (C, ...), hidden layers padded.
+        scaling: how the features that they saw were scaled, (mean, deviation) of shape (n_x, 1); None if they were not.
+        place: how far they have come.
+    """
+
+    members: np.ndarray
+    state: State
+    scaling: Scaling | None
+    place: Place
+
+    def params(self, rows: Any = ()) -> Params:
+        """The parameters of some rows, which take in the scaling."""
+        params = jax.tree.map(lambda leaf: leaf[rows], self.state.result)
+        return params if self.scaling is None else fold_scaling(params, self.scaling)
+
+
+@dataclass(frozen=True, eq=False)
+class Many:
+    """What `fit_many` returns: K networks and what became of them.
+
+    Attributes:
+        configs: K dicts, in the order given, completed by the defaults; with `folds`, one for each fold of each, with
+            its number under "fold".
+        history: `History` of (K, epochs) arrays, as `fit` has them; NaN after a network's end.
+        epochs: (K,) epochs that each network was trained.
+        diverged_at: (K,) the epoch, from 0, in which the cost was no longer finite; −1 if it always was.
+        finished: False after Ctrl-C or a callback that ended the run.
+        stacks: the networks as they were trained, group by group; those whose turn did not come are in none.
+        epochs_before: how many epochs the runs that it started from had had; 0 without `start`.
+        folds: (train, test) indices of each fold; None without.
+    """
+
+    configs: tuple[dict[str, Any], ...]
+    history: History
+    epochs: np.ndarray
+    diverged_at: np.ndarray
+    finished: bool
+    stacks: tuple[Stack, ...]
+    epochs_before: int
+    folds: Folds | None
+
+    def __len__(self) -> int:
+        return len(self.configs)
+
+    def params(self, k: int) -> Params:
+        """The k-th network, without padding; with `patience` and validation, the one of its best validation cost.
+
+        Raises:
+            IndexError: there is no such network.
+        """
+        k = range(len(self))[k]
+        n_h = self.configs[k]["n_h"]
+        for stack in self.stacks:
+            if len(place := np.flatnonzero(stack.members == k)):
+                return narrowed(stack.params(place[0]), n_h)
+        raise IndexError(f"network {k} was not trained: the run was interrupted before its turn")
+
+    @property
+    def cost(self) -> np.ndarray:
+        """(K,) cost of each network's last epoch, as `fit` records it; NaN if it was not trained."""
+        return self._last(np.asarray(self.history.cost))
+
+    @property
+    def validation_cost(self) -> np.ndarray | None:
+        """(K,) validation cost of the network that `params(k)` gives; None if there was no validation."""
+        if self.history.validation_cost is None:
+            return None
+        costs = np.asarray(self.history.validation_cost)
+        best_is_kept = any(stack.state.best_params is not None for stack in self.stacks)
+        return np.fmin.reduce(costs, axis=1) if best_is_kept else self._last(costs)
+
+    def _last(self, costs: np.ndarray) -> np.ndarray:
+        return np.where(self.epochs > 0, costs[np.arange(len(self)), np.maximum(self.epochs - 1, 0)], np.nan)
+
+    @property
+    def scalings(self) -> dict[int, Scaling]:
+        """By fold, how the features were scaled; 0 stands for all examples, and none is there for X as it is."""
+        by_fold = {self.configs[stack.members[0]].get("fold", 0): stack.scaling for stack in self.stacks}
+        return {fold: scaling for fold, scaling in by_fold.items() if scaling is not None}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `fit_many(..., resume=)` needs to go on, by name; `checkpoints` keeps it on disk."""
+        # Ctrl-C may have come when a block's records were written and its state was not: the records are cut to it.
+        return named({str(number): self._saved(stack) for number, stack in enumerate(self.stacks)})
+
+    def _saved(self, stack: Stack) -> dict[str, Any]:
+        rows, epoch = stack.members, stack.place.epoch
+        return {
+            "members": rows,
+            "state": stack.state,
+            "place": stack.place,
+            "history": jax.tree.map(lambda costs: costs[rows, :epoch], self.history),
+            "epochs": np.minimum(self.epochs[rows], epoch),
+            "diverged_at": np.where(self.diverged_at[rows] < epoch, self.diverged_at[rows], -1),
+        }
+
+    def order(self) -> np.ndarray:
+        """The numbers of the networks, best first, by validation cost where there is one; those that diverged last."""
+        costs = self.cost if self.validation_cost is None else self.validation_cost
+        return np.argsort(np.where((self.diverged_at < 0) & np.isfinite(costs), costs, np.inf), kind="stable")
+
+    def best(self) -> int:
+        """The number of the best network: `many.params(many.best())`.
+
+        Raises:
+            ValueError: all networks diverged.
+        """
+        k = int(self.order()[0])
+        if self.diverged_at[k] >= 0 or not self.epochs[k]:
+            raise ValueError(f"there is no best of {len(self)} networks that all diverged: lower the learning rate")
+        return k
+
+    def table(self) -> dict[str, list]:
+        """A row for each network, as a dict of columns: `polars.DataFrame(many.table())`."""
+        names = [
+            name for name in dict.fromkeys(n for config in self.configs for n in config) if name not in PER_EXAMPLE
+        ]
+        columns: dict[str, list] = {name: [config.get(name) for config in self.configs] for name in names}
+        for name in ("hidden", "scale"):  # a column of numbers where all are, else of text
+            if not all(isinstance(value, float | int) for value in columns[name]):
+                columns[name] = [str(value) for value in columns[name]]
+        columns["cost"] = self.cost.tolist()
+        if self.validation_cost is not None:
+            columns["validation_cost"] = self.validation_cost.tolist()
+        return {**columns, "epochs": self.epochs.tolist(), "diverged_at": self.diverged_at.tolist()}
+
+    def score(self, X: ArrayLike, Y: ArrayLike, networks: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """How well each network does: its accuracy, or R² for output="identity"; as scikit-learn's `score`.
+
+        Args:
+            X: (n_x, m) examples as columns.
+            Y: (n_y, m) targets. An example with several labels counts if all are right.
+            networks: the numbers of those to score; None for all.
+
+        Returns:
+            A score for each, in the order asked; NaN where a network diverged or was not trained.
+
+        Raises:
+            ValueError, TypeError: X or Y has another shape or type.
+        """
+        asked = np.arange(len(self))[slice(None) if networks is None else np.asarray(networks)]
+        found = np.full(len(self), np.nan)
+        for stack in self.stacks:
+            if len(rows := np.flatnonzero(np.isin(stack.members, asked))):
+                found[stack.members[rows]] = _scores(stack.params(rows), X, Y)
+        return np.where((self.diverged_at < 0) & (self.epochs > 0), found, np.nan)[asked]
+
+    def predict_proba(self, X: ArrayLike, top: int | None = None) -> np.ndarray:
+        """The mean output A2 of the best `top` networks, None for all that did not diverge.
+
+        Probabilities are averaged, not logits or votes; for output="identity" it is the mean prediction.
+
+        Args:
+            X: (n_x, m) examples as columns.
+            top: the number of networks.
+
+        Returns:
+            (n_y, m).
+
+        Raises:
+            ValueError: X is not (n_x, m), or `top` is not between 1 and the number of networks that did not diverge.
+        """
+        usable = int(((self.diverged_at < 0) & (self.epochs > 0)).sum())
+        if not 1 <= (usable if top is None else top) <= usable:
+            raise ValueError(f"top must be between 1 and the {usable} networks that did not diverge, got {top}")
+        chosen = self.order()[: usable if top is None else top]
+        total: Any = 0.0
+        for stack in self.stacks:
+            if len(rows := np.flatnonzero(np.isin(stack.members, chosen))):
+                total = total + sum_of_outputs(stack.params(rows), X)
+        return np.asarray(total) / len(chosen)
+
+
+def _output(params: Params, X: ArrayLike) -> Array:
+    return forward(params, X).A2
+
+
+@jax.jit
+def _scores(networks: Params, X: ArrayLike, Y: ArrayLike) -> Array:
+    """The score of each network, leaves (C, ...), one after another and in tiles."""
+    first = jax.tree.map(lambda leaf: leaf[0], networks)
+    _, X, Y = checks.examples(first, X, Y)
+    return jax.lax.map(lambda params: score_of(params, stream(_output)(params, X), Y), networks)
+
+
+@jax.jit
+def sum_of_outputs(networks: Params, X: ArrayLike) -> Array:
+    """Σ A2 over networks, leaves (C, ...), one after another and in tiles: memory for one output."""
+
+    def add(total: Array, params: Params) -> tuple[Array, None]:
+        return total + stream(_output)(params, X), None
+
+    first = jax.tree.map(lambda leaf: leaf[0], networks)
+    X = checks.features(checks.parameters(first), X)
+    return jax.lax.scan(add, jnp.zeros((networks.b2.shape[1], X.shape[1]), X.dtype), networks)[0]

@@ -1,0 +1,136 @@
+"""`train_group`: block of epochs after block, until all are run or no network of the group goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from jaxshallow.many.configs import Settings, columns
+from jaxshallow.many.examples import FoldExamples, validation_weights_of, weights_of
+from jaxshallow.many.plan import Block, Group, chunk, first_place, next_block
+from jaxshallow.many.programs import new_states, train_chunk, watched_states
+from jaxshallow.many.records import Records
+from jaxshallow.many.result import Stack
+from jaxshallow.params import Params
+from jaxshallow.training.epochs import History, State, epoch_orders
+
+
+class Work(NamedTuple):
+    """What all blocks of a group have in common.
+
+    Attributes:
+        settings: of the run.
+        members: (C,) the group's networks.
+        columns: the numbers of their configs, (C,) each.
+        examples: what they are trained on.
+        grads: the gradient of one of them.
+    """
+
+    settings: Settings
+    members: np.ndarray
+    columns: dict[str, Any]
+    examples: FoldExamples
+    grads: Callable[..., tuple[Array, Params]]
+
+
+def train_group(
+    group: Group, settings: Settings, examples: FoldExamples, records: Records, start: Stack | None = None
+) -> None:
+    """Train the networks of a group: choose a block, run it, write it down, report.
+
+    Args:
+        group: the networks.
+        settings: of the run.
+        examples: of the group's fold.
+        records: keep its costs and its stack after every block; training goes on from what they have of it already.
+        start: the stack of the run to start from.
+
+    Raises:
+        ValueError: `start` was trained by another form of optimizer.
+        Ended: the callback ended the run.
+    """
+    stack = records.stacks.get(group.number) or first_stack(group, settings, examples, start)
+    _, grads = chunk(group, stack.state.params, examples.m, settings)
+    work = Work(settings, group.members, columns(settings, group.members), examples, grads)
+    while stack.place.epoch < settings.epochs and stack.place.alive.any():
+        block = next_block(stack.place, stack.state.params, examples.m, settings)
+        state, costs, ran = run_block(block, stack.state, work)
+        goes_on = records.record(group.members[block.rows], costs, ran, block.first)
+        records.stacks[group.number] = stack = after(stack, block, state, goes_on)
+        records.report()
+    records.ended[group.members] = True
+
+
+def first_stack(group: Group, settings: Settings, examples: FoldExamples, start: Stack | None) -> Stack:
+    """The stack of a group before its first epoch: new networks, or those to start from."""
+    if start is None:
+        state = new_states(group, settings)
+    else:
+        state = watched_states(State(start.state.result, start.state.opt_state), settings)
+        new = jax.eval_shape(lambda: new_states(group, settings))
+        if [leaf.shape for leaf in jax.tree.leaves(state)] != [leaf.shape for leaf in jax.tree.leaves(new)]:
+            raise ValueError("start must have been trained by an optimizer of the same form")
+    place = first_place(group, state.params, examples.m, settings)
+    return Stack(group.members, jax.tree.map(np.asarray, state), examples.scaling, place)
+
+
+def run_block(block: Block, state: State, work: Work) -> tuple[State, History, np.ndarray]:
+    """Train a block, in chunks.
+
+    Returns:
+        The group's new states, the block's costs of those trained, (n, epochs), and whether each epoch was run.
+    """
+    order = _order(block, work)
+    chunks = [block.rows[first : first + block.size] for first in range(0, len(block.rows), block.size)]
+    # All are launched before the first is awaited: devices work side by side.
+    running = [_launch(turn, rows, block, order, state, work) for turn, rows in enumerate(chunks)]
+    parts = [
+        jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[: len(rows)], out)
+        for rows, out in zip(chunks, running, strict=True)
+    ]
+    trained, (costs, ran) = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        old = old.copy()
+        old[block.rows] = new
+        return old
+
+    return jax.tree.map(put, state, trained), costs, ran
+
+
+def _order(block: Block, work: Work) -> np.ndarray | None:
+    """(epochs, batches, batch_size) the order of the examples; None is full-batch."""
+    settings, m = work.settings, work.examples.m
+    if settings.batch_size is None:
+        return None
+    batch, first = min(settings.batch_size, m), settings.epochs_before + block.first
+    return epoch_orders(settings.key_words, range(first, first + block.epochs), m, batch)
+
+
+def _launch(turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None, state: State, work: Work) -> Any:
+    """Start the program of a chunk, on one device after another, and do not wait for it."""
+    settings, examples = work.settings, work.examples
+    full = np.resize(rows, block.size)  # the last chunk is filled up with networks that it has already
+    of_full = partial(jax.tree.map, lambda leaf: leaf[full])
+    members = work.members[full]
+    own = weights_of(settings, members, examples), validation_weights_of(settings, members)
+    tol = np.asarray(settings.tol, settings.dtype)
+    device = turn % len(settings.devices)
+    chunk = jax.device_put((of_full(state), of_full(work.columns), *own, order, tol), settings.devices[device])
+    return train_chunk(
+        *examples.on_devices[device], *chunk,
+        factory=settings.factory, grads=work.grads, epochs=block.epochs, patience=settings.patience,
+    )  # fmt: skip
+
+
+def after(stack: Stack, block: Block, state: State, goes_on: np.ndarray) -> Stack:
+    """The stack after a block; `goes_on` is of those that were trained."""
+    alive = stack.place.alive.copy()
+    alive[block.rows] = goes_on
+    place = stack.place._replace(epoch=block.first + block.epochs, size=block.size, alive=alive)
+    return stack._replace(state=state, place=place)

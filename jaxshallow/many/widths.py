@@ -1,0 +1,61 @@
+"""Networks of other widths side by side: hidden layers are padded with units that change nothing.
+
+A padded hidden unit, whose weights in and out are 0, stays exactly 0: it adds W2 g(0) = 0 to Z2, and W2ᵀ dZ2 is 0
+there, so that its dW1 and db1 are. Only its dW2 = dZ2 A1ᵀ is not where g(0) ≠ 0, as for σ, and is set to 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxshallow.backprop import cost_and_grads
+from jaxshallow.params import Params
+
+
+def bucket(n_h: int) -> int:
+    """The width that n_h is padded to: a multiple of 4, and at most a quarter more, so that few widths are compiled."""
+    step = max(4, 2 ** ((n_h - 1).bit_length() - 3))
+    return -(-n_h // step) * step
+
+
+def widened(params: Params, width: int, pad: Callable[..., Any] = jnp.pad) -> Params:
+    """The same network with hidden units up to `width`, whose weights are 0; `pad` is NumPy's or JAX's."""
+    spare = ((0, width - len(params.W1)), (0, 0))
+    return replace(params, W1=pad(params.W1, spare), b1=pad(params.b1, spare), W2=pad(params.W2, spare[::-1]))
+
+
+def narrowed(params: Params, n_h: int) -> Params:
+    """The first n_h hidden units: what `widened` began with."""
+    return replace(params, W1=params.W1[:n_h], b1=params.b1[:n_h], W2=params.W2[:, :n_h])
+
+
+def padded(grads: Callable[..., tuple[Array, Params]], n_h: ArrayLike) -> Callable[..., tuple[Array, Params]]:
+    """`grads`, such as `cost_and_grads`, for networks whose hidden units from n_h on are padding, and stay it."""
+
+    def of_padded(
+        params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
+    ) -> tuple[Array, Params]:
+        J, g = grads(params, X, Y, weights=weights, l2=l2)
+        return J, replace(g, W2=jnp.where(jnp.arange(g.W2.shape[1], dtype=np.int32)[None, :] < n_h, g.W2, 0))
+
+    return of_padded
+
+
+def cost_and_grads_among_others(
+    params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
+) -> tuple[Array, Params]:
+    """`cost_and_grads` as `fit_many` computes it: padded, and beside another network. For the certificate."""
+    n_h = len(params.W1)
+    wide = widened(params, bucket(n_h + 1))
+    two = jax.tree.map(lambda leaf: jnp.stack([leaf / 2, leaf]), wide)
+    one = padded(cost_and_grads, n_h)
+    J, grads = jax.tree.map(lambda leaf: leaf[1], jax.vmap(lambda p: one(p, X, Y, weights=weights, l2=l2))(two))
+    return J, narrowed(grads, n_h)
