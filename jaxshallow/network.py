@@ -167,6 +167,8 @@ def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
 
 def score_of(params: Params, A2: Array, Y: Array) -> Array:
     """`score`, from outputs that are there already."""
+    A2 = A2.astype(jnp.promote_types(A2.dtype, jnp.float32))  # sums of squares in bfloat16 mean nothing
+    Y = Y.astype(A2.dtype)
     if params.task == "regression":
         spread = jnp.sum((Y - Y.mean(axis=1, keepdims=True)) ** 2, axis=1)
         missed = jnp.sum((A2 - Y) ** 2, axis=1)

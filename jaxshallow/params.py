@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -53,18 +53,27 @@ class Params:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {self.output!r}")
 
     @property
-    def task(self) -> Literal["binary", "multilabel", "multiclass", "regression"]:
-        """What the outputs stand for: two classes, a label for each output, a class for each, or numbers.
+    def task(self) -> Task:
+        """What the outputs stand for: see `task_of`.
 
         Example:
             >>> init(jax.random.key(0), n_x=3, n_h=4, n_y=3, output="softmax").task
             'multiclass'
         """
-        if self.output == "identity":
-            return "regression"
-        if self.output == "softmax":
-            return "multiclass"
-        return "binary" if self.W2.shape[-2] == 1 else "multilabel"
+        return task_of(self.output, self.W2.shape[-2])
+
+
+Task: TypeAlias = Literal["binary", "multilabel", "multiclass", "regression"]
+ONE_CLASS = ("binary", "multiclass")  # the tasks in which each example is of one class
+
+
+def task_of(output: str, n_y: int) -> Task:
+    """What n_y outputs of a head stand for: two classes (one output), several yes-or-no labels, classes, or numbers."""
+    if output == "identity":
+        return "regression"
+    if output == "softmax":
+        return "multiclass"
+    return "binary" if n_y == 1 else "multilabel"
 
 
 INITIALIZERS = {

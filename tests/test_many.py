@@ -427,3 +427,11 @@ def test_what_cannot_be_is_refused_by_name(change, error, message):
     arguments = {"X": case.X, "Y": case.Y, "configs": {"n_h": 2}, "epochs": 2, **change}
     with pytest.raises(error, match=message):
         js.fit_many(KEY, arguments.pop("X"), arguments.pop("Y"), arguments.pop("configs"), **arguments)
+
+
+def test_runs_compare_by_identity_and_hash():
+    case = draw(m=20)
+    many, other = (js.fit_many(KEY, case.X, case.Y, {"n_h": 2}, epochs=2) for _ in range(2))
+    assert many == many
+    assert many != other
+    assert len({many, other}) == 2

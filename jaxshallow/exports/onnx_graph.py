@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxshallow.exports.known import portable
 from jaxshallow.extras import require
-from jaxshallow.params import Params
+from jaxshallow.params import ONE_CLASS, Params
 
 IR_VERSION, OPSET = 8, 17  # what onnxruntime 1.17 reads
 
@@ -23,13 +23,13 @@ def to_onnx(params: Params, known: dict[str, list[Any]]) -> bytes:
     dtype = onnx.helper.np_dtype_to_tensor_dtype(leaves["W1"].dtype)
     nodes, constants = _graph(onnx.helper.make_node, onnx.TensorProto.INT64, leaves, hidden, params.output)
     value = onnx.helper.make_tensor_value_info
-    label_type = dtype if params.output == "identity" else onnx.TensorProto.INT64
-    several = params.output == "identity" or (params.output == "sigmoid" and n_y > 1)
+    label_type = dtype if params.task == "regression" else onnx.TensorProto.INT64
+    label_shape = ["m"] if params.task in ONE_CLASS else ["m", n_y]
     graph = onnx.helper.make_graph(
         nodes,
         "jaxshallow",
         [value("X", dtype, ["m", n_x])],
-        [value("label", label_type, ["m", n_y] if several else ["m"]), value("A2", dtype, ["m", n_y])],
+        [value("label", label_type, label_shape), value("A2", dtype, ["m", n_y])],
         [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
     )
     opsets = [onnx.helper.make_opsetid("", OPSET)]

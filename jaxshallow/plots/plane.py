@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import withStroke
 
 from jaxshallow.network import predict
-from jaxshallow.params import Params
+from jaxshallow.params import ONE_CLASS, Params
 from jaxshallow.plots.figures import COLOURS, LINES, MANY, MARKERS, plain
 
 
@@ -53,7 +53,7 @@ def decision_boundary(
     X, Y = np.asarray(X, float), np.asarray(Y)
     if X.shape[0] != 2:
         raise ValueError(f"a decision boundary needs two features, got n_x = {X.shape[0]}")
-    if params.task not in ("binary", "multiclass"):
+    if params.task not in ONE_CLASS:
         raise ValueError("a decision boundary needs one class for each example: sigmoid with n_y = 1, or softmax")
     n = max(len(Y), 2)
     low, high = limits(X)
@@ -113,7 +113,7 @@ def hidden_units(
     if X.shape[0] != 2:
         raise ValueError(f"the hidden units' lines need two features, got n_x = {X.shape[0]}")
     W1, b1, W2 = (np.asarray(W, float) for W in (params.W1, params.b1, params.W2))
-    if params.task not in ("binary", "multiclass"):
+    if params.task not in ONE_CLASS:
         _examples(ax, X, np.zeros(X.shape[1]), ["#aaaaaa"], ["examples"], names)
     else:
         greys = [f"{shade:.2f}" for shade in np.linspace(0.78, 0.45, max(len(Y), 2))]

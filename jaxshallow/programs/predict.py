@@ -23,6 +23,7 @@ import numpy as np
 import jaxshallow as js
 from jaxshallow import tables
 from jaxshallow.many import bucket
+from jaxshallow.params import ONE_CLASS
 from jaxshallow.programs import running
 from jaxshallow.programs.extra import needs_scripts
 from jaxshallow.programs.options import read
@@ -87,18 +88,21 @@ class Model:
         n_x = self.params.W1.shape[1]
         if sum(len(column.feature_names) for column in self.known) != n_x:
             raise ValueError(f"{path} does not say which columns its {n_x} features are")
-        n_y = len(self.params.W2)
-        self.several = self.params.output == "sigmoid" and n_y > 1
-        n_labels = 2 if self.params.output == "sigmoid" and n_y == 1 else n_y
+        n_labels = 2 if self.params.task == "binary" else len(self.params.W2)
         self.labels = np.array(known.get("labels") or [str(k) for k in range(n_labels)])
         self.outputs = jax.jit(lambda params, X: js.forward(params, X).A2)
+
+    @property
+    def names_a_class(self) -> bool:
+        """Whether a prediction is the name of a class."""
+        return self.params.task in ONE_CLASS
 
     def columns(self) -> list[str]:
         """The names of what is predicted."""
         n_y = len(self.params.W2)
-        if self.params.output == "identity":
+        if self.params.task == "regression":
             return ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
-        return [*([] if self.several else ["prediction"]), *(f"P({label})" for label in self.labels)]
+        return [*(["prediction"] if self.names_a_class else []), *(f"P({label})" for label in self.labels)]
 
     def predict(self, frame: pl.DataFrame, where: str, first_row: int) -> pl.DataFrame:
         """The frame with the predictions beside it."""
@@ -113,9 +117,9 @@ class Model:
         return frame.hstack(pl.DataFrame(dict(zip(self.columns(), self._found(A2), strict=True))))
 
     def _found(self, A2: np.ndarray) -> list[Any]:
-        if self.params.output == "identity" or self.several:
+        if not self.names_a_class:
             return list(A2)
-        if len(A2) == 1:
+        if self.params.task == "binary":
             return [self.labels[(A2[0] > 0.5).astype(int)], 1 - A2[0], A2[0]]
         return [self.labels[A2.argmax(axis=0)], *A2]
 
@@ -162,8 +166,9 @@ def run(options: Options) -> int:
         heights.append(frame.height)
         return frame
 
-    text = not (model.params.output == "identity" or model.several)
-    found = {name: pl.String if text and name == "prediction" else pl.Float64 for name in model.columns()}
+    found = {
+        name: pl.String if model.names_a_class and name == "prediction" else pl.Float64 for name in model.columns()
+    }
     predicted = table.with_row_index(ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)

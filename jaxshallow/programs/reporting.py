@@ -16,6 +16,7 @@ import numpy as np
 
 import jaxshallow as js
 from jaxshallow import data, plots, reports
+from jaxshallow.params import ONE_CLASS
 from jaxshallow.programs.examples import Examples
 from jaxshallow.programs.options import RunOptions, option, started_as
 from jaxshallow.store.files import version
@@ -51,7 +52,7 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples: Examples, of
         plot(ax, *arguments, **keywords)
         found.append(Picture(name, drawing, shows))
 
-    if params.output == "identity":
+    if params.task == "regression":
         for k, (truth, predicted) in enumerate(zip(Y, A2, strict=True)):
             more = f" {k + 1}" if len(Y) > 1 else ""
             draw(
@@ -62,11 +63,11 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples: Examples, of
                 predicted,
                 f"{dataset.target or 'target'}{more}",
             )
-    elif params.output == "softmax" or len(Y) == 1:
+    elif params.task in ONE_CLASS:
         truth, predicted = plots.classes_of(params, Y), plots.classes_of(params, A2)
         draw("confusion", f"Confusion matrix, {of} examples", plots.confusion_matrix, truth, predicted, dataset.labels)
         draw("calibration", f"Calibration, {of} examples", plots.calibration, truth, A2, dataset.labels)
-    if len(dataset.X) == 2 and (params.output == "softmax" or (params.output == "sigmoid" and len(Y) == 1)):
+    if len(dataset.X) == 2 and params.task in ONE_CLASS:
         shows = "The line where each hidden unit changes its sign"
         names = {"labels": dataset.labels, "names": dataset.feature_names}
         draw("units", shows, plots.hidden_units, params, *dataset, **names)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxshallow import data
+from jaxshallow.params import ONE_CLASS, task_of
 from jaxshallow.programs.examples import Examples, split
 from jaxshallow.programs.extra import needs_scripts
 from jaxshallow.programs.running import remark
@@ -51,7 +52,7 @@ def divide(dataset: data.Dataset, options: Options) -> tuple[data.Dataset, Parts
 def folds_of(X: np.ndarray, Y: np.ndarray, output: str, n: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """The rows that each fold trains on, and those it does not; stratified where each example has one label."""
     classes = Y.argmax(axis=0) if len(Y) > 1 else Y[0]
-    one_label = output == "softmax" or (output == "sigmoid" and len(Y) == 1)
+    one_label = task_of(output, len(Y)) in ONE_CLASS
     most = np.unique_counts(classes).counts.max() if one_label else len(classes)
     if n > most:
         what = "the examples of the largest class" if one_label else "the examples there are"

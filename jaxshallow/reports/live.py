@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from jaxshallow import checks, plots
-from jaxshallow.params import Params
+from jaxshallow.params import ONE_CLASS, Params
 from jaxshallow.reports.html import Html, read_file
 
 MOST_EXAMPLES = 1000
@@ -78,7 +78,7 @@ def forward_pass(
     Y = np.asarray(checks.targets(params, checks.features(params, X), Y), float)
     X = np.asarray(X, float)
     checks.values(params, X, Y)
-    classifies = params.task in ("binary", "multiclass")
+    classifies = params.task in ONE_CLASS
     n = max(n_y, 2) if classifies else n_y
     labels = [str(label) for label in labels] or [f"class {c}" if classifies else f"y{c + 1}" for c in range(n)]
     if len(labels) != n or len(names) != 2:
