@@ -27,6 +27,13 @@ def standard_promotion():
 
 
 @pytest.fixture
+def as_in_numpy(standard_promotion):
+    """For tests of what scikit-learn calls: its own checks promote ranks, too."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.fixture
 def x64():
     """Float64 inside the test that asks for it; float32 tests run beside it in the same process."""
     with jax.enable_x64(True):

@@ -10,15 +10,10 @@ from cases import assert_close, assert_same
 import jaxshallow as js
 from jaxshallow.training.epochs import epoch_order
 
-
-@pytest.fixture(autouse=True)
-def standard_promotion(little_optimization):
-    """optax itself promotes (β ** count): strict promotion is for the library's own code."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+pytestmark = pytest.mark.usefixtures("standard_promotion", "little_optimization")
 
 
-def problem(dtype="float32", m=60, seed=0, **options):
+def learnable(dtype="float32", m=60, seed=0, **options):
     options = {"hidden": "tanh", "scale": "glorot", **options}
     params = js.init(jax.random.key(seed), 2, 5, dtype=dtype, **options)
     X = jax.random.normal(jax.random.key(seed + 1), (2, m), dtype)
@@ -39,7 +34,7 @@ def by_hand(params, batches, learning_rate, l2=0.0):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_update_is_the_notes_line_and_keeps_the_dtype(dtype):
-    params, X, Y = problem(dtype)
+    params, X, Y = learnable(dtype)
     grads = js.manual_grads(params, X, Y)
     new = js.update(params, jax.tree.map(lambda g: g.astype(jnp.float32), grads), 0.5)
     assert_same(new, jax.tree.map(lambda W, dW: (W - np.float32(0.5) * dW).astype(W.dtype), params, grads))
@@ -60,7 +55,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_train_step_runs_any_optax_transformation(name):
     optimizer = OPTIMIZERS[name]
-    params, X, Y = problem()
+    params, X, Y = learnable()
     expected, expected_state = params, optimizer.init(params)
     state, step = optimizer.init(params), js.make_train_step(optimizer, l2=0.1)
     params = jax.tree.map(jnp.copy, params)
@@ -77,7 +72,7 @@ def test_the_train_step_runs_any_optax_transformation(name):
 
 
 def test_the_train_step_donates_its_buffers():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     optimizer = optax.adam(0.01)
     state = optimizer.init(params)
     js.make_train_step(optimizer)(params, state, X, Y)
@@ -86,7 +81,7 @@ def test_the_train_step_donates_its_buffers():
 
 
 def test_an_optimizer_that_shares_the_parameters_memory_is_not_donated():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     optimizer = optax.lbfgs()
     js.make_train_step(optimizer)(params, optimizer.init(params), X, Y)
     assert not params.W1.is_deleted()
@@ -99,7 +94,7 @@ def test_the_train_step_compiles_once():
         traces.append(1)
         return js.cost_and_grads(*args, **kwargs)
 
-    params, X, Y = problem()
+    params, X, Y = learnable()
     optimizer = optax.adam(0.01)
     step, state = js.make_train_step(optimizer, grads=counted), optimizer.init(params)
     for _ in range(20):
@@ -108,7 +103,7 @@ def test_the_train_step_compiles_once():
 
 
 def test_the_train_step_takes_weights():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     optimizer = optax.sgd(0.1)
     weights = jnp.where(jnp.arange(60) < 30, 1.0, 0.0)
     step = js.make_train_step(optimizer)
@@ -122,7 +117,7 @@ def test_the_train_step_takes_weights():
 
 
 def test_fit_is_gradient_descent_by_hand(x64):
-    params, X, Y = problem("float64")
+    params, X, Y = learnable("float64")
     result = js.fit(params, X, Y, learning_rate=0.7, epochs=25, l2=0.3)
     assert_close(result.params, by_hand(params, [(X, Y)] * 25, 0.7, 0.3), "float64")
     assert_close(result.history.cost[0], js.cost(params, X, Y, l2=0.3), "float64")
@@ -132,7 +127,7 @@ def test_fit_is_gradient_descent_by_hand(x64):
 
 @pytest.mark.parametrize("batch_size", [7, 20, 60, 1000])
 def test_fit_in_minibatches_is_a_step_for_each_batch_of_the_epochs_order(x64, batch_size):
-    params, X, Y = problem("float64")
+    params, X, Y = learnable("float64")
     key = jax.random.key(3)
     batches = []
     for epoch in range(3):
@@ -145,7 +140,7 @@ def test_fit_in_minibatches_is_a_step_for_each_batch_of_the_epochs_order(x64, ba
 
 def test_minibatches_descend_the_cost_of_all_the_data(x64):
     """With a strong l2, the end of small steps in minibatches is near that of full batch, in weights and cost."""
-    params, X, Y = problem("float64")
+    params, X, Y = learnable("float64")
     full = js.fit(params, X, Y, learning_rate=0.3, epochs=4000, l2=2.0).params
     small = js.fit(params, X, Y, learning_rate=0.03, epochs=6000, l2=2.0, batch_size=10, key=jax.random.key(0)).params
     # Batches of 10 of 60 leave the end noisy by about the rate: within 2 % of the cost. Six times the decay is far off.
@@ -156,7 +151,7 @@ def test_minibatches_descend_the_cost_of_all_the_data(x64):
 
 
 def test_a_minibatch_epochs_cost_is_the_mean_over_its_examples(x64):
-    params, X, Y = problem("float64")
+    params, X, Y = learnable("float64")
     result = js.fit(params, X, Y, learning_rate=0.0, epochs=1, batch_size=7, key=jax.random.key(0))
     assert_close(result.history.cost[0], js.cost(params, X, Y), "float64")
 
@@ -173,7 +168,7 @@ def test_the_order_holds_every_example_once_and_depends_on_key_and_epoch_alone()
 
 
 def test_weights_of_zero_and_one_train_on_a_part(x64):
-    params, X, Y = problem("float64")
+    params, X, Y = learnable("float64")
     weights = (jnp.arange(60) < 40).astype(float)
     whole = js.fit(params, X, Y, learning_rate=0.5, epochs=10, weights=weights, l2=0.2)
     part = js.fit(params, X[:, :40], Y[:, :40], learning_rate=0.5, epochs=10, l2=0.2)
@@ -181,7 +176,7 @@ def test_weights_of_zero_and_one_train_on_a_part(x64):
 
 
 def test_a_batch_whose_weights_are_all_zero_changes_nothing(x64):
-    params, X, Y = problem("float64")
+    params, X, Y = learnable("float64")
     key = jax.random.key(0)
     order = epoch_order(key, 0, 60, 20)
     weights = np.ones(60)
@@ -192,7 +187,7 @@ def test_a_batch_whose_weights_are_all_zero_changes_nothing(x64):
 
 
 def test_fit_with_optax_is_the_train_step_repeated():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     optimizer = optax.adam(0.05)
     result = js.fit(params, X, Y, optimizer=optimizer, epochs=30)
     step, state = js.make_train_step(optimizer), optimizer.init(params)
@@ -203,14 +198,14 @@ def test_fit_with_optax_is_the_train_step_repeated():
 
 
 def test_the_validation_cost_is_that_after_each_epoch(x64):
-    params, X, Y = problem("float64")
+    params, X, Y = learnable("float64")
     result = js.fit(params, X[:, :40], Y[:, :40], learning_rate=0.5, epochs=5, validation=(X[:, 40:], Y[:, 40:]))
     assert_close(result.history.validation_cost[-1], js.cost(result.params, X[:, 40:], Y[:, 40:]), "float64")
     assert result.history.validation_cost.shape == (5,)
 
 
 def test_patience_stops_and_returns_the_best_parameters():
-    params, X, Y = problem(m=30)
+    params, X, Y = learnable(m=30)
     wrong = 1 - Y  # validation labels that get worse as training gets better
     result = js.fit(params, X, Y, learning_rate=0.5, epochs=500, validation=(X, wrong), patience=7)
     costs = result.history.validation_cost
@@ -220,7 +215,7 @@ def test_patience_stops_and_returns_the_best_parameters():
 
 
 def test_patience_that_is_never_tried_changes_nothing():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     plain = js.fit(params, X, Y, learning_rate=0.1, epochs=50, validation=(X, Y))
     patient = js.fit(params, X, Y, learning_rate=0.1, epochs=50, validation=(X, Y), patience=50)
     assert_same(patient.params, plain.params)
@@ -228,7 +223,7 @@ def test_patience_that_is_never_tried_changes_nothing():
 
 
 def test_the_callback_sees_the_run_grow_and_can_end_it():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     seen = []
     full = js.fit(params, X, Y, learning_rate=0.5, epochs=250, callback=lambda r: seen.append(len(r.history.cost)))
     assert seen[-1] == 250
@@ -239,14 +234,14 @@ def test_the_callback_sees_the_run_grow_and_can_end_it():
 
 
 def test_the_callback_does_not_change_the_result():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     options = {"optimizer": optax.adam(0.01), "epochs": 30, "batch_size": 16, "key": jax.random.key(1)}
     with_callback = js.fit(params, X, Y, callback=lambda r: None, **options)
     assert_same(with_callback.params, js.fit(params, X, Y, **options).params)
 
 
 def test_an_exception_in_the_middle_leaves_the_starting_parameters_alone():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     before = jax.tree.map(np.asarray, params)
 
     def interrupt(result):
@@ -264,14 +259,14 @@ def test_other_rates_and_l2_do_not_recompile():
         traces.append(1)
         return js.cost_and_grads(*args, **kwargs)
 
-    params, X, Y = problem()
+    params, X, Y = learnable()
     for learning_rate, l2 in ((0.1, 0.0), (0.2, 0.5), (1, 2)):
         js.fit(params, X, Y, learning_rate=learning_rate, l2=l2, epochs=5, grads=counted)
     assert len(traces) == 1
 
 
 def test_fit_runs_under_jit_and_vmap_over_stacked_parameters():
-    _, X, Y = problem()
+    _, X, Y = learnable()
     keys = jax.random.split(jax.random.key(0), 3)
     stacked = jax.vmap(lambda key: js.init(key, 2, 5, hidden="tanh", scale="glorot"))(keys)
     train = lambda params: js.fit(params, X, Y, learning_rate=0.5, epochs=10).params  # noqa: E731
@@ -283,14 +278,14 @@ def test_fit_runs_under_jit_and_vmap_over_stacked_parameters():
 
 def test_a_long_run_under_jit_keeps_its_whole_history():
     """A run of many programs: 200 epochs of 120,000 examples."""
-    params, X, Y = problem()
+    params, X, Y = learnable()
     X, Y = jnp.tile(X, (1, 2000)), jnp.tile(Y, (1, 2000))
     train = lambda params: js.fit(params, X, Y, learning_rate=0.1, epochs=200).history.cost  # noqa: E731
     np.testing.assert_allclose(jax.jit(train)(params), train(params), rtol=1e-4)  # 200 steps of float32 rounding
 
 
 def test_minibatches_run_under_jit_and_patience_says_that_it_cannot():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     key = jax.random.key(0)
     train = lambda params: js.fit(params, X, Y, epochs=2, batch_size=20, key=key).params  # noqa: E731
     assert_close(jax.jit(train)(params), train(params), "float32")
@@ -300,7 +295,7 @@ def test_minibatches_run_under_jit_and_patience_says_that_it_cannot():
 
 
 def test_optimizers_that_wrap_or_mask_others_train():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     mask = jax.tree.map(lambda leaf: leaf.shape[-1] > 1, params)  # weight decay on W1 and W2 alone
     for optimizer in (optax.MultiSteps(optax.adam(0.01), 2), optax.adamw(0.01, mask=mask)):
         assert js.fit(params, X, Y, optimizer=optimizer, epochs=20).history.cost[-1] < js.cost(params, X, Y)
@@ -311,7 +306,7 @@ def test_optimizers_that_wrap_or_mask_others_train():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_fit_keeps_the_parameters_dtype(dtype):
-    params, X, Y = problem(dtype)
+    params, X, Y = learnable(dtype)
     result = js.fit(params, np.asarray(X, np.float32), np.asarray(Y, int), learning_rate=0.1, epochs=2)
     assert {leaf.dtype for leaf in jax.tree.leaves(result.params)} == {jnp.dtype(dtype)}
     assert result.history.cost.dtype == dtype
@@ -349,7 +344,7 @@ WRONG = {
 
 @pytest.mark.parametrize("message", WRONG)
 def test_fit_refuses_what_cannot_be_right(message):
-    params, X, Y = problem()
+    params, X, Y = learnable()
     with pytest.raises(ValueError, match=message):
         js.fit(params, **{"X": X, "Y": Y, "epochs": 3, **WRONG[message](X, Y)})
 
@@ -365,13 +360,13 @@ def test_fit_refuses_what_cannot_be_right(message):
     ],
 )
 def test_fit_refuses_wrong_types_by_name(change, message):
-    params, X, Y = problem()
+    params, X, Y = learnable()
     with pytest.raises(TypeError, match=message):
         js.fit(params, X, Y, **{"epochs": 3, **change})
 
 
 def test_a_result_in_place_of_its_parameters_is_told_apart():
-    params, X, Y = problem()
+    params, X, Y = learnable()
     result = js.fit(params, X, Y, epochs=1)
     with pytest.raises(TypeError, match=r"params must be Params, got FitResult: use result\.params"):
         js.predict(result, X)

@@ -34,11 +34,7 @@ IRIS = load_iris(return_X_y=True)
 IRIS = (IRIS[0] - IRIS[0].mean(axis=0)) / IRIS[0].std(axis=0), IRIS[1]
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion(little_optimization):
-    """optax itself promotes (β ** count), and so do scikit-learn's checks with ranks."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_numpy", "little_optimization")
 
 
 # ---- scikit-learn's contract ----

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import HEADS, assert_close
+from cases import HEADS, assert_close, draw
 
 import jaxshallow as js
 
@@ -12,23 +12,11 @@ FORWARD = [js.forward_loop, js.forward_scan, js.forward_vmap]
 GRADIENT = [js.manual_grads_loop, js.manual_grads_scan, js.manual_grads_vmap]
 
 
-def problem(output, n_y, m, seed=0):
-    keys = iter(jax.random.split(jax.random.key(seed), 8))
-    params = js.init(next(keys), 3, 4, n_y, hidden="tanh", output=output, scale="glorot")
-    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(next(keys), leaf.shape, leaf.dtype), params)
-    X = jax.random.normal(next(keys), (3, m), params.W1.dtype)
-    if output == "softmax":
-        Y = jax.nn.one_hot(jnp.arange(m) % n_y, n_y, axis=0, dtype=X.dtype)
-    else:
-        Y = jax.random.uniform(next(keys), (n_y, m), X.dtype)
-    return params, X, Y
-
-
 @pytest.mark.parametrize("execution", FORWARD, ids=lambda f: f.__name__)
 @pytest.mark.parametrize(("output", "n_y"), HEADS)
 @pytest.mark.parametrize("m", [1, 6])
 def test_every_execution_is_the_forward_formula(x64, execution, output, n_y, m):
-    params, X, _ = problem(output, n_y, m)
+    params, X = draw("tanh", output, n_y, m=m)[:2]
     assert_close(execution(params, X), js.forward(params, X), "float64")
     assert_close(jax.jit(execution)(params, X), js.forward(params, X), "float64")
 
@@ -37,7 +25,7 @@ def test_every_execution_is_the_forward_formula(x64, execution, output, n_y, m):
 @pytest.mark.parametrize(("output", "n_y"), HEADS)
 @pytest.mark.parametrize(("m", "weighted", "l2"), [(1, False, 0.0), (6, False, 0.3), (6, True, 0.0), (6, True, 0.3)])
 def test_every_execution_is_the_gradient(x64, execution, output, n_y, m, weighted, l2):
-    params, X, Y = problem(output, n_y, m)
+    params, X, Y = draw("tanh", output, n_y, m=m)[:3]
     options = {"weights": jnp.array([2.0, 0.0, 1.0, 0.5, 3.0, 1.0])[:m] if weighted else None, "l2": l2}
     expected = js.manual_grads(params, X, Y, **options)
     assert_close(execution(params, X, Y, **options), expected, "float64")
@@ -47,7 +35,7 @@ def test_every_execution_is_the_gradient(x64, execution, output, n_y, m, weighte
 @pytest.mark.parametrize("m", [16385, 32769])
 def test_vmap_holds_at_sizes_where_threads_split_the_work(m):
     """Compilers have been caught wrong in the last column there: each entry counts, not the mean."""
-    params, X, _ = problem("softmax", 3, m)
+    params, X = draw("tanh", "softmax", 3, m=m, dtype=np.float32)[:2]
     cache, expected = jax.jit(js.forward_vmap)(params, X), js.forward(params, X)
     assert_close(cache, expected, "float32, each example")
     np.testing.assert_allclose(cache.A2[:, -1], expected.A2[:, -1], rtol=1e-5)  # ~100 roundings of 6e-8
@@ -56,14 +44,14 @@ def test_vmap_holds_at_sizes_where_threads_split_the_work(m):
 def test_vmap_compiles_to_the_same_products_as_the_matrix_form_forward():
     if jax.default_backend() != "cpu":
         pytest.skip("products have other names in programs for other devices")
-    params, X, _ = problem("sigmoid", 1, 50)
+    params, X = draw(m=50, dtype=np.float32)[:2]
     count = {f: jax.jit(f).lower(params, X).compile().as_text().count(" dot(") for f in (js.forward, js.forward_vmap)}
     assert count[js.forward_vmap] == count[js.forward] == 2
 
 
 @pytest.mark.parametrize("execution", FORWARD + GRADIENT, ids=lambda f: f.__name__)
 def test_every_execution_refuses_rows_as_features(execution):
-    params, X, Y = problem("sigmoid", 1, 6)
+    params, X, Y = draw(m=6, dtype=np.float32)[:3]
     arguments = (X.T,) if execution in FORWARD else (X.T, Y)
     with pytest.raises(ValueError, match=r"X must be \(n_x, m\) = \(3, m\), got \(6, 3\): examples are columns"):
         execution(params, *arguments)

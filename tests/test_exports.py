@@ -46,7 +46,7 @@ on two lines",,"red, dark"
 TABLE_X = np.array([[30, 1, 0, 1, 1, 0], [41.5, 0, 1, 0, 0.25, 0.75], [-20, 1, 0, 1.5, 0, 1]], dtype=np.float32).T
 
 
-def draw(hidden, output, n_y, dtype=np.float32, **sizes):
+def balanced(hidden, output, n_y, dtype=np.float32, **sizes):
     """A case as in cases.py, in which no class has all the examples."""
     case = cases.draw(hidden, output, n_y, **sizes)
     Z2 = cases.reference_forward(case.params, case.X)[2]
@@ -76,7 +76,7 @@ def of_jax(path, X):
 @pytest.fixture
 def mixed(tmp_path):
     """The file model.py of a network for TABLE, and the network."""
-    params = draw("tanh", "softmax", 3, n_x=6).params
+    params = balanced("tanh", "softmax", 3, n_x=6).params
     params = replace(params, W1=params.W1 * np.array([0.02, 1, 1, 1, 1, 1], np.float32))  # or ages would saturate it
     js.export(params, tmp_path / "model.py", METADATA)
     return tmp_path / "model.py", params
@@ -88,7 +88,7 @@ def mixed(tmp_path):
 @pytest.mark.parametrize(("output", "n_y"), cases.HEADS)
 @pytest.mark.parametrize("hidden", NAMED)
 def test_numpy_and_onnx_answer_as_the_library_does(tmp_path, hidden, output, n_y):
-    case = draw(hidden, output, n_y)
+    case = balanced(hidden, output, n_y)
     for suffix, run in ((".py", of_python), (".onnx", of_onnx)):
         js.export(case.params, tmp_path / f"model{suffix}")
         for m in (1, 7):
@@ -132,7 +132,7 @@ def test_narrow_dtypes_are_widened_to_float32(tmp_path, dtype):
     ],
 )
 def test_the_artifact_of_jax_answers_for_every_m(tmp_path, little_optimization, hidden, output, n_y, dtype):
-    case = draw(hidden, output, n_y, dtype)
+    case = balanced(hidden, output, n_y, dtype)
     js.export(case.params, tmp_path / "model.jax")
     for m in (1, 7):
         labels, A2 = of_jax(tmp_path / "model.jax", case.X[:, :m])
@@ -143,7 +143,7 @@ def test_the_artifact_of_jax_answers_for_every_m(tmp_path, little_optimization, 
 
 
 def test_the_artifact_of_jax_needs_jax_alone_and_holds_no_path(tmp_path):
-    case = draw("tanh", "sigmoid", 3)
+    case = balanced("tanh", "sigmoid", 3)
     js.export(case.params, tmp_path / "model.jax")
     content = (tmp_path / "model.jax").read_bytes()
     exported = jax_export.deserialize(bytearray(content))
@@ -306,7 +306,7 @@ def test_numbers_too_large_for_the_network_are_refused(tmp_path, program):
     ],
 )
 def test_every_head_prints_its_columns(tmp_path, program, output, n_y, labels, header):
-    case = draw("relu", output, n_y)
+    case = balanced("relu", output, n_y)
     js.export(case.params, tmp_path / "model.py", {"labels": labels, "feature_names": ["a", "b", "c"]})
     lines = ["a,b,c", *(",".join(map(str, x)) for x in case.X.T)]
     code, out, errors = program(tmp_path / "model.py", "\n".join(lines).encode())

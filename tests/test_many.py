@@ -21,13 +21,13 @@ KEY = jax.random.key(3)
 AS_COMPILED_FOR_USERS = {"test_each_network_is_the_one_that_fit_trains_alone", "test_chunks_do_not_matter"}
 
 
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+
 @pytest.fixture(autouse=True)
-def standard_promotion(request):
-    """optax itself promotes (β ** count): strict promotion is for the library's own code."""
+def compiled_lightly(request):
     if request.node.originalname not in AS_COMPILED_FOR_USERS:
         request.getfixturevalue("little_optimization")
-    with jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 # All free at once: widths on both sides of buckets, activations with g(0) ≠ 0, every kind of scale.

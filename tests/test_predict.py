@@ -4,7 +4,6 @@ import json
 import os
 import runpy
 
-import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -19,10 +18,7 @@ from jaxshallow.programs import predict, sweep, train
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
 
 
-@pytest.fixture(autouse=True)
-def standard_promotion(little_optimization):
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_numpy", "little_optimization")
 
 
 @pytest.fixture

@@ -11,20 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from cases import draw
 
 import jaxshallow as js
+from jaxshallow.store import load, read_metadata, save
 from jaxshallow.store.files import write_atomically
-from jaxshallow.store.models import load, read_metadata, save
 
 LEAVES = ("W1", "b1", "W2", "b2")
 
 
-def draw(dtype=jnp.float32, hidden="tanh", output="softmax", n_x=3, n_h=4, n_y=2):
-    """Every leaf non-zero, biases too."""
-    rng = np.random.default_rng(0)
-    shapes = {"W1": (n_h, n_x), "b1": (n_h, 1), "W2": (n_y, n_h), "b2": (n_y, 1)}
-    leaves = {name: jnp.array(rng.standard_normal(shape).astype(dtype)) for name, shape in shapes.items()}
-    return js.Params(**leaves, hidden=hidden, output=output)
+def network(dtype=jnp.float32, **options):
+    """JAX arrays, every entry non-zero, biases too."""
+    return jax.tree.map(jnp.asarray, draw(dtype=dtype, **{"output": "softmax", "n_y": 2, **options}).params)
 
 
 def bits(params):
@@ -41,7 +39,7 @@ def tampered(path):
     """Writes a model whose header or arrays were changed by hand."""
 
     def write(header=None, **arrays):
-        save(path, draw())
+        save(path, network())
         file = path.read_bytes()
         leaves = {**safetensors.numpy.load(file), **arrays}
         size = int.from_bytes(file[:8], "little")
@@ -60,7 +58,7 @@ def tampered(path):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_every_dtype_comes_back_bit_for_bit(path, dtype):
     with jax.enable_x64(True):
-        params = draw(jnp.dtype(dtype))
+        params = network(jnp.dtype(dtype))
         save(path, params)
         loaded = load(path)
         assert bits(loaded) == bits(params)
@@ -78,7 +76,7 @@ def test_extreme_numbers_come_back_bit_for_bit(path):
 @pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
 @pytest.mark.parametrize("hidden", ["sigmoid", "tanh", "relu", "leaky_relu", "identity"])
 def test_the_nonlinearities_come_back_and_so_the_predictions(path, hidden, output):
-    params = draw(hidden=hidden, output=output)
+    params = network(hidden=hidden, output=output)
     save(path, params)
     loaded = load(path)
     assert (loaded.hidden, loaded.output) == (hidden, output)
@@ -87,36 +85,36 @@ def test_the_nonlinearities_come_back_and_so_the_predictions(path, hidden, outpu
 
 
 def test_arrays_laid_out_by_columns_are_saved_by_rows(path):
-    params = draw()
+    params = network()
     by_columns = js.Params(**{name: np.asfortranarray(getattr(params, name)) for name in LEAVES}, hidden="tanh")
     save(path, by_columns)
     np.testing.assert_array_equal(load(path).W1, params.W1)
 
 
 def test_the_same_model_is_the_same_file(path, tmp_path):
-    save(path, draw(), {"a": 1, "b": 2})
-    save(tmp_path / "again", draw(), {"a": 1, "b": 2})
+    save(path, network(), {"a": 1, "b": 2})
+    save(tmp_path / "again", network(), {"a": 1, "b": 2})
     assert path.read_bytes() == (tmp_path / "again").read_bytes()
 
 
 def test_other_programs_can_read_the_arrays(path):
-    save(path, draw())
+    save(path, network())
     arrays = safetensors.numpy.load_file(path)
     assert set(arrays) == set(LEAVES)
-    np.testing.assert_array_equal(arrays["W1"], draw().W1)
+    np.testing.assert_array_equal(arrays["W1"], network().W1)
 
 
 def test_metadata_comes_back(path):
     metadata = {"features": ["x1", "å\n"], "mean": [0.1, 1e-300], "nested": {"epochs": 3, "ok": None}}
-    save(path, draw(), metadata)
+    save(path, network(), metadata)
     assert read_metadata(path) == metadata
-    save(path, draw())
+    save(path, network())
     assert read_metadata(path) == {}
 
 
 def test_an_activation_listed_by_the_user_is_saved_by_its_name(path, monkeypatch):
     monkeypatch.setitem(js.activations.HIDDEN, "sine", js.Activation(jnp.sin, jnp.cos))
-    save(path, draw(hidden="sine"))
+    save(path, network(hidden="sine"))
     assert load(path).hidden == "sine"
     monkeypatch.delitem(js.activations.HIDDEN, "sine")
     with pytest.raises(ValueError, match=r"model\.safetensors .*hidden must be one of .* got 'sine'"):
@@ -129,14 +127,14 @@ def test_an_activation_listed_by_the_user_is_saved_by_its_name(path, monkeypatch
 @pytest.mark.parametrize("hidden", [jnp.sin, js.Activation(jnp.sin, jnp.cos)])
 def test_an_activation_without_a_name_is_not_saved(path, hidden):
     with pytest.raises(ValueError, match="hidden must be a name to be saved"):
-        save(path, draw(hidden=hidden))
+        save(path, network(hidden=hidden))
     assert not path.exists()
 
 
 @pytest.mark.parametrize("name", LEAVES)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_network_that_diverged_is_not_saved(path, name, value):
-    params = draw()
+    params = network()
     broken = getattr(params, name).at[0, 0].set(value)
     with pytest.raises(ValueError, match=rf"{name} must be finite, got {value} at \(0, 0\) \(1 in all\)"):
         save(path, js.Params(**{n: getattr(params, n) for n in LEAVES if n != name}, **{name: broken}))
@@ -147,14 +145,14 @@ def test_leaves_that_do_not_fit_are_not_saved(path):
     with pytest.raises(ValueError, match=r"b1 must be \(n_h, 1\) = \(4, 1\), got \(4,\)"):
         save(path, js.Params(jnp.ones((4, 3)), jnp.ones(4), jnp.ones((1, 4)), jnp.ones((1, 1))))
     with pytest.raises(TypeError, match="W1 must be float16, bfloat16, float32 or float64, got float8_e4m3fn"):
-        save(path, jax.tree.map(lambda leaf: leaf.astype(jnp.float8_e4m3fn), draw()))
+        save(path, jax.tree.map(lambda leaf: leaf.astype(jnp.float8_e4m3fn), network()))
     assert not path.exists()
 
 
 @pytest.mark.parametrize("metadata", [{"mean": np.ones(2)}, {"a": np.nan}, {(1, 2): 3}, ["a list"], "text"])
 def test_metadata_that_json_cannot_say_is_not_saved(path, metadata):
     with pytest.raises(TypeError, match="metadata must be"):
-        save(path, draw(), metadata)
+        save(path, network(), metadata)
     assert not path.exists()
 
 
@@ -162,7 +160,7 @@ def test_metadata_that_json_cannot_say_is_not_saved(path, metadata):
 
 
 def test_truncated_model_is_refused_by_name(path):
-    save(path, draw(), {"trained_on": "flower"})
+    save(path, network(), {"trained_on": "flower"})
     file = path.read_bytes()
     for size in range(len(file)):
         path.write_bytes(file[:size])
@@ -171,14 +169,14 @@ def test_truncated_model_is_refused_by_name(path):
 
 
 def test_a_model_with_bytes_after_its_end_is_refused(path):
-    save(path, draw())
+    save(path, network())
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(ValueError, match=r"model\.safetensors is truncated or not a safetensors file"):
         load(path)
 
 
 def test_a_damaged_header_is_refused_or_harmless(path):
-    save(path, draw(), {"trained_on": "flower"})
+    save(path, network(), {"trained_on": "flower"})
     file = path.read_bytes()
     refused = 0
     for i in range(8 + int.from_bytes(file[:8], "little")):
@@ -243,7 +241,7 @@ def test_arrays_and_names_that_do_not_fit_are_refused_by_name(tampered, change, 
 
 def test_float64_is_never_narrowed_on_loading(path):
     with jax.enable_x64(True):
-        save(path, draw(np.float64))
+        save(path, network(np.float64))
     with jax.enable_x64(False), pytest.raises(ValueError, match=r"W1 is float64: first jax\.config\.update"):
         load(path)
 
@@ -255,10 +253,10 @@ def test_a_missing_file_is_file_not_found(path):
 
 
 def test_missing_safetensors_is_named_with_its_command(path, monkeypatch):
-    save(path, draw())
+    save(path, network())
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    for call in (lambda: save(path, draw()), lambda: load(path), lambda: read_metadata(path)):
+    for call in (lambda: save(path, network()), lambda: load(path), lambda: read_metadata(path)):
         with pytest.raises(ImportError, match=r"pip install 'jaxshallow\[scripts\]'"):
             call()
 
@@ -272,26 +270,26 @@ def no_space(*args, **kwargs):
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_full_disk_keeps_the_old_model_and_leaves_nothing_behind(path, monkeypatch, failing):
-    save(path, draw())
+    save(path, network())
     old = path.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(os, failing, no_space)
         with pytest.raises(OSError, match="No space left"):
-            save(path, draw(n_h=9))
+            save(path, network(n_h=9))
     assert path.read_bytes() == old
     assert os.listdir(path.parent) == [path.name]
-    save(path, draw(n_h=9))
+    save(path, network(n_h=9))
     assert load(path).W1.shape == (9, 3)
 
 
 def test_a_write_that_stops_part_way_keeps_the_old_model_and_leaves_nothing_behind(path):
     resource = pytest.importorskip("resource")
-    save(path, draw())
+    save(path, network())
     old, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(OSError, match="too large"):
-            save(path, draw(n_h=9999))
+            save(path, network(n_h=9999))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == old
@@ -299,7 +297,7 @@ def test_a_write_that_stops_part_way_keeps_the_old_model_and_leaves_nothing_behi
 
 
 def test_a_program_killed_before_the_replacement_keeps_the_old_model(path):
-    save(path, draw())
+    save(path, network())
     old = path.read_bytes()
     code = (
         "import os, signal, sys; from jaxshallow.store.files import write_atomically; "
@@ -308,8 +306,8 @@ def test_a_program_killed_before_the_replacement_keeps_the_old_model(path):
     killed = subprocess.run([sys.executable, "-c", code, path], timeout=120, check=False)
     assert killed.returncode == -9
     assert path.read_bytes() == old
-    assert bits(load(path)) == bits(draw())
-    save(path, draw(n_h=9))  # what the killed program left does not stand in the way
+    assert bits(load(path)) == bits(network())
+    save(path, network(n_h=9))  # what the killed program left does not stand in the way
     assert load(path).W1.shape == (9, 3)
 
 
@@ -344,10 +342,10 @@ def test_an_interrupt_leaves_nothing_behind(path, monkeypatch):
 
 
 def test_a_link_is_followed_and_stays_a_link(path, tmp_path):
-    save(path, draw())
+    save(path, network())
     link = tmp_path / "latest"
     link.symlink_to(path)
-    save(link, draw(n_h=9))
+    save(link, network(n_h=9))
     assert link.is_symlink()
     assert load(path).W1.shape == (9, 3)
 
@@ -360,8 +358,8 @@ def test_a_new_file_has_the_usual_permissions(path, tmp_path):
 
 def test_a_missing_folder_and_a_folder_in_the_way_are_told(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*models: make it first"):
-        save(tmp_path / "models" / "m.safetensors", draw())
+        save(tmp_path / "models" / "m.safetensors", network())
     (tmp_path / "taken").mkdir()
     with pytest.raises(IsADirectoryError):
-        save(tmp_path / "taken", draw())
+        save(tmp_path / "taken", network())
     assert os.listdir(tmp_path) == ["taken"]
