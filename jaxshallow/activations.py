@@ -7,11 +7,13 @@ file: `js.init(key, 2, 4, hidden=js.Activation(jnp.sin, jnp.cos))`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+Elementwise: TypeAlias = Callable[[Array], Array]
 
 
 class Activation(NamedTuple):
@@ -23,59 +25,59 @@ class Activation(NamedTuple):
         1.0
     """
 
-    g: Callable[[Array], Array]
-    g_prime: Callable[[Array], Array] | None = None
+    g: Elementwise
+    g_prime: Elementwise | None = None
 
 
 class Output(NamedTuple):
     """An output head: A2 = `activation`(Z2), and `loss`(Z2, Y), one loss per example, for which dZ2 = A2 − Y."""
 
-    activation: Callable[[Array], Array]
+    activation: Elementwise
     loss: Callable[[Array, Array], Array]
 
 
 # ---- hidden activations: g(Z) and g′(Z), elementwise, any shape ----
 
 
-def sigmoid(Z):
+def sigmoid(Z: Array) -> Array:
     return jax.nn.sigmoid(Z)
 
 
-def sigmoid_prime(Z):
+def sigmoid_prime(Z: Array) -> Array:
     A = sigmoid(Z)
     return A * (1 - A)
 
 
-def tanh(Z):
+def tanh(Z: Array) -> Array:
     return jnp.tanh(Z)
 
 
-def tanh_prime(Z):
+def tanh_prime(Z: Array) -> Array:
     A = tanh(Z)
     return 1 - A * A
 
 
-def relu(Z):
+def relu(Z: Array) -> Array:
     return jax.nn.relu(Z)
 
 
-def relu_prime(Z):
+def relu_prime(Z: Array) -> Array:
     return jnp.where(Z > 0, jnp.ones_like(Z), jnp.zeros_like(Z))
 
 
-def leaky_relu(Z):
+def leaky_relu(Z: Array) -> Array:
     return jnp.where(Z > 0, Z, 0.01 * Z)
 
 
-def leaky_relu_prime(Z):
+def leaky_relu_prime(Z: Array) -> Array:
     return jnp.where(Z > 0, jnp.ones_like(Z), jnp.full_like(Z, 0.01))
 
 
-def identity(Z):
+def identity(Z: Array) -> Array:
     return Z
 
 
-def identity_prime(Z):
+def identity_prime(Z: Array) -> Array:
     return jnp.ones_like(Z)
 
 
@@ -91,7 +93,7 @@ HIDDEN = {
 # ---- output heads: Z2 and Y are (n_y, m), a loss is (m,); each loss is taken from Z2, so log never meets 0 ----
 
 
-def binary_cross_entropy(Z2, Y):
+def binary_cross_entropy(Z2: Array, Y: Array) -> Array:
     """L = −Σ (y log a2 + (1−y) log(1−a2)) over n_y, with a2 = σ(z2): that is (1−y) z + log(1 + e⁻ᶻ) where z > 0, and
     −y z + log(1 + eᶻ) elsewhere. No large terms cancel, and, unlike max and |z|, JAX derives it rightly at z = 0."""
     positive = Z2 > 0
@@ -99,16 +101,16 @@ def binary_cross_entropy(Z2, Y):
     return jnp.sum(L, axis=0)
 
 
-def softmax(Z2):
+def softmax(Z2: Array) -> Array:
     return jax.nn.softmax(Z2, axis=0)
 
 
-def cross_entropy(Z2, Y):
+def cross_entropy(Z2: Array, Y: Array) -> Array:
     """L = −Σ y log a2 over n_y, with a2 = softmax(z2) and y one-hot."""
     return -jnp.sum(Y * jax.nn.log_softmax(Z2, axis=0), axis=0)
 
 
-def half_squared_error(Z2, Y):
+def half_squared_error(Z2: Array, Y: Array) -> Array:
     """L = ½ Σ (z2 − y)² over n_y."""
     return jnp.sum((Z2 - Y) ** 2, axis=0) / 2
 
@@ -120,7 +122,7 @@ OUTPUTS = {
 }
 
 
-def resolve(hidden: str | Activation | Callable[[Array], Array]) -> tuple[Callable, Callable]:
+def resolve(hidden: str | Activation | Elementwise) -> tuple[Elementwise, Elementwise]:
     """The pair (g, g′) that `hidden` stands for: a name in `HIDDEN`, an `Activation`, or g alone.
 
     Raises:

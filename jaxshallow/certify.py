@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
@@ -41,7 +42,7 @@ def certify(
     *,
     weights: ArrayLike | None = None,
     l2: ArrayLike = 0.0,
-    executions: Mapping[str, Callable] | None = None,
+    executions: Mapping[str, Callable[..., Any]] | None = None,
     max_examples: int = THREAD_SPLIT_SIZES[-1],
     precisions: Sequence[str] = PRECISIONS,
 ) -> Certificate:
@@ -86,7 +87,7 @@ def certify(
     device, dtype = next(iter(X.devices())), X.dtype
 
     @cache
-    def sample(n: int):
+    def sample(n: int) -> tuple[Array, Array, Array | None]:
         columns = np.linspace(0, X.shape[1] - 1, n).round().astype(int)
         return X[:, columns], Y[:, columns], None if weights is None else weights[columns]
 
@@ -132,7 +133,7 @@ def _sizes(m: int, max_examples: int) -> list[int]:
     return [size for size in THREAD_SPLIT_SIZES if size <= max_examples] or [max_examples]
 
 
-def _timed(f: Callable, *args, repeats: int, **kwargs) -> tuple[Any, float]:
+def _timed(f: Callable[..., Any], *args: Any, repeats: int, **kwargs: Any) -> tuple[Any, float]:
     result, best = jax.block_until_ready(f(*args, **kwargs)), float("inf")
     for _ in range(repeats):
         start = time.perf_counter()

@@ -7,6 +7,7 @@ looks at the numbers, which exist only outside traced code: `fit` and the progra
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from jaxshallow.params import Params
 LEAVES = ("W1", "b1", "W2", "b2")
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> ModuleType:
     if name != "chex":
         raise AttributeError(name)
     import chex  # takes longer to import than all of this library, and is needed first when something is traced
@@ -28,7 +29,7 @@ def __getattr__(name: str):
     return chex
 
 
-def _is_traced(x) -> bool:
+def _is_traced(x: object) -> bool:
     return isinstance(x, jax.core.Tracer)
 
 

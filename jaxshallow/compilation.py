@@ -10,7 +10,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 
-def enable_compilation_cache(path: str | os.PathLike | None = None) -> Path | None:
+def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
     """Keep what JAX compiles in a folder, for the next process that compiles the same.
 
     This sets JAX's own persistent cache, for the whole process, and lowers its thresholds: it passes over programs

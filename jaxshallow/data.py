@@ -16,7 +16,7 @@ import numpy as np
 from jaxshallow.extras import require
 from jaxshallow.tables import Column, Dataset, Tiles, did_you_mean, load_table
 from jaxshallow.tables.dataset import classes, regression
-from jaxshallow.tables.load import SUFFIXES
+from jaxshallow.tables.load import READERS
 from jaxshallow.training import Scaling, fold_scaling, scaling
 
 __all__ = ["DATASETS", "Column", "Dataset", "Scaling", "Tiles", "fold_scaling", "load", "load_table", "scaling"]
@@ -128,11 +128,11 @@ def _check_multiple(m: int, n: int) -> None:
         raise ValueError(f"m must be a positive multiple of {n}, got {m}")
 
 
-def _planar(rows, codes, name: str, n_classes: int = 2) -> Dataset:
+def _planar(rows: np.ndarray, codes: np.ndarray, name: str, n_classes: int = 2) -> Dataset:
     return classes(rows, codes, name, ("x1", "x2"), range(n_classes))
 
 
-def _made(kind: str, m: int, seed: int, **options) -> Dataset:
+def _made(kind: str, m: int, seed: int, **options: Any) -> Dataset:
     if m < 2:
         raise ValueError(f"m must be at least 2, got {m}")
     make = getattr(require("sklearn.datasets", "sklearn"), f"make_{kind}")
@@ -168,7 +168,7 @@ def load(name_or_path: str | os.PathLike[str], target: str | None = None, **tabl
         return load_table(name, target, **table)
     if name not in DATASETS:
         hint = did_you_mean(name, DATASETS)
-        raise ValueError(f"data must be a file ({', '.join(SUFFIXES)}) or {', '.join(DATASETS)}, got {name!r}{hint}")
+        raise ValueError(f"data must be a file ({', '.join(READERS)}) or {', '.join(DATASETS)}, got {name!r}{hint}")
     if target is not None:
         raise ValueError(f"target is for tables: {name} has its own, got {target!r}")
     if given := [option for option, value in table.items() if value not in (None, "error", (), [])]:

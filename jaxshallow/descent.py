@@ -6,7 +6,7 @@ W := W − α dW. Any optax transformation can take the place of plain gradient 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from jaxshallow.params import Params
 
 Optimizer: TypeAlias = optax.GradientTransformation
 
-CostAndGrads = Callable[..., tuple[Array, Params]]
+CostAndGrads: TypeAlias = Callable[..., tuple[Array, Params]]
+TrainStep: TypeAlias = Callable[..., tuple[Params, Any, Array]]
 
 
 def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
@@ -42,10 +43,20 @@ def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
     return jax.tree.map(lambda W, dW: (W - learning_rate * dW).astype(W.dtype), params, grads)
 
 
-def take_step(optimizer: Optimizer | None, learning_rate, grads: CostAndGrads, params, opt_state, X, Y, weights, l2):
+def take_step(
+    optimizer: Optimizer | None,
+    learning_rate: Any,
+    grads: CostAndGrads,
+    params: Params,
+    opt_state: Any,
+    X: ArrayLike,
+    Y: ArrayLike,
+    weights: ArrayLike | None,
+    l2: ArrayLike,
+) -> tuple[tuple[Params, Any], Array]:
     """One step, optax's where an optimizer is given and `update` otherwise, and the cost before it."""
 
-    def at(params):
+    def at(params: Params) -> tuple[Array, Params]:
         return grads(params, X, Y, weights=weights, l2=l2)
 
     J, g = at(params)
@@ -70,7 +81,7 @@ def _keeps_params(optimizer: Optimizer) -> bool:
     return len(set(buffers)) < len(buffers)
 
 
-def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads):
+def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads) -> TrainStep:
     """A compiled training step for a loop of your own.
 
     `params` and `opt_state` are donated: their memory is used again for the results, so keep the returned ones.
@@ -97,7 +108,9 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
         0.7
     """
 
-    def step(params, opt_state, X, Y, weights=None):
+    def step(
+        params: Params, opt_state: Any, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[Params, Any, Array]:
         (params, opt_state), J = take_step(optimizer, None, grads, params, opt_state, X, Y, weights, l2)
         return params, opt_state, J
 

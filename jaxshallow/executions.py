@@ -116,7 +116,7 @@ def manual_grads_loop(
         True
     """
 
-    def total(params, X, Y, ws):
+    def total(params: Params, X: Array, Y: Array, ws: Array) -> Params:
         dW = jax.tree.map(jnp.zeros_like, params)
         for x, y, w in zip(_columns(X), _columns(Y), ws, strict=True):
             dW = jax.tree.map(lambda dW, d, w=w: dW + w * d, dW, manual_grads_example(params, x, y))
@@ -139,8 +139,8 @@ def manual_grads_scan(
         True
     """
 
-    def total(params, X, Y, ws):
-        def add(dW, example):
+    def total(params: Params, X: Array, Y: Array, ws: Array) -> Params:
+        def add(dW: Params, example: tuple[Array, Array, Array]) -> tuple[Params, None]:
             x, y, w = example
             return jax.tree.map(lambda dW, d: dW + w * d, dW, manual_grads_example(params, x, y)), None
 
@@ -164,7 +164,7 @@ def manual_grads_vmap(
         True
     """
 
-    def total(params, X, Y, ws):
+    def total(params: Params, X: Array, Y: Array, ws: Array) -> Params:
         each = jax.vmap(manual_grads_example, in_axes=(None, 2, 2))(params, _last_axis(X), _last_axis(Y))
         return jax.tree.map(lambda d: jnp.sum(ws[:, None, None] * d, axis=0), each)
 

@@ -5,7 +5,7 @@ Examples are columns: X is (n_x, m), Y is (n_y, m). Computation takes the parame
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -202,7 +202,7 @@ def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     return OUTPUTS[params.output].loss(propagate(params, X).Z2, Y)
 
 
-def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike):
+def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike) -> tuple[Any, Any, Array]:
     """Σ wᵢ, the weights scaled to mean 1 as a row (1, m), and λ = l2 / Σ wᵢ.
 
     With them the notes' 1/m stays in every equation. Without weights: m, 1.0 and l2 / m. Where every weight is 0

@@ -47,7 +47,7 @@ class Params:
     hidden: str | Activation | Callable[[Array], Array] = field(default="sigmoid", metadata={"static": True})
     output: str = field(default="sigmoid", metadata={"static": True})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         resolve(self.hidden)
         if self.output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {self.output!r}")
@@ -153,7 +153,9 @@ def check_scale(scale: float | str) -> None:
 
 # One program, or a first run would compile a dozen operations one after another: most of its start-up time.
 @partial(jax.jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
-def _draw(key, deviation, *, rule: str | None, n_x: int, n_h: int, n_y: int, dtype):
+def _draw(
+    key: ArrayLike, deviation: ArrayLike, *, rule: str | None, n_x: int, n_h: int, n_y: int, dtype: DTypeLike
+) -> tuple[Array, Array]:
     draw = INITIALIZERS[rule] if rule else jax.nn.initializers.normal(deviation)
     key1, key2 = jax.random.split(key)
     return draw(key1, (n_h, n_x), dtype), draw(key2, (n_y, n_h), dtype)

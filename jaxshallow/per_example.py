@@ -30,7 +30,7 @@ def _per_example(params: Params, X: Array, Y: Array) -> tuple[Array, Array, Arra
     _, g_prime = resolve(params.hidden)
     Z1, A1, _, A2 = propagate(params, X)
 
-    def square(columns):
+    def square(columns: Array) -> Array:
         return jnp.sum(columns**2, axis=0, keepdims=True)
 
     dZ2 = A2 - Y

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,7 +57,7 @@ class Bounded:
     error: np.ndarray
     arithmetic: Arithmetic
 
-    def rounded(self, value, error, rounding, underflow: float = 1.0) -> Bounded:
+    def rounded(self, value: np.ndarray, error: np.ndarray, rounding: np.ndarray, underflow: float = 1.0) -> Bounded:
         return Bounded(value, error + rounding + underflow * self.arithmetic.tiny, self.arithmetic)
 
     def __add__(self, other: Bounded) -> Bounded:
@@ -98,7 +99,7 @@ class Bounded:
         return replace(self, value=self.value.T, error=self.error.T)
 
 
-def arithmetic_of(platform: str, dtype, precision: str, loop: bool) -> Arithmetic:
+def arithmetic_of(platform: str, dtype: Any, precision: str, loop: bool) -> Arithmetic:
     u = float(jnp.finfo(dtype).eps) / 2
     rounded_factors = {"gpu": {"default": 2**-11, "high": 2**-11}, "tpu": {"default": 2**-8, "high": 2**-16}}
     u_product = rounded_factors.get(platform, {}).get(precision, u) if dtype == jnp.float32 else u

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxshallow.certificate.bounds import Arithmetic
+from jaxshallow.certificate.bounds import Arithmetic, Bounded
 from jaxshallow.certificate.reference import Reference
 from jaxshallow.certificate.rows import Row, figures_of
 from jaxshallow.params import Params
@@ -15,7 +16,7 @@ from jaxshallow.params import Params
 DIFFERENCE_EXAMPLES, DIFFERENCE_ENTRIES = 64, 25
 
 
-def finite_differences(params: Params, X, Y, weights, l2) -> Row:
+def finite_differences(params: Params, X: Any, Y: Any, weights: Any, l2: Any) -> Row:
     """The reference's gradient against central differences of its cost, for up to 25 entries of each array.
 
     By the mean value theorem a central difference is the derivative somewhere within ±h, so it is within the
@@ -35,7 +36,7 @@ def finite_differences(params: Params, X, Y, weights, l2) -> Row:
         for j in np.linspace(0, leaf.size - 1, min(leaf.size, DIFFERENCE_ENTRIES)).round().astype(int)
     ]
 
-    def cost_at(i, j, step):
+    def cost_at(i: int, j: int, step: float) -> tuple[Bounded, float]:
         moved = [leaf.copy() for leaf in leaves]
         moved[i].flat[j] += step * max(1, abs(leaves[i].flat[j]))
         at = moved[i].flat[j] - leaves[i].flat[j]  # what the addition really moved

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh
 
 from jaxshallow import backprop, executions, network, per_example
@@ -22,7 +23,7 @@ from jaxshallow.tiles import shard, stream, tile_size
 LOOP_EXAMPLES, SCAN_EXAMPLES, VMAP_ENTRIES = 16, 1024, 2**25
 
 
-def name_result(result, execution: str) -> tuple[str, dict[str, Any]]:
+def name_result(result: Any, execution: str) -> tuple[str, dict[str, Any]]:
     """What an execution returned: the quantity, and its arrays by the names of the reference."""
     if isinstance(result, Cache):
         return "forward", result._asdict()
@@ -39,7 +40,7 @@ def _named_clipped(grads: Params, execution: str) -> tuple[str, dict[str, Any]]:
     return "clipped gradient", {f"clipped_{name}": leaf for name, leaf in name_result(grads, execution)[1].items()}
 
 
-def _named_norms(norms, execution: str) -> tuple[str, dict[str, Any]]:
+def _named_norms(norms: Array, execution: str) -> tuple[str, dict[str, Any]]:
     return "gradient norms", {"norms": norms[None]}
 
 
@@ -52,7 +53,7 @@ class Execution:
     """
 
     name: str
-    run: Callable
+    run: Callable[..., Any]
     most: int = sys.maxsize
     loop: bool = False
     compiled: bool = False
@@ -60,7 +61,7 @@ class Execution:
 
 
 @cache
-def _with_targets(forward: Callable) -> Callable:
+def _with_targets(forward: Callable[..., Any]) -> Callable[..., Any]:
     """`forward(params, X)` in the signature of the others; cached, so that jit knows it again."""
     return lambda params, X, Y, **_: forward(params, X)
 
@@ -69,26 +70,26 @@ _gradient_of = cache(jax.grad)
 
 
 @cache
-def _without_weights(losses: Callable) -> Callable:
+def _without_weights(losses: Callable[..., Any]) -> Callable[..., Any]:
     return lambda params, X, Y, **_: losses(params, X, Y)
 
 
 @cache
-def _clipped_at(max_norm: float) -> Callable:
+def _clipped_at(max_norm: float) -> Callable[..., Any]:
     return lambda params, X, Y, **options: per_example.clipped_grads(params, X, Y, max_norm, **options)
 
 
-def _streamed(params: Params, X, Y, **options):
+def _streamed(params: Params, X: Array, Y: Array, **options: Any) -> Any:
     """In three tiles or more, and mostly a rest."""
     tile = max(1, min(tile_size(params), X.shape[1] // 3))
     return stream(backprop.cost_and_grads, tile)(params, X, Y, **options)
 
 
-def all_executions(params: Params, more: Mapping[str, Callable] | None, max_norm: float) -> list[Execution]:
-    def python_loop(run):
+def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None, max_norm: float) -> list[Execution]:
+    def python_loop(run: Callable[..., Any]) -> Execution:
         return Execution("Python loop", run, LOOP_EXAMPLES, loop=True)
 
-    def scan_loop(run):
+    def scan_loop(run: Callable[..., Any]) -> Execution:
         wide = params.W1.dtype in (jnp.float32, jnp.float64)  # sums of 1024 terms mean nothing in a narrower dtype
         return Execution("scan loop", run, SCAN_EXAMPLES if wide else LOOP_EXAMPLES, loop=True)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from jaxshallow.activations import resolve
+from jaxshallow.activations import Activation, resolve
 from jaxshallow.certificate.bounds import Arithmetic, Bounded
 from jaxshallow.params import Params
 
 
-def _sigmoid(Z):
+def _sigmoid(Z: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -Z))
 
 
@@ -27,7 +29,9 @@ def _softmax(Z: Bounded) -> Bounded:
     return Z.rounded(A, spread, (Z.arithmetic.function + len(A) * Z.arithmetic.u_sum) * A)
 
 
-REFERENCE_HIDDEN: dict[str, tuple[Callable, Callable]] = {
+Elementwise: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
+REFERENCE_HIDDEN: dict[str, tuple[Elementwise, Elementwise]] = {
     "sigmoid": (_sigmoid, lambda Z: _sigmoid(Z) * _sigmoid(-Z)),
     "tanh": (np.tanh, lambda Z: 1 - np.tanh(Z) ** 2),
     "relu": (lambda Z: Z * (Z > 0), lambda Z: 1.0 * (Z > 0)),
@@ -36,14 +40,14 @@ REFERENCE_HIDDEN: dict[str, tuple[Callable, Callable]] = {
 }
 
 
-def _reference_hidden(hidden) -> tuple[Callable, Callable]:
+def _reference_hidden(hidden: str | Activation | Callable[[Array], Array]) -> tuple[Elementwise, Elementwise]:
     """g and g′ on float64 arrays. A user's g runs in JAX, and its g′ is JAX's own: a wrong `g_prime` is found."""
     if isinstance(hidden, str) and hidden in REFERENCE_HIDDEN:
         return REFERENCE_HIDDEN[hidden]
     g, _ = resolve(hidden)
 
-    def in_float64(f):
-        def on_cpu(Z):
+    def in_float64(f: Callable[[Array], Array]) -> Elementwise:
+        def on_cpu(Z: np.ndarray) -> np.ndarray:
             with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
                 return np.asarray(f(jnp.asarray(Z)))
 
@@ -60,13 +64,22 @@ class Reference:
     """
 
     def __init__(
-        self, params: Params, X, Y, weights, l2, arithmetic: Arithmetic, *, spread: float = 0.0, max_norm: float = 1.0
-    ):
+        self,
+        params: Params,
+        X: Any,
+        Y: Any,
+        weights: Any,
+        l2: Any,
+        arithmetic: Arithmetic,
+        *,
+        spread: float = 0.0,
+        max_norm: float = 1.0,
+    ) -> None:
         # A term of a mean may be flushed to 0 after its division by m, and a sum has as many terms as the longest axis.
         longest = max(X.shape[1], *params.W1.shape, *params.W2.shape)
         arithmetic = replace(arithmetic, tiny=arithmetic.tiny * longest)
 
-        def exact(array, error=0.0):
+        def exact(array: Any, error: float = 0.0) -> Bounded:
             array = np.asarray(array, np.float64)
             return Bounded(array, error * np.maximum(1, abs(array)), arithmetic)
 
@@ -84,25 +97,25 @@ class Reference:
         self.w, self.λ = w * per_total * exact([[self.m]]), exact([[float(l2)]]) * per_total
 
     @cached_property
-    def Z1(self):
+    def Z1(self) -> Bounded:
         return self.W1 @ self.X + self.b1
 
     @cached_property
-    def A1(self):
+    def A1(self) -> Bounded:
         return self.Z1.apply(self.g, self.least)
 
     @cached_property
-    def Z2(self):
+    def Z2(self) -> Bounded:
         return self.W2 @ self.A1 + self.b2
 
     @cached_property
-    def A2(self):
+    def A2(self) -> Bounded:
         if self.output == "identity":
             return self.Z2
         return _softmax(self.Z2) if self.output == "softmax" else self.Z2.apply(_sigmoid)
 
     @cached_property
-    def L(self):
+    def L(self) -> Bounded:
         Z, Y = self.Z2, self.Y
         if self.output == "identity":
             D = Z - Y
@@ -121,65 +134,65 @@ class Reference:
         )
 
     @cached_property
-    def J(self):
+    def J(self) -> Bounded:
         squares = (self.W1 * self.W1).sum(1).sum(0) + (self.W2 * self.W2).sum(1).sum(0)
         return (self.w * self.L).sum(axis=1) / self.m + self.λ * squares / 2
 
     @cached_property
-    def dZ2(self):
+    def dZ2(self) -> Bounded:
         return self.w * (self.A2 - self.Y)
 
     @cached_property
-    def dW2(self):
+    def dW2(self) -> Bounded:
         return self.dZ2 @ self.A1.T / self.m + self.λ * self.W2
 
     @cached_property
-    def db2(self):
+    def db2(self) -> Bounded:
         return self.dZ2.sum(axis=1) / self.m
 
     @cached_property
-    def dZ1(self):
+    def dZ1(self) -> Bounded:
         return (self.W2.T @ self.dZ2) * self.Z1.apply(self.g_prime, 1.0)
 
     @cached_property
-    def dW1(self):
+    def dW1(self) -> Bounded:
         return self.dZ1 @ self.X.T / self.m + self.λ * self.W1
 
     @cached_property
-    def db1(self):
+    def db1(self) -> Bounded:
         return self.dZ1.sum(axis=1) / self.m
 
     @cached_property
-    def dz2(self):
+    def dz2(self) -> Bounded:
         return self.A2 - self.Y
 
     @cached_property
-    def dz1(self):
+    def dz1(self) -> Bounded:
         return (self.W2.T @ self.dz2) * self.Z1.apply(self.g_prime, 1.0)
 
     @cached_property
-    def norms(self):
+    def norms(self) -> Bounded:
         """(1, m), each from all entries of its own gradient: ‖dz1 xᵀ‖² + ‖dz1‖² + ‖dz2 a1ᵀ‖² + ‖dz2‖²."""
         outer = (self.dz1 * self.dz1).sum(0) * (self.X * self.X).sum(0) + (self.dz1 * self.dz1).sum(0)
         outer2 = (self.dz2 * self.dz2).sum(0) * (self.A1 * self.A1).sum(0) + (self.dz2 * self.dz2).sum(0)
         return (outer + outer2).apply(lambda square: np.sqrt(np.maximum(square, 0)))
 
     @cached_property
-    def clipping(self):
+    def clipping(self) -> Bounded:
         return self.w * self.norms.apply(lambda norm: np.minimum(1, self.max_norm / np.maximum(norm, 1e-300)))
 
     @cached_property
-    def clipped_dW2(self):
+    def clipped_dW2(self) -> Bounded:
         return (self.clipping * self.dz2) @ self.A1.T / self.m + self.λ * self.W2
 
     @cached_property
-    def clipped_db2(self):
+    def clipped_db2(self) -> Bounded:
         return (self.clipping * self.dz2).sum(axis=1) / self.m
 
     @cached_property
-    def clipped_dW1(self):
+    def clipped_dW1(self) -> Bounded:
         return (self.clipping * self.dz1) @ self.X.T / self.m + self.λ * self.W1
 
     @cached_property
-    def clipped_db1(self):
+    def clipped_db1(self) -> Bounded:
         return (self.clipping * self.dz1).sum(axis=1) / self.m

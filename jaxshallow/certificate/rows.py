@@ -106,7 +106,7 @@ class Certificate:
         return "\n".join([f"Certificate: {self.network}, {self.dtype} on {self.device}: {verdict}", *table])
 
 
-def compare(arrays: Mapping[str, Any], reference: Reference, dtype) -> tuple[float, float, float, bool]:
+def compare(arrays: Mapping[str, Any], reference: Reference, dtype: Any) -> tuple[float, float, float, bool]:
     """ulps, relative error, fraction of the bound, and whether it holds: the worst over all entries of all arrays."""
     u64 = 2.0**-52  # the reference rounds as well, by the same analysis
     worst = np.zeros(3)
@@ -122,7 +122,7 @@ def compare(arrays: Mapping[str, Any], reference: Reference, dtype) -> tuple[flo
     return float(worst[0]), float(worst[1]), float(worst[2]), bool(worst[2] <= 1)
 
 
-def figures_of(difference, expected, bound, dtype) -> np.ndarray:
+def figures_of(difference: np.ndarray, expected: np.ndarray, bound: np.ndarray, dtype: Any) -> np.ndarray:
     """ulps, relative error and fraction of the bound, as `Row` says; NaN counts as infinite."""
     tiny, eps = float(jnp.finfo(dtype).tiny), float(jnp.finfo(dtype).eps)
     ulp = np.ldexp(eps, np.frexp(max(abs(expected).max(), tiny))[1] - 1)

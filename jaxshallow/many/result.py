@@ -164,12 +164,12 @@ class Many:
             raise ValueError(f"there is no best of {len(self)} networks that all diverged: lower the learning rate")
         return k
 
-    def table(self) -> dict[str, list]:
+    def table(self) -> dict[str, list[Any]]:
         """A row for each network, as a dict of columns: `polars.DataFrame(many.table())`."""
         names = [
             name for name in dict.fromkeys(n for config in self.configs for n in config) if name not in PER_EXAMPLE
         ]
-        columns: dict[str, list] = {name: [config.get(name) for config in self.configs] for name in names}
+        columns: dict[str, list[Any]] = {name: [config.get(name) for config in self.configs] for name in names}
         for name in ("hidden", "scale"):  # a column of numbers where all are, else of text
             if not all(isinstance(value, float | int) for value in columns[name]):
                 columns[name] = [str(value) for value in columns[name]]

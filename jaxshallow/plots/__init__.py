@@ -4,9 +4,12 @@ from jaxshallow.extras import require
 
 require("matplotlib", "plot")
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from jaxshallow.plots.answers import calibration, confusion_matrix, residuals, weight_images
 from jaxshallow.plots.curves import heat_map, learning_curves, scatter_map, spread
-from jaxshallow.plots.figures import COLOURS, LINES, MARKERS, Axes, Figure, encoded, figure, plain, save
+from jaxshallow.plots.figures import COLOURS, LINES, MARKERS, encoded, figure, plain, save
 from jaxshallow.plots.plane import classes_of, decision_boundary, hidden_units, limits
 from jaxshallow.plots.timings import time_against_size, times_of_peers
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 
 from jaxshallow.params import Params
 from jaxshallow.plots.figures import COLOURS, MANY, add_colorbar, plain, shortened
@@ -51,7 +52,7 @@ def weight_images(ax: Axes, params: Params, shape: tuple[int, int] = (8, 8), *, 
     return ax
 
 
-def confusion_matrix(ax: Axes, truth, predicted, labels: Sequence[str]) -> Axes:
+def confusion_matrix(ax: Axes, truth: ArrayLike, predicted: ArrayLike, labels: Sequence[str]) -> Axes:
     """How many examples of each class, a row, were given each class, a column; a cell without a number is 0.
 
     The colour is the share of the true class, so that rare classes are seen as well as frequent ones.
@@ -91,7 +92,7 @@ def confusion_matrix(ax: Axes, truth, predicted, labels: Sequence[str]) -> Axes:
     return ax
 
 
-def _class_numbers(name: str, numbers, n: int) -> np.ndarray:
+def _class_numbers(name: str, numbers: ArrayLike, n: int) -> np.ndarray:
     numbers = np.asarray(numbers)
     if numbers.ndim != 1 or not len(numbers):
         raise ValueError(f"{name} must be (m,) class numbers, got {numbers.shape}")
@@ -100,7 +101,7 @@ def _class_numbers(name: str, numbers, n: int) -> np.ndarray:
     return numbers.astype(int)
 
 
-def calibration(ax: Axes, truth, A2, labels: Sequence[str], *, bins: int = 10) -> Axes:
+def calibration(ax: Axes, truth: ArrayLike, A2: ArrayLike, labels: Sequence[str], *, bins: int = 10) -> Axes:
     """Predicted probability against observed share: on the diagonal, what is said to have 80 % comes true in 80 %.
 
     For two classes in one unit it is the probability of class 1; for softmax, that of the predicted class, its
@@ -162,7 +163,7 @@ def _quantile_groups(values: np.ndarray, bins: int) -> list[np.ndarray]:
     return [group for k in range(len(edges)) if len(group := np.flatnonzero(bin_of == k))]
 
 
-def residuals(ax: Axes, truth, predicted, name: str) -> Axes:
+def residuals(ax: Axes, truth: ArrayLike, predicted: ArrayLike, name: str) -> Axes:
     """What the network left over, true − predicted, against what it predicted, and R².
 
     A good network leaves a band about 0 without shape; the line, the median in bins equally full, shows a bend, and the

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from jaxshallow.plots.figures import COLOURS, add_colorbar
 from jaxshallow.training.epochs import History
@@ -60,9 +62,9 @@ def spread(ax: Axes, groups: Mapping[str, Sequence[float]], *, ylabel: str = "ac
 
 def heat_map(
     ax: Axes,
-    columns: Sequence,
-    rows: Sequence,
-    values,
+    columns: Sequence[Any],
+    rows: Sequence[Any],
+    values: ArrayLike,
     *,
     names: Sequence[str] = ("", ""),
     format: str = ".1%",
@@ -94,7 +96,14 @@ def heat_map(
 
 
 def scatter_map(
-    ax: Axes, x, y, values, *, names: Sequence[str] = ("", ""), label: str = "", format: str = ".1%"
+    ax: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    values: ArrayLike,
+    *,
+    names: Sequence[str] = ("", ""),
+    label: str = "",
+    format: str = ".1%",
 ) -> Axes:
     """Values of points drawn at random as colours, the best on top; the arguments are those of `heat_map`."""
     order = np.argsort(values)

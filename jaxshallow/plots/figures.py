@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from jaxshallow.store.files import write_atomically
@@ -89,6 +90,6 @@ def shortened(text: Any, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - length // 2 - 1]}…{text[-(length // 2) :]}"
 
 
-def add_colorbar(ax: Axes, coloured, format: str, label: str = "") -> None:
+def add_colorbar(ax: Axes, coloured: ScalarMappable, format: str, label: str = "") -> None:
     bar = ax.figure.colorbar(coloured, ax=ax, label=label)
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:{format}}")

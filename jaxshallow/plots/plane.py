@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike
 
 from jaxshallow.network import predict
 from jaxshallow.params import ONE_CLASS, Params
@@ -29,8 +31,8 @@ def classes_of(params: Params, Y: np.ndarray) -> np.ndarray:
 def decision_boundary(
     ax: Axes,
     params: Params,
-    X,
-    Y,
+    X: ArrayLike,
+    Y: ArrayLike,
     *,
     labels: Sequence[str] = (),
     names: Sequence[str] = ("x1", "x2"),
@@ -70,7 +72,9 @@ def decision_boundary(
     return ax
 
 
-def _examples(ax: Axes, X, classes, colours: Sequence, labels: Sequence[str], names: Sequence[str]) -> None:
+def _examples(
+    ax: Axes, X: np.ndarray, classes: np.ndarray, colours: Sequence[Any], labels: Sequence[str], names: Sequence[str]
+) -> None:
     """The examples in the plane, each class in its colour and shape, and the plane's limits and names."""
     for c, colour in enumerate(colours):
         here = classes == c
@@ -87,8 +91,8 @@ def _examples(ax: Axes, X, classes, colours: Sequence, labels: Sequence[str], na
 def hidden_units(
     ax: Axes,
     params: Params,
-    X,
-    Y,
+    X: ArrayLike,
+    Y: ArrayLike,
     *,
     labels: Sequence[str] = (),
     names: Sequence[str] = ("x1", "x2"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxshallow import checks, plots
 from jaxshallow.params import ONE_CLASS, Params
@@ -39,8 +40,8 @@ SHADES = tuple(f"rgb({255 - 255 * k // 10}, {255 - 141 * k // 10}, {255 - 77 * k
 
 def forward_pass(
     params: Params,
-    X,
-    Y,
+    X: ArrayLike,
+    Y: ArrayLike,
     *,
     names: Sequence[str] = ("x1", "x2"),
     labels: Sequence[str] = (),
@@ -144,7 +145,16 @@ def forward_pass(
     )
 
 
-def _plane(X, group, colours, outlines, names, low, high, classifies) -> str:
+def _plane(
+    X: np.ndarray,
+    group: np.ndarray,
+    colours: Sequence[str],
+    outlines: Sequence[str],
+    names: Sequence[str],
+    low: np.ndarray,
+    high: np.ndarray,
+    classifies: bool,
+) -> str:
     left, top, side = FRAME
     bottom, right = top + side, left + side
     across, up = (X - low[:, None]) / (high - low)[:, None] * side

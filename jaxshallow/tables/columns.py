@@ -6,13 +6,16 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxshallow.extras import require
 from jaxshallow.tables.dataset import Column, as_columns
 from jaxshallow.tables.problems import counted, did_you_mean, find, listed, refuse
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MAX_CATEGORIES = 100
 
@@ -87,7 +90,7 @@ def encode(frame: Any, columns: Sequence[Column], where: str = "the table", firs
     return np.where(gaps, fills[:, None], X)
 
 
-def rows_of_X(frame, columns: Sequence[Column], where, first_row: int = 1) -> np.ndarray:
+def rows_of_X(frame: pl.DataFrame, columns: Sequence[Column], where: object, first_row: int = 1) -> np.ndarray:
     """(n_x, m), with NaN where values are missing."""
     X, start = np.empty((sum(len(column.feature_names) for column in columns), frame.height)), 0
     names = frame.columns
@@ -113,7 +116,7 @@ def rows_of_X(frame, columns: Sequence[Column], where, first_row: int = 1) -> np
     return X
 
 
-def as_numbers(series, where, first_row: int) -> np.ndarray:
+def as_numbers(series: pl.Series, where: object, first_row: int) -> np.ndarray:
     """A column as float64; NaN where a value is missing."""
     pl = require("polars", "scripts")
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
@@ -131,14 +134,14 @@ def as_numbers(series, where, first_row: int) -> np.ndarray:
     return numbers.to_numpy()
 
 
-def as_words(series):
+def as_words(series: pl.Series) -> pl.Series:
     """A column as text without spaces around it; null where a value is missing."""
     pl = require("polars", "scripts")
     text = series.cast(pl.String).str.strip_chars()
     return text.set(text.is_in(MISSING).fill_null(False), None)
 
 
-def infer_column(path: Path, series, categorical: bool) -> Column:
+def infer_column(path: Path, series: pl.Series, categorical: bool) -> Column:
     """What a column of a table is: numbers, or categories, which text is where it is not mostly numbers."""
     pl, name = require("polars", "scripts"), series.name
     leave_out = f"leave it out, drop=[{name!r}] (--drop {shlex.quote(name)})"
@@ -165,14 +168,14 @@ def infer_column(path: Path, series, categorical: bool) -> Column:
     return Column(name, tuple(sorted(values)))
 
 
-def _mostly_numbers(values) -> bool:
+def _mostly_numbers(values: pl.Series) -> bool:
     """Whether more than half of different texts are numbers, also such as 1,5 and 1,000."""
     pl = require("polars", "scripts")
     numbers = values.str.replace_all(",", "").cast(pl.Float64, strict=False)
     return 2 * numbers.is_not_null().sum() > len(values)
 
 
-def parse_numbers(frame, names: list[str]):
+def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """The frame, with those of the named columns of text that hold numbers alone as numbers."""
     pl = require("polars", "scripts")
     words = frame.select(pl.col(names).str.strip_chars())
@@ -182,7 +185,7 @@ def parse_numbers(frame, names: list[str]):
     return frame.with_columns(numbers.select(name for name, before, after in gaps if before == after < frame.height))
 
 
-def read_targets(path: Path, series, typed: bool, task: str | None, which: str):
+def read_targets(path: Path, series: pl.Series, typed: bool, task: str | None, which: str) -> pl.Series:
     """The target as numbers, booleans or text; `which` says how it was chosen."""
     pl, name, y = require("polars", "scripts"), series.name, series
     if y.dtype in (pl.String, pl.Categorical, pl.Enum):

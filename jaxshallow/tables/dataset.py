@@ -96,7 +96,9 @@ class Dataset:
         return replace(self, X=np.where(self.missing, fills[:, None], self.X), columns=columns)
 
 
-def classes(rows, codes, name: str, columns: Iterable[Column | str], labels: Iterable[Any]) -> Dataset:
+def classes(
+    rows: np.ndarray, codes: np.ndarray, name: str, columns: Iterable[Column | str], labels: Iterable[Any]
+) -> Dataset:
     """Rows (m, n_x) and class numbers (m,) as a `Dataset`; `columns` may be plain names."""
     labels = tuple(map(str, labels))
     binary = len(labels) == 2
@@ -105,7 +107,7 @@ def classes(rows, codes, name: str, columns: Iterable[Column | str], labels: Ite
     return Dataset(X, Y.astype(np.float64), "sigmoid" if binary else "softmax", as_columns(columns), labels, name)
 
 
-def regression(rows, targets, name: str, columns: Iterable[Column | str]) -> Dataset:
+def regression(rows: np.ndarray, targets: np.ndarray, name: str, columns: Iterable[Column | str]) -> Dataset:
     """Rows (m, n_x) and targets (m,) or (m, n_y) as a `Dataset`; `columns` may be plain names."""
     X, Y = (np.array(A.T, dtype=np.float64, order="C") for A in (rows, targets.reshape(len(rows), -1)))
     return Dataset(X, Y, "identity", as_columns(columns), (), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from jaxshallow.extras import require
 from jaxshallow.tables.columns import infer_column, parse_numbers, read_targets, rows_of_X
 from jaxshallow.tables.dataset import Column
 from jaxshallow.tables.problems import find, malformed, quoted
+
+if TYPE_CHECKING:
+    import polars as pl
 
 DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"  # in files whose columns are set apart by semicolons
 
@@ -62,7 +65,7 @@ def read_frame(
     return rows_of_X(frame, columns, path), y.to_numpy(), columns, target
 
 
-def _frame(path: Path):
+def _frame(path: Path) -> pl.DataFrame:
     """The file as a polars frame, with a name for each column."""
     pl, suffix = require("polars", "scripts"), path.suffix.lower()
     try:
@@ -96,7 +99,7 @@ def _frame(path: Path):
 def _is_headerless(names: list[str]) -> bool:
     """Whether names look like a row of data: one is a decimal, or all are numbers that do not count 0, 1, 2, ...."""
 
-    def is_number(name):
+    def is_number(name: str) -> bool:
         try:
             return bool(np.isfinite(float(name)))
         except ValueError:

@@ -7,7 +7,7 @@ other tables in the same way. In files, rows are examples; in X and Y, columns a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,15 @@ from jaxshallow.tables.problems import counted, listed, refuse
 
 MAX_INTEGER_CLASSES = 20
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npz", ".npy")
+# To read another format, list its suffix here, with a function of the same signature.
+READERS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, list[Column], str]]] = {
+    ".csv": read_frame,
+    ".tsv": read_frame,
+    ".parquet": read_frame,
+    ".feather": read_frame,
+    ".npz": read_npz,
+    ".npy": read_npy,
+}
 
 
 def load_table(
@@ -84,15 +92,14 @@ def load_table(
         raise ValueError(f"missing must be 'error' or 'mean', got {missing!r}")
     if task not in (None, "classification", "regression"):
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"path must end in {', '.join(SUFFIXES)}, got {path}")
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"path must end in {', '.join(READERS)}, got {path}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    read = {".npz": read_npz, ".npy": read_npy}.get(path.suffix.lower(), read_frame)
     for name, given in (("drop", drop), ("categories", categories)):
         if isinstance(given, str):
             raise TypeError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")
-    X, targets, columns, target = read(path, target, list(drop), list(categories), task)
+    X, targets, columns, target = READERS[path.suffix.lower()](path, target, list(drop), list(categories), task)
     if not X.size:
         raise ValueError(f"{path} must hold at least one row and one feature, got X (m, n_x) = {X.T.shape}")
     refuse(path, "infinity", columns, np.isinf(X), "drop those rows, or that column with drop")
@@ -110,7 +117,9 @@ def load_table(
     return replace(dataset, target=target, remarks=tuple(_remarks(dataset, targets, columns, gaps)))
 
 
-def _dataset(path: Path, rows, targets: np.ndarray, columns: list[Column], target: str, task: str | None) -> Dataset:
+def _dataset(
+    path: Path, rows: np.ndarray, targets: np.ndarray, columns: list[Column], target: str, task: str | None
+) -> Dataset:
     """The rule of `load_table`: which targets are classes and which are numbers."""
     name, kind = path.stem, targets.dtype.kind
     if kind == "f":

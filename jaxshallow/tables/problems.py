@@ -37,7 +37,9 @@ def malformed(path: Path, error: object) -> ValueError:
     return ValueError(f"{path} is not a readable {path.suffix.lower()} file: {str(error).partition(chr(10))[0]}")
 
 
-def refuse(where, what: str, columns: Sequence[Column], wrong: np.ndarray, fix: str, first_row: int = 1) -> None:
+def refuse(
+    where: object, what: str, columns: Sequence[Column], wrong: np.ndarray, fix: str, first_row: int = 1
+) -> None:
     """ValueError if any of (n_x, m) is wrong, with the columns that it is in."""
     if wrong.any():
         raise ValueError(f"{where}: {what} in {listed(counted(columns, wrong, first_row))}: {fix}")

@@ -46,7 +46,7 @@ class Tiles:
     target: str | None = None
     rows: int = 2**17
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not Path(self.path).is_file():
             raise FileNotFoundError(f"there is no file {self.path}")
         if self.rows < 1:

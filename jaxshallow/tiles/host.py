@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.params import Params
@@ -18,14 +19,14 @@ from jaxshallow.tiles.parts import Parts, arguments
 HOST_TILE_BYTES = 2**24
 
 
-def is_tiles(X) -> bool:
+def is_tiles(X: Any) -> bool:
     """Whether X is tiles one after another, and no array or list of numbers."""
     if isinstance(X, list | tuple):
         return len(X) > 0 and isinstance(X[0], tuple) and getattr(X[0][0], "ndim", 0) == 2
     return hasattr(X, "__iter__") and not hasattr(X, "__array__")
 
 
-def _host_tiles(params: Params, X, rest: tuple, weights) -> Iterator[tuple]:
+def _host_tiles(params: Params, X: Any, rest: tuple[Any, ...], weights: ArrayLike | None) -> Iterator[tuple[Any, ...]]:
     """(data, weights) of one host tile after another, in memory that nobody writes to."""
     if is_tiles(X):
         if rest or weights is not None:
@@ -53,7 +54,7 @@ def _host_tiles(params: Params, X, rest: tuple, weights) -> Iterator[tuple]:
             _forget(array)
 
 
-def _forget(array) -> None:
+def _forget(array: Any) -> None:
     """Give back the memory of a mapped file's pages that have been read: they can be read again."""
     if getattr(array, "mode", "c") == "c":  # a private copy's changes are nowhere else
         return
@@ -63,7 +64,14 @@ def _forget(array) -> None:
         array.madvise(mmap.MADV_DONTNEED)
 
 
-def from_host(streamed: Callable, add: Callable, params: Params, X, rest: tuple, options: dict[str, Any]):
+def from_host(
+    streamed: Callable[..., Any],
+    add: Callable[..., Any],
+    params: Params,
+    X: Any,
+    rest: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
     """The whole of a function: Σ Wₖ partₖ / Σ Wₖ over host tiles, with all of l2 on the first that has a weight."""
     params, options = checks.parameters(params), dict(options)
     if "Y" in options:
@@ -88,4 +96,4 @@ def from_host(streamed: Callable, add: Callable, params: Params, X, rest: tuple,
     if not pieces:
         raise ValueError("X held no tiles: an iterator serves once, an object with __iter__ again and again")
     means = [mean / (total or 1.0) for mean in sums]
-    return parts.whole(means, [np.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
+    return parts.whole(means, (np.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)))

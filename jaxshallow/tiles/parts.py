@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ from jax.typing import ArrayLike
 from jaxshallow import checks
 from jaxshallow.params import Params
 
+Arguments: TypeAlias = tuple[Params, tuple[Array, ...], tuple[Any, ...], Array | None, dict[str, Any]]
+
 
 class Parts:
     """A function of the examples, on some of them at a time, so that the parts sum up to the whole.
@@ -24,10 +26,18 @@ class Parts:
     shareₖ is the part's share of Σ wᵢ.
     """
 
-    def __init__(self, fn: Callable, params: Params, data: tuple, weights, rest: tuple, options: dict[str, Any]):
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        params: Params,
+        data: tuple[Any, ...],
+        weights: ArrayLike | None,
+        rest: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> None:
         self.fn, self.rest, self.options = fn, rest, options
 
-        def result_of(m: int):
+        def result_of(m: int) -> Any:
             few = [jax.ShapeDtypeStruct((len(array), m), params.W1.dtype) for array in data]
             w = {} if weights is None else {"weights": jax.ShapeDtypeStruct((m,), params.W1.dtype)}
             return jax.eval_shape(
@@ -49,14 +59,21 @@ class Parts:
                 )
         self.means, self.columns = self._leaves(two, columns=False), self._leaves(two, columns=True)
 
-    def _leaves(self, leaves, *, columns: bool) -> list:
+    def _leaves(self, leaves: list[Any], *, columns: bool) -> list[Any]:
         return [leaf for leaf, is_column in zip(leaves, self.is_column, strict=True) if is_column == columns]
 
     def zeros(self) -> list[Array]:
         """Where the sums of the means start."""
         return [jnp.zeros(mean.shape, _wide(mean.dtype)) for mean in self.means]
 
-    def part(self, params: Params, data, weights: Array | None, share, l2_share=None) -> tuple[list, list]:
+    def part(
+        self,
+        params: Params,
+        data: Sequence[ArrayLike],
+        weights: Array | None,
+        share: Array | float,
+        l2_share: Array | float | None = None,
+    ) -> tuple[list[Array], list[Array]]:
         """The means of these examples times their share, and their columns. They get that share of l2, too."""
         options = dict(self.options) if weights is None else {**self.options, "weights": weights}
         if "l2" in options:
@@ -67,25 +84,25 @@ class Parts:
         means = [jnp.where(share > 0, mean * jnp.asarray(share, mean.dtype), 0) for mean in means]
         return means, self._leaves(leaves, columns=True)
 
-    def whole(self, means, columns):
+    def whole(self, means: Sequence[Array], columns: Iterable[Array | np.ndarray]) -> Any:
         """The result of `fn`, from the sums of the means and the columns side by side."""
         sums = iter([total.astype(mean.dtype) for total, mean in zip(means, self.means, strict=True)])
         joined = iter(columns)
         return self.rebuild([next(joined if is_column else sums) for is_column in self.is_column])
 
 
-def _name(fn: Callable) -> str:
+def _name(fn: Callable[..., Any]) -> str:
     return getattr(fn, "__name__", "the function")
 
 
-def compiled(body: Callable) -> Callable:
+def compiled(body: Callable[..., Any]) -> Callable[..., Any]:
     """`body(*arrays, options)`, compiled once for all calls alike; of the options, what is no number is static."""
 
     @partial(jax.jit, static_argnames="static")
-    def program(arrays, numbers, static):
+    def program(arrays: tuple[Any, ...], numbers: dict[str, Any], static: tuple[tuple[str, Any], ...]) -> Any:
         return body(*arrays, {**numbers, **dict(static)})
 
-    def run(*arrays_and_options):
+    def run(*arrays_and_options: Any) -> Any:
         *arrays, options = arrays_and_options
         numbers = {k: v for k, v in options.items() if isinstance(v, Array | np.ndarray | np.generic | int | float)}
         static = tuple((k, v) for k, v in options.items() if k not in numbers)
@@ -94,7 +111,7 @@ def compiled(body: Callable) -> Callable:
     return run
 
 
-def arguments(params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]):
+def arguments(params: Params, X: ArrayLike, rest: tuple[Any, ...], options: dict[str, Any]) -> Arguments:
     """What a function of the examples was called with: params, (X, Y), what comes after them, weights, options."""
     params = checks.parameters(params)
     X, options = checks.features(params, X), dict(options)
@@ -107,14 +124,21 @@ def arguments(params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]
     return params, data, rest[1:], weights, options
 
 
-def checked(fn: Callable, program: Callable, params: Params, X: ArrayLike, rest: tuple, options: dict[str, Any]):
+def checked(
+    fn: Callable[..., Any],
+    program: Callable[..., Any],
+    params: Params,
+    X: ArrayLike,
+    rest: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
     """`program` on what `fn` was called with, of which it is said here what is wrong: in the program it is traced."""
     params, data, rest, weights, options = arguments(params, X, rest, options)
     Parts(fn, params, data, weights, rest, options)
     return program(params, data, weights, rest, options)
 
 
-def _wide(dtype):
+def _wide(dtype: Any) -> Any:
     """The dtype of sums over tiles: float32 at least, since thousands of tiles in bfloat16 would stop adding up."""
     return dtype if dtype.itemsize >= 4 else jnp.float32
 

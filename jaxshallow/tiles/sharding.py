@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.typing import ArrayLike
 
+from jaxshallow.params import Params
 from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
 
 
 @lru_cache(maxsize=128)
-def shard(fn: Callable, mesh: Mesh) -> Callable:
+def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     """`fn` with the examples split over the devices of a mesh: the same answer, each device on its part.
 
     Parameters are on every device; means are summed by `psum`. A number of examples that the devices do not divide is
@@ -43,15 +46,17 @@ def shard(fn: Callable, mesh: Mesh) -> Callable:
     axes = mesh.axis_names
     mesh = Mesh(mesh.devices, axes, axis_types=(AxisType.Auto,) * len(axes))
 
-    def split(array):
+    def split(array: Any) -> PartitionSpec:
         return PartitionSpec(*[None] * (array.ndim - 1), axes)
 
     @wraps(fn)
-    def sharded(params, X, *rest, **options):
+    def sharded(params: Params, X: ArrayLike, *rest: Any, **options: Any) -> Any:
         return checked(fn, over_devices, params, X, rest, options)
 
     @compiled
-    def over_devices(params, data, weights, rest, options):
+    def over_devices(
+        params: Params, data: tuple[Array, ...], weights: Array | None, rest: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
         parts = Parts(fn, params, data, weights, rest, options)
         m = data[0].shape[1]
         spare = -m % mesh.size
@@ -61,7 +66,9 @@ def shard(fn: Callable, mesh: Mesh) -> Callable:
                 weights = jnp.ones(m, params.W1.dtype)
             weights = None if weights is None else jnp.pad(weights, (0, spare))
 
-        def on_device(params, data, weights):
+        def on_device(
+            params: Params, data: tuple[Array, ...], weights: Array | None
+        ) -> tuple[list[Array], list[Array]]:
             share = 1 / mesh.size if weights is None else share_of(weights, lax.psum(total_weight(weights), axes))
             means, columns = parts.part(params, data, weights, share)
             return lax.psum(means, axes), columns

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import ArrayLike
 
 from jaxshallow.params import Params
 from jaxshallow.tiles.host import from_host, is_tiles
@@ -37,14 +39,14 @@ def tile_size(params: Params) -> int:
     return max(128, elements // widest // 64 * 64)
 
 
-def faster(fn: Callable, params: Params, X: Array, n_examples: int) -> Callable:
+def faster(fn: Callable[..., Any], params: Params, X: Array, n_examples: int) -> Callable[..., Any]:
     """`fn`, or `stream(fn)` where that is faster: for eight tiles or more, with X on one CPU device."""
     on_one_cpu = not isinstance(X, jax.core.Tracer) and [device.platform for device in X.devices()] == ["cpu"]
     return stream(fn) if on_one_cpu and n_examples >= 8 * tile_size(params) else fn
 
 
 @lru_cache(maxsize=128, typed=True)  # the same function again for the same arguments, so that jit knows it
-def stream(fn: Callable, tile: int | None = None) -> Callable:
+def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any]:
     """`fn` on one tile of the examples after another: the same answer, in memory O(tile).
 
     The activations of a tile stay in the cache, where those of all examples would go through memory several times.
@@ -82,18 +84,20 @@ def stream(fn: Callable, tile: int | None = None) -> Callable:
         raise ValueError(f"tile must be at least 1, got {tile}")
 
     @wraps(fn)
-    def streamed(params, X, *rest, **options):
+    def streamed(params: Params, X: Any, *rest: Any, **options: Any) -> Any:
         if isinstance(X, np.memmap) or is_tiles(X):
             return from_host(streamed, add_host_tile, params, X, rest, options)
         return checked(fn, tile_by_tile, params, X, rest, options)
 
     @compiled
-    def tile_by_tile(params, data, weights, rest, options):
+    def tile_by_tile(
+        params: Params, data: tuple[Array, ...], weights: Array | None, rest: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
         parts = Parts(fn, params, data, weights, rest, options)
         m, t = data[0].shape[1], tile or tile_size(params)
-        total = m if weights is None else total_weight(weights)
+        total: Any = m if weights is None else total_weight(weights)
 
-        def add(means, start, size=t):
+        def add(means: list[Array], start: ArrayLike, size: int = t) -> tuple[list[Array], list[Array]]:
             cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
             w = None if weights is None else cut(weights)
             share = size / m if w is None else share_of(w, total)
@@ -111,7 +115,16 @@ def stream(fn: Callable, tile: int | None = None) -> Callable:
         return parts.whole(means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
 
     @compiled
-    def add_host_tile(sums, params, data, weights, rest, share, l2_share, options):
+    def add_host_tile(
+        sums: list[Array],
+        params: Params,
+        data: tuple[Array, ...],
+        weights: Array | None,
+        rest: tuple[Any, ...],
+        share: Array,
+        l2_share: Array,
+        options: dict[str, Any],
+    ) -> tuple[list[Array], list[Array]]:
         parts = Parts(streamed, params, data, weights, rest, options)
         means, columns = parts.part(params, data, weights, share, l2_share)
         return [a + b for a, b in zip(sums, means, strict=True)], columns

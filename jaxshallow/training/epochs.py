@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jaxshallow.descent import Optimizer, take_step
+from jaxshallow.descent import CostAndGrads, Optimizer, take_step
 from jaxshallow.params import Params
 
 
@@ -41,8 +42,8 @@ class State(NamedTuple):
 
     params: Params
     opt_state: Any
-    best_cost: Array | None = None
-    idle_epochs: Array | None = None
+    best_cost: Any = None
+    idle_epochs: Any = None
     best_params: Params | None = None
 
     @property
@@ -51,10 +52,13 @@ class State(NamedTuple):
         return self.params if self.best_params is None else self.best_params
 
 
+Carry: TypeAlias = tuple[Params, Any]  # the network and the optimizer's state
+
+
 def first_state(params: Params, optimizer: Optimizer | None) -> State:
     """The `State` before the first epoch, without `watched`."""
 
-    def strong(leaf):
+    def strong(leaf: Any) -> Any:
         """Weak types, as L-BFGS begins with, are lost on the disk, and with them the program would be another."""
         return lax.convert_element_type(leaf, leaf.dtype) if getattr(leaf, "weak_type", False) else leaf
 
@@ -70,22 +74,40 @@ def watched(state: State, patience: int | None, validated: bool) -> State:
 
 
 def run_epochs(
-    state, X, Y, weights, validation, order, learning_rate, l2, tol,
-    *, optimizer, grads, validation_cost_of, epochs, patience,
-):  # fmt: skip
-    """`epochs` epochs, after (epochs, batches, batch_size) `order`, or full-batch where it is None.
+    state: State,
+    X: Array,
+    Y: Array,
+    weights: Array | None,
+    validation: tuple[Any, ...] | None,
+    order: Array | None,
+    learning_rate: Array,
+    l2: Array,
+    tol: Array,
+    *,
+    optimizer: Optimizer | None,
+    grads: CostAndGrads,
+    validation_cost_of: Callable[..., Array],
+    epochs: int,
+    patience: int | None,
+) -> tuple[State, tuple[History, Array]]:
+    """The compiled loop of `fit` and, under vmap, of `fit_many`; the arguments are theirs.
+
+    Args:
+        order: (epochs, batches, batch_size) the examples of each minibatch; None is full-batch.
+        validation_cost_of: the cost on `validation`, called as `validation_cost_of(params, *validation)`.
+        epochs: how many to run.
 
     Returns:
-        The new `State`, and for each epoch a `History` and whether it was run.
+        The new `State`, and for each epoch its `History` and whether it was run.
     """
 
     # A column of X is scattered in memory: each example's numbers are laid together, once and not in every epoch.
     rows_of = () if order is None else lax.optimization_barrier((X.T, Y.T))
 
-    def descend(carry, batch):
+    def descend(carry: Carry, batch: tuple[Any, ...]) -> tuple[Carry, Array]:
         return take_step(optimizer, learning_rate, grads, *carry, *batch)
 
-    def minibatches(carry, order):
+    def minibatches(carry: Carry, order: Array) -> tuple[Carry, Array]:
         rows = [rows[order] for rows in rows_of]  # -1 fills up the last batch
         w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(X.dtype)
         full = weights is None and order.size == X.shape[1]
@@ -94,21 +116,21 @@ def run_epochs(
         # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
         shares = l2 * totals / jnp.sum(totals)
 
-        def one(carry, batch):
+        def one(carry: Carry, batch: tuple[Array, ...]) -> tuple[Carry, Array]:
             x, y, w, share = batch
             return descend(carry, (x.T, y.T, None if full else w, share))
 
         carry, J = lax.scan(one, carry, (*rows, w, shares))
         return carry, jnp.sum(J * totals) / jnp.sum(totals)
 
-    def epoch(state, order):
+    def epoch(state: State, order: Array | None) -> tuple[State, tuple[History, bool]]:
         carry = state.params, state.opt_state
         carry, J = descend(carry, (X, Y, weights, l2)) if order is None else minibatches(carry, order)
         state = state._replace(params=carry[0], opt_state=carry[1])
         seen = History(J, None if validation is None else validation_cost_of(state.params, *validation))
         return state if patience is None else watch(state, seen), (seen, True)
 
-    def watch(state, seen):
+    def watch(state: State, seen: History) -> State:
         now = seen.cost if seen.validation_cost is None else seen.validation_cost
         lower = now < state.best_cost
         best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.params, state.best_params)
@@ -118,7 +140,7 @@ def run_epochs(
             best_params=best_params,
         )
 
-    def epoch_unless_stopped(state, order):
+    def epoch_unless_stopped(state: State, order: Array | None) -> Any:
         nothing = jnp.zeros((), X.dtype)
         idle = state, (History(nothing, None if validation is None else nothing), False)
         return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
@@ -165,7 +187,7 @@ def epoch_orders(key: list[int], epochs: range, m: int, batch_size: int) -> np.n
     return np.stack([epoch_order(key, epoch, m, batch_size) for epoch in epochs])
 
 
-def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback) -> int:
+def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback: object) -> int:
     """So many epochs that a program runs for about a tenth of a second: Ctrl-C and `callback` get their turn.
 
     At least two: XLA unrolls a loop of one, and rounds it otherwise.

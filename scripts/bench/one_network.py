@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec
 
 import jaxshallow as js
 from bench.rows import LIMIT, OURS, Run, contestant
@@ -257,13 +258,13 @@ def w4_limit_tanh(n_x: int, m: int) -> Run:
     mesh, params, X, _ = split(n_x, 1024)
     t = tile_size(params)
     tiles = m // jax.device_count() // t
-    P = jax.sharding.PartitionSpec
+    examples = PartitionSpec(None, "examples")
 
     def on_each(x: jax.Array) -> jax.Array:
         Z = jnp.zeros((64, t)) + x.mean()
         return jax.lax.fori_loop(0, tiles, lambda _, Z: jnp.tanh(Z), Z)[:, :1]
 
-    return jitted(jax.shard_map(on_each, mesh=mesh, in_specs=P(None, "examples"), out_specs=P(None, "examples")), X)
+    return jitted(jax.shard_map(on_each, mesh=mesh, in_specs=examples, out_specs=examples), X)
 
 
 # ---- W6: clipped gradients ----
