@@ -1,9 +1,11 @@
 """jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jaxshallow import data
 from jaxshallow.activations import Activation
 from jaxshallow.backprop import cost_and_grads, manual_grads, manual_grads_example
-from jaxshallow.certificate import Certificate
 from jaxshallow.certify import certify
 from jaxshallow.compilation import enable_compilation_cache
 from jaxshallow.descent import make_train_step, update
@@ -15,14 +17,17 @@ from jaxshallow.executions import (
     manual_grads_scan,
     manual_grads_vmap,
 )
-from jaxshallow.exports import export
-from jaxshallow.many import Many, Progress, fit_many
 from jaxshallow.network import Cache, cost, forward, forward_example, losses, predict, score
 from jaxshallow.params import Params, init
 from jaxshallow.per_example import clipped_grads, grad_noise_scale, per_example_grad_norms
 from jaxshallow.store import load, read_metadata, save
 from jaxshallow.tiles import shard, stream
 from jaxshallow.training import FitResult, History, fit
+
+if TYPE_CHECKING:
+    from jaxshallow.certificate import Certificate
+    from jaxshallow.exports import export
+    from jaxshallow.many import Many, Progress, fit_many
 
 __all__ = [
     "Activation",
@@ -66,3 +71,23 @@ __all__ = [
     "stream",
     "update",
 ]
+
+# The wings of these names are imported when the first of them is used: a first answer should not wait for them.
+ON_FIRST_USE = {
+    "Certificate": "certificate",
+    "Many": "many",
+    "Progress": "many",
+    "export": "exports",
+    "fit_many": "many",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{ON_FIRST_USE[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

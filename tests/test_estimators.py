@@ -29,12 +29,12 @@ import jaxshallow as js
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV, pool, training
 from jaxshallow.estimators.settings import CONSTRAINTS, LASTING, PER_NETWORK, Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("as_in_numpy", "little_optimization"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 IRIS = load_iris(return_X_y=True)
 IRIS = (IRIS[0] - IRIS[0].mean(axis=0)) / IRIS[0].std(axis=0), IRIS[1]
-
-
-pytestmark = pytest.mark.usefixtures("as_in_numpy", "little_optimization")
 
 
 # ---- scikit-learn's contract ----

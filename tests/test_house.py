@@ -29,7 +29,7 @@ ORDER = {
     "many": ["configs", "examples", "widths", "plan", "programs", "result", "records", "resume", "run", "fitting"],
     "store": ["files", "models", "checkpoints"],
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
-    "certificate": ["bounds", "reference", "rows", "differences", "executions"],
+    "certificate": ["bounds", "reference", "rows", "differences", "executions", "comparison"],
     "certify": [],
     "estimators": [
         "solvers",
@@ -151,6 +151,12 @@ assert dict(jax.config.values) == settings, "JAX settings changed"
 assert dict(os.environ) == environment, "environment changed"
 assert not jax.config.jax_enable_x64
 assert not xla_bridge._backends, "a JAX backend was started"
+assert set(jaxshallow.__all__) <= set(dir(jaxshallow))
+late = {f"jaxshallow.{wing}" for wing in jaxshallow.ON_FIRST_USE.values()}
+assert not late & set(sys.modules), "a wing was imported before its use"
+for name in jaxshallow.__all__:
+    assert getattr(jaxshallow, name) is not None
+assert late <= set(sys.modules)
 assert "jaxshallow.exports.standalone" not in sys.modules, "the program that export writes was run"
 optional = {"sklearn", "matplotlib", "polars", "safetensors", "rich", "tyro", "orbax", "onnx", "onnxruntime"}
 assert not optional & {name.split(".")[0] for name in sys.modules}, optional & set(sys.modules)
