@@ -1,4 +1,9 @@
-"""jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal."""
+"""jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal.
+
+The notes, in their order: activations, params, network, backprop, executions, descent. A folder for each thing beyond
+them: training (`fit`), tiles (`stream`, `shard`), many (`fit_many`), tables, store, exports, certificate, estimators,
+plots, reports, programs; the `__init__.py` of each says what is in it.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

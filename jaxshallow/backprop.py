@@ -2,9 +2,9 @@
 
 dX always means dJ/dX with the mean already taken, but dZ is per example, as in the notes. dZ2 = A2 − Y holds for
 each head with its own loss: sigmoid with binary cross-entropy, softmax with cross-entropy, identity with half the
-squared error. The functions below the notes' own, for per-example norms and clipping, are made of the same dZ.
+squared error.
 
-`jnp.inner(dZ, A)` is dZ Aᵀ: the sum over the examples, on which both end. Written `dZ @ A.T`, XLA copies all of A to
+`jnp.inner(dZ, A)` is dZ Aᵀ: the sum over the examples, the last axis of both. With `dZ @ A.T`, XLA copies all of A to
 transpose it where n_y = 1, and the gradient takes 1.4 times as long (32-64-1, m = 100,000, on a CPU).
 """
 

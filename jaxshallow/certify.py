@@ -5,7 +5,7 @@ NumPy, float64, on the CPU. Two roundings of one formula are never equal to the 
 bound on how far rounding alone can take it. An entry beyond its bound is a fault: in a formula, in a compiler, or in
 the hardware.
 
-`certificate/bounds.py` derives the bounds, and `certificate/` holds the parts of the comparison.
+`certificate/bounds.py` derives the bounds; the parts of the comparison are in `certificate/`.
 """
 
 from __future__ import annotations

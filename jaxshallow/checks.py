@@ -1,7 +1,7 @@
-"""What a user can get wrong, said in one form: the argument, what was expected, what came, and the fix.
+"""Checks of what users pass in. Each error names the argument, what was expected, what came, and the fix.
 
-The shape checks look at shapes and dtypes only, so they run while tracing and cost nothing at run time. `values`
-looks at the numbers, which exist only outside traced code: `fit` and the programs call it.
+The checks of shapes and dtypes run while tracing and cost nothing at run time. `values` looks at the numbers, which
+exist only outside traced code. Public functions check once and then call the unchecked equations.
 """
 
 from __future__ import annotations

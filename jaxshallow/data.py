@@ -1,7 +1,7 @@
-"""The course's data sets, and `load`, which also knows tables from files (`tables/`).
+"""The course's data sets, and `load`, which also reads tables from files (see `tables/`).
 
-Every function returns a `Dataset`, whose examples are columns: `X, Y = data.flower()`. Needs NumPy only; what comes
-from scikit-learn or is read by polars imports them when called.
+Every function returns a `Dataset`, whose examples are columns: `X, Y = data.flower()`. This needs NumPy alone;
+scikit-learn and polars are imported by the functions that need them.
 """
 
 from __future__ import annotations

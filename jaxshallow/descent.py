@@ -1,6 +1,6 @@
-"""Gradient descent: one step (`update`), a compiled training step (`make_train_step`), and a whole run (`fit`).
+"""Gradient descent, W := W − α dW: one step (`update`), and a compiled step for a loop of your own (`make_train_step`).
 
-W := W − α dW. Any optax transformation can take the place of plain gradient descent.
+Any optax transformation can take the place of plain gradient descent.
 """
 
 from __future__ import annotations

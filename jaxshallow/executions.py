@@ -1,7 +1,8 @@
-"""The same formula, run otherwise: example by example, under vmap, tile by tile (`stream`), over devices (`shard`).
+"""The same formula, run example by example: in a Python loop, in a compiled loop (scan), and under vmap.
 
-Each is equal to `forward` or `manual_grads`; `certify` shows it on your data and device. The loops are what the notes
-start from, and vmap is what JAX makes of the per-example formula: the matrix form, found by the machine.
+Each equals `forward` or `manual_grads`, and `certify` shows it on your data and device. The loops are what the notes
+start from. vmap is how JAX turns the per-example formula into the matrix form. To have another execution certified,
+list it in `certificate/executions.py`.
 """
 
 from __future__ import annotations

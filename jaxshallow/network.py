@@ -1,6 +1,7 @@
-"""The network itself: forward propagation, prediction and cost, one line per equation of the notes.
+"""The network: forward propagation, prediction, cost and score, one line per equation of the notes.
 
-Examples are columns: X is (n_x, m), Y is (n_y, m). Computation takes the parameters' dtype: X and Y are cast to it.
+Examples are columns: X is (n_x, m), Y is (n_y, m). Everything is computed in the dtype of the parameters; X and Y are
+cast to it. Each public function checks its arguments and hands them to its equations, right below it.
 """
 
 from __future__ import annotations

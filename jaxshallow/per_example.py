@@ -1,4 +1,4 @@
-"""The gradients of single examples, without forming one: norms, clipping and the noise scale.
+"""Per-example gradients without forming them: norms, clipping, and the gradient noise scale.
 
 All of them are made of the dZ of back-propagation (`backprop.py`).
 """

@@ -13,6 +13,7 @@ import pytest
 
 import jaxshallow as js
 from jaxshallow.programs import cli
+from jaxshallow.store.files import version
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,6 +54,10 @@ def test_each_program_has_its_launcher_and_its_line():
     for name, line in cli.PROGRAMS.items():
         module = importlib.import_module(f"jaxshallow.programs.{name}")
         assert module.__doc__.startswith(line.removesuffix("."))
+
+
+def test_the_command_knows_its_version(start):
+    assert start("command", "--version") == (0, f"jaxshallow {version()}\n", "")
 
 
 def test_the_command_and_the_launcher_train_the_same_network(start, tmp_path):
@@ -126,6 +131,7 @@ import contextlib, sys
 import jaxshallow
 assert not any(name.startswith("jaxshallow.programs") for name in sys.modules)
 from jaxshallow.programs import cli
+from jaxshallow.store.files import version
 def imported():
     return [name for name in cli.PROGRAMS if f"jaxshallow.programs.{name}" in sys.modules]
 for words, programs in (["--help"], []), (["train", "--help"], ["train"]), (["export", "--help"], ["train", "export"]):
@@ -141,6 +147,7 @@ def test_without_the_extra_one_line_says_what_to_install():
 import sys
 sys.modules.update(tyro=None, rich=None, polars=None)
 from jaxshallow.programs import cli
+from jaxshallow.store.files import version
 cli.prepare = None
 assert [cli.main(words) for words in ([], ["--help"], *([name] for name in cli.PROGRAMS))] == [1] * 7
 """)

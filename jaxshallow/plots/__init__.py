@@ -1,4 +1,11 @@
-"""Pictures. Each function draws into matplotlib axes and returns them; `figure` and `save` do the rest."""
+"""Pictures. Each function draws into matplotlib axes and returns them; `figure` and `save` do the rest.
+
+figures  figures, colours, files
+plane    two features: decision boundaries, hidden units
+answers  confusion matrix, calibration, residuals, weights as images
+curves   learning curves, and the results of many networks
+timings  times of executions and of other libraries
+"""
 
 from jaxshallow.extras import require
 

@@ -15,6 +15,7 @@ import jax
 
 import jaxshallow as js
 from jaxshallow.programs.extra import MissingExtra, needs_scripts
+from jaxshallow.store.files import version
 
 PROGRAMS = {  # as the docstring of each begins
     "train": "Train a shallow network on a course data set or on a table of your own.",
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if words == ["--version"]:
+            print(f"jaxshallow {version()}")
+            return 0
         if not words or words[0] not in PROGRAMS:
             return explain(words[:1])
         program = importlib.import_module(f"jaxshallow.programs.{words[0]}")
@@ -59,7 +63,8 @@ def explain(words: list[str]) -> int:
     for name, line in PROGRAMS.items():
         programs[name] = lambda: None
         programs[name].__doc__ = line
-    tyro.extras.subcommand_cli_from_dict(programs, prog="jaxshallow", description=js.__doc__, args=words)
+    description = "Shallow neural networks in JAX."
+    tyro.extras.subcommand_cli_from_dict(programs, prog="jaxshallow", description=description, args=words)
     return 2  # not reached: tyro takes nothing but a program
 
 

@@ -1,4 +1,9 @@
-"""Reports: one HTML page that holds its pictures, style and script, and fetches nothing from anywhere."""
+"""Reports: one HTML page that holds its pictures, style and script, and works offline.
+
+html   text that is HTML already
+live   an interactive forward pass
+pages  the page and its parts
+"""
 
 from jaxshallow.reports.html import Html
 from jaxshallow.reports.live import IN_JAVASCRIPT, forward_pass

@@ -1,4 +1,9 @@
-"""Models and training states on disk."""
+"""Models and checkpoints on disk.
+
+files        files that are written whole or not at all
+models       `save` and `load`: one network, as safetensors
+checkpoints  the state of a run, to resume it from
+"""
 
 from jaxshallow.store.models import load, read_metadata, save
 

@@ -1,4 +1,13 @@
-"""People's tables: files of numbers, categories and gaps become X and Y."""
+"""Tables from files: columns of numbers and categories, with missing values, become X and Y.
+
+dataset   `Dataset` and `Column`: what a table becomes
+problems  error messages that name the column and the row
+columns   is a column numbers or categories, and which rows of X does it become?
+frames    .csv, .tsv, .parquet and .feather, read by polars
+arrays    .npz and .npy, read by NumPy
+tiles     `Tiles`: a Parquet file that is larger than memory
+load      `load_table`
+"""
 
 from jaxshallow.tables.columns import MISSING, columns_of, encode
 from jaxshallow.tables.dataset import Column, Dataset

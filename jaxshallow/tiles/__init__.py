@@ -1,4 +1,10 @@
-"""The same formula in tiles and over devices: transformations of any function of the examples."""
+"""The same formula in tiles and over devices: transformations of any function of the examples.
+
+parts      a function on some of the examples at a time, and the parts put together
+host       tiles from memory maps and iterables
+streaming  `stream`: tile by tile
+sharding   `shard`: over devices
+"""
 
 from jaxshallow.tiles.sharding import shard
 from jaxshallow.tiles.streaming import faster, stream, tile_size

@@ -1,4 +1,10 @@
-"""Training runs: the compiled loop over epochs, `fit` around it, and the scaling of features."""
+"""Training runs.
+
+scaling   the mean and deviation of features, and how to fold them into the weights
+epochs    the compiled loop: epochs, minibatches, early stopping
+resume    training state as named arrays, and back
+fitting   `fit`: check, run some epochs at a time, return
+"""
 
 from jaxshallow.training.epochs import History
 from jaxshallow.training.fitting import FitResult, fit
