@@ -116,12 +116,8 @@ def hidden_units(
     X, Y = np.asarray(X, float), np.asarray(Y)
     if X.shape[0] != 2:
         raise ValueError(f"the hidden units' lines need two features, got n_x = {X.shape[0]}")
+    _grey_examples(ax, params, X, Y, labels, names)
     W1, b1, W2 = (np.asarray(W, float) for W in (params.W1, params.b1, params.W2))
-    if params.task not in ONE_CLASS:
-        _examples(ax, X, np.zeros(X.shape[1]), ["#aaaaaa"], ["examples"], names)
-    else:
-        greys = [f"{shade:.2f}" for shade in np.linspace(0.78, 0.45, max(len(Y), 2))]
-        _examples(ax, X, classes_of(params, Y), greys, labels, names)
     size = np.linalg.norm(W2, axis=0)
     strength = size / (size.max() or 1)
     low, high = limits(X)
@@ -140,28 +136,48 @@ def hidden_units(
         up = w / np.linalg.norm(w)
         place = _far_from(labelled, ends[0] + np.linspace(0.06, 0.94, 23)[:, None] * (ends[1] - ends[0]), 0.075 * up)
         labelled.append(place + 0.075 * up)
-        # Where a line cuts off no more than a corner, its arrow may leave the picture, but not its number.
-        number = low[:, 0] + span * np.clip(labelled[-1], 0.02, 0.98)
         foot, tip = (low[:, 0] + span * (place + length * up) for length in (0, 0.05))
         ax.add_patch(FancyArrowPatch(foot, tip, arrowstyle="-|>", mutation_scale=7, shrinkA=0, shrinkB=0,
                                      color=colour, alpha=alpha))  # fmt: skip
-        ax.text(
-            number[0],
-            number[1],
-            f"{unit + 1}",
-            color=colour,
-            fontsize=8 if len(W1) <= 20 else 6.5,
-            fontweight="bold",
-            ha="center",
-            va="center",
-            path_effects=[withStroke(linewidth=2, foreground="white")],
-            zorder=4,
-        )
+        # Where a line cuts off only a corner, its arrow may leave the picture, but not its number.
+        number = low[:, 0] + span * np.clip(labelled[-1], 0.02, 0.98)
+        _unit_number(ax, number, int(unit), colour, fontsize=8 if len(W1) <= 20 else 6.5)
     if elsewhere:
-        listed = ", ".join(str(unit + 1) for unit in sorted(elsewhere)[:8])
-        more = f" and {len(elsewhere) - 8} more" if len(elsewhere) > 8 else ""
-        ax.set_xlabel(f"{ax.get_xlabel()}\nelsewhere: {'units' if len(elsewhere) > 1 else 'unit'} {listed}{more}")
+        _list_elsewhere(ax, elsewhere)
     return ax
+
+
+def _grey_examples(
+    ax: Axes, params: Params, X: np.ndarray, Y: np.ndarray, labels: Sequence[str], names: Sequence[str]
+) -> None:
+    """The examples in a grey for each class, or all in one where the network does not classify."""
+    if params.task not in ONE_CLASS:
+        _examples(ax, X, np.zeros(X.shape[1]), ["#aaaaaa"], ["examples"], names)
+    else:
+        greys = [f"{shade:.2f}" for shade in np.linspace(0.78, 0.45, max(len(Y), 2))]
+        _examples(ax, X, classes_of(params, Y), greys, labels, names)
+
+
+def _unit_number(ax: Axes, place: np.ndarray, unit: int, colour: str, fontsize: float) -> None:
+    ax.text(
+        place[0],
+        place[1],
+        f"{unit + 1}",
+        color=colour,
+        fontsize=fontsize,
+        fontweight="bold",
+        ha="center",
+        va="center",
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+        zorder=4,
+    )
+
+
+def _list_elsewhere(ax: Axes, units: list[int]) -> None:
+    """Below the axis, the units whose lines miss the picture."""
+    listed = ", ".join(str(unit + 1) for unit in sorted(units)[:8])
+    more = f" and {len(units) - 8} more" if len(units) > 8 else ""
+    ax.set_xlabel(f"{ax.get_xlabel()}\nelsewhere: {'units' if len(units) > 1 else 'unit'} {listed}{more}")
 
 
 def _line_in_unit_square(w: np.ndarray, b: float) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -70,66 +71,21 @@ def forward_pass(
         >>> "a1 = g(z1)" in forward_pass(params, jnp.eye(2), jnp.array([[0, 1]]), labels=["cat", "dog"])
         True
     """
-    params = checks.parameters(params)
-    (n_h, n_x), n_y = params.W1.shape, len(params.W2)
-    if n_x != 2:
-        raise ValueError(f"the plane needs two features, got n_x = {n_x}")
-    if params.hidden not in IN_JAVASCRIPT:
-        raise ValueError(f"hidden must be one of {', '.join(IN_JAVASCRIPT)} to run in a page, got {params.hidden!r}")
-    Y = np.asarray(checks.targets(params, checks.features(params, X), Y), float)
-    X = np.asarray(X, float)
-    checks.values(params, X, Y)
-    classifies = params.task in ONE_CLASS
+    params, X, Y = _checked(params, X, Y)
+    classifies, n_y = params.task in ONE_CLASS, len(Y)
     n = max(n_y, 2) if classifies else n_y
     labels = [str(label) for label in labels] or [f"class {c}" if classifies else f"y{c + 1}" for c in range(n)]
     if len(labels) != n or len(names) != 2:
         raise ValueError(f"labels must be {n} and names 2, got {len(labels)} and {len(names)}")
 
-    if classifies:
-        colours, group = [plots.COLOURS[c % len(plots.COLOURS)] for c in range(n)], plots.classes_of(params, Y)
-        shades = [0.0, 1.0]
-    else:
-        colours = list(SHADES)
-        shades = [0.0, 1.0] if params.output == "sigmoid" else [float(Y[0].min()), float(Y[0].max())]
-        if shades[0] == shades[1]:
-            shades[1] += max(1.0, abs(shades[1]))
-        group = np.rint((Y[0] - shades[0]) / (shades[1] - shades[0]) * (len(SHADES) - 1)).astype(int)
     low, high = (corner.ravel() for corner in plots.limits(X))
-    digits = [max(0, 3 - int(np.floor(np.log10(end - start)))) for start, end in zip(low, high, strict=True)]
-    given = {
-        **{name: np.asarray(getattr(params, name), float).tolist() for name in checks.LEAVES},
-        **{"hidden": params.hidden, "output": params.output, "labels": labels, "colours": colours, "shades": shades},
-        **{"low": low.tolist(), "high": high.tolist(), "digits": digits, "start": X[:, 0].tolist(), "frame": FRAME},
-    }
-    # So that no text ends the script before its end, or begins a comment in it.
-    data = json.dumps(given, allow_nan=False).replace("<", "\\u003c")
-
+    colouring = _colours_of_classes(params, Y, n) if classifies else _shades_of_numbers(params, Y)
     m = X.shape[1]
     shown = np.unique(np.linspace(0, m - 1, min(m, MOST_EXAMPLES)).astype(int))
-    outlines = [_outline(c) if classifies else OUTLINES[0] for c in range(len(colours))]
-    plane = _plane(X[:, shown], group[shown], colours, outlines, names, low, high, classifies)
-    if classifies:
-        legend = "".join(
-            f'<li><svg viewBox="-7 -7 14 14" aria-hidden="true"><path fill="{colour}" d="M0,0{outline}"/></svg> '
-            f"{escape(label)}</li>"
-            for colour, outline, label in zip(colours, outlines, labels, strict=True)
-        )
-    else:
-        legend = f"<li>{escape(labels[0])}: from {shades[0]:.4g}, white, to {shades[1]:.4g}, blue</li>"
-    legend = f'<ul class="legend">{legend}</ul>'
+    plane = _plane(X[:, shown], colouring._replace(group=colouring.group[shown]), names, low, high, classifies)
     some = f" {len(shown):,} of the {m:,} examples are shown." if len(shown) < m else ""
-    σ = {"sigmoid": "σ(z2)", "softmax": "softmax(z2)", "identity": "z2"}[params.output]
-    units = [f"{k + 1}" for k in range(n_h)]
-    outputs = labels if n_y == n else [""]
-    first, *others = (
-        _column("x", "x", list(names)),
-        _column("z1", "z1 = W1 x + b1", units),
-        _column("a1", "a1 = g(z1)", units, f"g = {params.hidden}"),
-        _column("z2", "z2 = W2 a1 + b2", outputs),
-        _column("a2", f"a2 = {σ}", outputs),
-    )
-    steps = (f'<div class="step"><span aria-hidden="true">→</span>{column}</div>' for column in others)
-    columns = first + "".join(steps)
+    legend = _legend(colouring, labels, classifies)
+    columns = _columns(params, names, labels if n_y == n else [""])
     weights = "".join(_matrix(name, np.asarray(getattr(params, name), float)) for name in checks.LEAVES)
     return Html(
         f'<section class="forward-pass">\n<h2>{escape(heading)}</h2>\n'
@@ -140,28 +96,113 @@ def forward_pass(
         f'<div class="numbers">\n<div class="columns">{columns}</div>\n'
         '<p class="answer">ŷ is <output aria-live="polite"></output>.</p>\n'
         f'<details><summary>The weights</summary><div class="matrices">{weights}</div></details>\n</div>\n</div>\n'
-        f'<script type="application/json">{data}</script>\n'
+        f'<script type="application/json">{_script_data(params, X[:, 0], labels, colouring, low, high)}</script>\n'
         f"<script>\n{read_file('forward_pass.js')}</script>\n</section>\n"
     )
 
 
+def _checked(params: Params, X: ArrayLike, Y: ArrayLike) -> tuple[Params, np.ndarray, np.ndarray]:
+    params = checks.parameters(params)
+    n_x = params.W1.shape[1]
+    if n_x != 2:
+        raise ValueError(f"the plane needs two features, got n_x = {n_x}")
+    if params.hidden not in IN_JAVASCRIPT:
+        raise ValueError(f"hidden must be one of {', '.join(IN_JAVASCRIPT)} to run in a page, got {params.hidden!r}")
+    Y = np.asarray(checks.targets(params, checks.features(params, X), Y), float)
+    X = np.asarray(X, float)
+    checks.values(params, X, Y)
+    return params, X, Y
+
+
+class _Colouring(NamedTuple):
+    """How the examples are drawn.
+
+    Attributes:
+        group: (m,) the number of each example's colour.
+        colours: one for each class, or from white to blue for numbers.
+        outlines: the shapes of the marks, one for each colour.
+        shades: the numbers that the first and the last colour stand for.
+    """
+
+    group: np.ndarray
+    colours: list[str]
+    outlines: list[str]
+    shades: list[float]
+
+
+def _colours_of_classes(params: Params, Y: np.ndarray, n: int) -> _Colouring:
+    colours = [plots.COLOURS[c % len(plots.COLOURS)] for c in range(n)]
+    return _Colouring(plots.classes_of(params, Y), colours, [_outline(c) for c in range(n)], [0.0, 1.0])
+
+
+def _shades_of_numbers(params: Params, Y: np.ndarray) -> _Colouring:
+    """By the first output; a sigmoid's lies between 0 and 1."""
+    low, high = (0.0, 1.0) if params.output == "sigmoid" else (float(Y[0].min()), float(Y[0].max()))
+    if low == high:
+        high += max(1.0, abs(high))
+    group = np.rint((Y[0] - low) / (high - low) * (len(SHADES) - 1)).astype(int)
+    return _Colouring(group, list(SHADES), [OUTLINES[0]] * len(SHADES), [low, high])
+
+
+def _script_data(
+    params: Params, x: np.ndarray, labels: list[str], colouring: _Colouring, low: np.ndarray, high: np.ndarray
+) -> str:
+    """What `forward_pass.js` needs, as JSON; the point starts at x."""
+    digits = [max(0, 3 - int(np.floor(np.log10(end - start)))) for start, end in zip(low, high, strict=True)]
+    colours, shades = colouring.colours, colouring.shades
+    given = {
+        **{name: np.asarray(getattr(params, name), float).tolist() for name in checks.LEAVES},
+        **{"hidden": params.hidden, "output": params.output, "labels": labels, "colours": colours, "shades": shades},
+        **{"low": low.tolist(), "high": high.tolist(), "digits": digits, "start": x.tolist(), "frame": FRAME},
+    }
+    # A "<" in a text could end the script or begin a comment in it.
+    return json.dumps(given, allow_nan=False).replace("<", "\\u003c")
+
+
+def _legend(colouring: _Colouring, labels: list[str], classifies: bool) -> str:
+    if classifies:
+        items = "".join(
+            f'<li><svg viewBox="-7 -7 14 14" aria-hidden="true"><path fill="{colour}" d="M0,0{outline}"/></svg> '
+            f"{escape(label)}</li>"
+            for colour, outline, label in zip(colouring.colours, colouring.outlines, labels, strict=True)
+        )
+    else:
+        low, high = colouring.shades
+        items = f"<li>{escape(labels[0])}: from {low:.4g}, white, to {high:.4g}, blue</li>"
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _columns(params: Params, names: Sequence[str], outputs: list[str]) -> str:
+    """x, z1, a1, z2 and a2, with arrows between them."""
+    σ = {"sigmoid": "σ(z2)", "softmax": "softmax(z2)", "identity": "z2"}[params.output]
+    units = [f"{k + 1}" for k in range(len(params.W1))]
+    first, *others = (
+        _column("x", "x", list(names)),
+        _column("z1", "z1 = W1 x + b1", units),
+        _column("a1", "a1 = g(z1)", units, f"g = {params.hidden}"),
+        _column("z2", "z2 = W2 a1 + b2", outputs),
+        _column("a2", f"a2 = {σ}", outputs),
+    )
+    steps = (f'<div class="step"><span aria-hidden="true">→</span>{column}</div>' for column in others)
+    return first + "".join(steps)
+
+
 def _plane(
     X: np.ndarray,
-    group: np.ndarray,
-    colours: Sequence[str],
-    outlines: Sequence[str],
+    colouring: _Colouring,
     names: Sequence[str],
     low: np.ndarray,
     high: np.ndarray,
     classifies: bool,
 ) -> str:
+    """The picture: the examples, the axes, and the point that the reader moves."""
     left, top, side = FRAME
     bottom, right = top + side, left + side
     across, up = (X - low[:, None]) / (high - low)[:, None] * side
     starts = [f"M{left + x:.1f},{bottom - y:.1f}" for x, y in zip(across, up, strict=True)]
     marks = "".join(
-        f'<path fill="{colour}" d="{"".join(starts[i] + outline for i in np.flatnonzero(group == k))}"/>'
-        for k, (colour, outline) in enumerate(zip(colours, outlines, strict=True))
+        f'<path fill="{colour}" d="{"".join(starts[i] + outline for i in np.flatnonzero(colouring.group == k))}"/>'
+        for k, (colour, outline) in enumerate(zip(colouring.colours, colouring.outlines, strict=True))
     )
     ticks = "".join(
         f'<text x="{left + (t - low[0]) / (high[0] - low[0]) * side:.1f}" y="{bottom + 16}" text-anchor="middle">'

@@ -89,44 +89,55 @@ def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any
             return from_host(streamed, add_host_tile, params, X, rest, options)
         return checked(fn, tile_by_tile, params, X, rest, options)
 
-    @compiled
-    def tile_by_tile(
-        params: Params, data: tuple[Array, ...], weights: Array | None, rest: tuple[Any, ...], options: dict[str, Any]
-    ) -> Any:
-        parts = Parts(fn, params, data, weights, rest, options)
-        m, t = data[0].shape[1], tile or tile_size(params)
-        total: Any = m if weights is None else total_weight(weights)
-
-        def add(means: list[Array], start: ArrayLike, size: int = t) -> tuple[list[Array], list[Array]]:
-            cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
-            w = None if weights is None else cut(weights)
-            share = size / m if w is None else share_of(w, total)
-            more, columns = parts.part(params, [cut(array) for array in data], w, share)
-            return [a + b for a, b in zip(means, more, strict=True)], columns
-
-        means, pieces = parts.zeros(), []
-        if m >= t:
-            # Who differentiates this computes a tile again, and keeps none.
-            means, columns = lax.scan(jax.checkpoint(add), means, t * jnp.arange(m // t))
-            pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1) for c in columns])
-        if m % t:
-            means, columns = add(means, m - m % t, m % t)
-            pieces.append(columns)
-        return parts.whole(means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
-
-    @compiled
-    def add_host_tile(
-        sums: list[Array],
-        params: Params,
-        data: tuple[Array, ...],
-        weights: Array | None,
-        rest: tuple[Any, ...],
-        share: Array,
-        l2_share: Array,
-        options: dict[str, Any],
-    ) -> tuple[list[Array], list[Array]]:
-        parts = Parts(streamed, params, data, weights, rest, options)
-        means, columns = parts.part(params, data, weights, share, l2_share)
-        return [a + b for a, b in zip(sums, means, strict=True)], columns
-
+    tile_by_tile = compiled(partial(_tile_by_tile, fn, tile))
+    add_host_tile = compiled(partial(_add_host_tile, streamed))
     return streamed
+
+
+def _tile_by_tile(
+    fn: Callable[..., Any],
+    tile: int | None,
+    params: Params,
+    data: tuple[Array, ...],
+    weights: Array | None,
+    rest: tuple[Any, ...],
+    options: dict[str, Any],
+) -> Any:
+    """`fn` of all examples: a loop over the whole tiles, then what is left."""
+    parts = Parts(fn, params, data, weights, rest, options)
+    m, t = data[0].shape[1], tile or tile_size(params)
+    total: Any = m if weights is None else total_weight(weights)
+
+    def add(means: list[Array], start: ArrayLike, size: int = t) -> tuple[list[Array], list[Array]]:
+        cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
+        w = None if weights is None else cut(weights)
+        share = size / m if w is None else share_of(w, total)
+        more, columns = parts.part(params, [cut(array) for array in data], w, share)
+        return [a + b for a, b in zip(means, more, strict=True)], columns
+
+    means, pieces = parts.zeros(), []
+    if m >= t:
+        # A derivative computes each tile again, and stores none.
+        means, columns = lax.scan(jax.checkpoint(add), means, t * jnp.arange(m // t))
+        pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1) for c in columns])
+    if m % t:
+        means, columns = add(means, m - m % t, m % t)
+        pieces.append(columns)
+    return parts.whole(means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
+
+
+def _add_host_tile(
+    streamed: Callable[..., Any],
+    sums: list[Array],
+    params: Params,
+    data: tuple[Array, ...],
+    weights: Array | None,
+    rest: tuple[Any, ...],
+    share: Array,
+    l2_share: Array,
+    options: dict[str, Any],
+) -> tuple[list[Array], list[Array]]:
+    """The sums of the means with this host tile's added, and its columns."""
+    parts = Parts(streamed, params, data, weights, rest, options)
+    means, columns = parts.part(params, data, weights, share, l2_share)
+    return [a + b for a, b in zip(sums, means, strict=True)], columns

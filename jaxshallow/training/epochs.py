@@ -101,44 +101,21 @@ def run_epochs(
         The new `State`, and for each epoch its `History` and whether it was run.
     """
 
-    # A column of X is scattered in memory: each example's numbers are laid together, once and not in every epoch.
-    rows_of = () if order is None else lax.optimization_barrier((X.T, Y.T))
+    # A column of X is scattered in memory: an example's numbers are laid side by side once, not in every epoch.
+    rows = () if order is None else lax.optimization_barrier((X.T, Y.T))
 
     def descend(carry: Carry, batch: tuple[Any, ...]) -> tuple[Carry, Array]:
         return take_step(optimizer, learning_rate, grads, *carry, *batch)
 
-    def minibatches(carry: Carry, order: Array) -> tuple[Carry, Array]:
-        rows = [rows[order] for rows in rows_of]  # -1 fills up the last batch
-        w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(X.dtype)
-        full = weights is None and order.size == X.shape[1]
-        totals = jnp.sum(w, axis=1)
-
-        # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
-        shares = l2 * totals / jnp.sum(totals)
-
-        def one(carry: Carry, batch: tuple[Array, ...]) -> tuple[Carry, Array]:
-            x, y, w, share = batch
-            return descend(carry, (x.T, y.T, None if full else w, share))
-
-        carry, J = lax.scan(one, carry, (*rows, w, shares))
-        return carry, jnp.sum(J * totals) / jnp.sum(totals)
-
     def epoch(state: State, order: Array | None) -> tuple[State, tuple[History, bool]]:
         carry = state.params, state.opt_state
-        carry, J = descend(carry, (X, Y, weights, l2)) if order is None else minibatches(carry, order)
+        if order is None:
+            carry, J = descend(carry, (X, Y, weights, l2))
+        else:
+            carry, J = _minibatches(descend, carry, order, rows, weights, l2)
         state = state._replace(params=carry[0], opt_state=carry[1])
         seen = History(J, None if validation is None else validation_cost_of(state.params, *validation))
-        return state if patience is None else watch(state, seen), (seen, True)
-
-    def watch(state: State, seen: History) -> State:
-        now = seen.cost if seen.validation_cost is None else seen.validation_cost
-        lower = now < state.best_cost
-        best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.params, state.best_params)
-        return state._replace(
-            best_cost=jnp.where(lower, now, state.best_cost),
-            idle_epochs=jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1),
-            best_params=best_params,
-        )
+        return state if patience is None else _watch(state, seen, tol), (seen, True)
 
     def epoch_unless_stopped(state: State, order: Array | None) -> Any:
         nothing = jnp.zeros((), X.dtype)
@@ -146,6 +123,44 @@ def run_epochs(
         return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
 
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
+
+
+def _minibatches(
+    descend: Callable[[Carry, tuple[Any, ...]], tuple[Carry, Array]],
+    carry: Carry,
+    order: Array,
+    rows: tuple[Array, ...],
+    weights: Array | None,
+    l2: Array,
+) -> tuple[Carry, Array]:
+    """One epoch in minibatches, with `rows` (m, n_x) and (m, n_y): a step for each batch, and the mean of their J."""
+    m, dtype = len(rows[0]), rows[0].dtype
+    batches = [array[order] for array in rows]  # the last batch is filled up with −1
+    w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(dtype)
+    full = weights is None and order.size == m
+    totals = jnp.sum(w, axis=1)
+
+    # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
+    shares = l2 * totals / jnp.sum(totals)
+
+    def one(carry: Carry, batch: tuple[Array, ...]) -> tuple[Carry, Array]:
+        x, y, w, share = batch
+        return descend(carry, (x.T, y.T, None if full else w, share))
+
+    carry, J = lax.scan(one, carry, (*batches, w, shares))
+    return carry, jnp.sum(J * totals) / jnp.sum(totals)
+
+
+def _watch(state: State, seen: History, tol: Array) -> State:
+    """The state after an epoch with what `patience` needs: is the cost the lowest so far?"""
+    now = seen.cost if seen.validation_cost is None else seen.validation_cost
+    lower = now < state.best_cost
+    best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.params, state.best_params)
+    return state._replace(
+        best_cost=jnp.where(lower, now, state.best_cost),
+        idle_epochs=jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1),
+        best_params=best_params,
+    )
 
 
 # Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
