@@ -30,7 +30,7 @@ class Activation(NamedTuple):
 
 
 class Output(NamedTuple):
-    """An output head: A2 = `activation`(Z2), and `loss`(Z2, Y), one loss per example, for which dZ2 = A2 − Y."""
+    """An output head: A2 = `activation`(Z2), and the `loss`(Z2, Y) of each example, for which dZ2 = A2 − Y."""
 
     activation: Elementwise
     loss: Callable[[Array, Array], Array]
@@ -90,12 +90,13 @@ HIDDEN = {
 }
 
 
-# ---- output heads: Z2 and Y are (n_y, m), a loss is (m,); each loss is taken from Z2, so log never meets 0 ----
+# ---- output heads: Z2 and Y are (n_y, m), a loss is (m,); each loss is computed from Z2, so log never sees 0 ----
 
 
 def binary_cross_entropy(Z2: Array, Y: Array) -> Array:
     """L = −Σ (y log a2 + (1−y) log(1−a2)) over n_y, with a2 = σ(z2): that is (1−y) z + log(1 + e⁻ᶻ) where z > 0, and
-    −y z + log(1 + eᶻ) elsewhere. No large terms cancel, and, unlike max and |z|, JAX derives it rightly at z = 0."""
+    −y z + log(1 + eᶻ) elsewhere. No large terms cancel, and JAX differentiates it correctly at z = 0, as it would not
+    with max and |z|."""
     positive = Z2 > 0
     L = jnp.where(positive, 1 - Y, -Y) * Z2 + jnp.log1p(jnp.exp(jnp.where(positive, -Z2, Z2)))
     return jnp.sum(L, axis=0)

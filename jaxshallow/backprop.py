@@ -54,7 +54,7 @@ def manual_grads(
 
 
 def backpropagate(params: Params, X: Array, Y: Array, cache: Cache, w: ArrayLike, λ: ArrayLike) -> Params:
-    """The equations of `manual_grads`, on what has been checked; w and λ as `relative_weights` gives them."""
+    """The equations of `manual_grads`, on checked arguments; w and λ as `relative_weights` gives them."""
     _, g_prime = resolve(params.hidden)
     W1, W2 = params.W1, params.W2
     Z1, A1, Z2, A2 = cache
@@ -127,7 +127,7 @@ def manual_grads_example(params: Params, x: ArrayLike, y: ArrayLike) -> Params:
 
 
 def backpropagate_example(params: Params, x: Array, y: Array) -> Params:
-    """The equations of `manual_grads_example`, on what has been checked."""
+    """The equations of `manual_grads_example`, on checked arguments."""
     _, g_prime = resolve(params.hidden)
     W2 = params.W2
     z1, a1, z2, a2 = propagate_example(params, x)

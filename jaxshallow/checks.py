@@ -24,7 +24,7 @@ LEAVES = ("W1", "b1", "W2", "b2")
 def __getattr__(name: str) -> ModuleType:
     if name != "chex":
         raise AttributeError(name)
-    import chex  # takes longer to import than all of this library, and is needed first when something is traced
+    import chex  # slower to import than this whole library, and not needed until something is traced
 
     return chex
 
@@ -81,7 +81,7 @@ def features(params: Params, X: ArrayLike, name: str = "X") -> Array:
         raise ValueError(f"{name} must be (n_x, {columns}) = ({n_x}, {columns}), got {X.shape}{fix}")
     if X.shape[1] == 0:
         raise ValueError(f"{name} must hold at least one example, got {X.shape}")
-    if X.shape[1] > int(float(jnp.finfo(dtype).max)):  # the symbolic m of jax.export compares with integers alone
+    if X.shape[1] > int(float(jnp.finfo(dtype).max)):  # jax.export's symbolic m compares only with integers
         raise ValueError(f"{name} holds {X.shape[1]} examples, more than {dtype} can count: use bfloat16 or float32")
     if not jnp.issubdtype(X.dtype, jnp.floating):
         raise TypeError(f"{name} must be floating point, got {X.dtype}: use {name}.astype('float32'), and scale it")
@@ -107,7 +107,7 @@ def targets(params: Params, X: Array, Y: ArrayLike, name: str = "Y") -> Array:
 
 
 def examples(params: Any, X: ArrayLike, Y: ArrayLike) -> tuple[Params, Array, Array]:
-    """`parameters`, `features` and `targets`: what a function of a network and its examples checks, once."""
+    """`parameters`, `features` and `targets`: the checks of a function of a network and its examples."""
     params = parameters(params)
     X = features(params, X)
     return params, X, targets(params, X, Y)
@@ -139,9 +139,9 @@ def max_norm(params: Params, max_norm: ArrayLike) -> Array:
 
 
 def _on_host(array: ArrayLike) -> np.ndarray:
-    """The numbers, or this process's part of an array that is spread over several.
+    """The array in NumPy, or this process's part of one that is spread over several processes.
 
-    On the host no operation is compiled for the checks, and inside someone's jit these are numbers still.
+    NumPy compiles nothing for the checks, and its results are concrete numbers even inside someone's jit.
     """
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         return np.concatenate([np.asarray(shard.data) for shard in array.addressable_shards], axis=-1)
@@ -149,9 +149,9 @@ def _on_host(array: ArrayLike) -> np.ndarray:
 
 
 def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None = None, of: str = "") -> None:
-    """ValueError where a number cannot be right: NaN or infinity, labels outside the head's range, bad weights.
+    """ValueError for NaN or infinity, labels outside the head's range, or bad weights.
 
-    Traced arrays hold no numbers yet and are passed over. `of` says whose X and Y they are, "validation ".
+    Traced arrays hold no numbers yet, and are not checked. `of` goes before X and Y in messages: "validation ".
     """
     if any(_is_traced(x) for x in (X, Y, weights)):
         return
@@ -211,7 +211,7 @@ def problem(
     l2: ArrayLike = 0.0,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Problem:
-    """Shapes, dtypes and numbers of all that a network is trained on."""
+    """Check the shapes, dtypes and numbers of everything that a network is trained on."""
     if validation is not None and not (isinstance(validation, tuple | list) and len(validation) == 2):
         raise TypeError(f"validation must be (X, Y), got {type(validation).__name__}")
     params, X, Y = examples(params, X, Y)

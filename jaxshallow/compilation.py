@@ -13,7 +13,7 @@ from jax.experimental.compilation_cache import compilation_cache
 def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path | None:
     """Keep what JAX compiles in a folder, for the next process that compiles the same.
 
-    This sets JAX's own persistent cache, for the whole process, and lowers its thresholds: it passes over programs
+    This sets JAX's own persistent cache, for the whole process, and lowers its thresholds: by default it skips programs
     that compile in under a second, as all of ours do. Importing the library never does this. The folder may be deleted
     at any time; entries of other versions of JAX or other devices are not used.
 

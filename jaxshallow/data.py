@@ -26,7 +26,7 @@ def flower(m: int = 400, seed: int = 1) -> Dataset:
     """The course's flower: two classes of four petals, r = 4 sin 4t, which no straight line separates.
 
     Args:
-        m: number of examples, even; half are of each class.
+        m: number of examples, even; half in each class.
         seed: of the noise; 1 is the course's.
 
     Example:
@@ -54,7 +54,7 @@ def circles(m: int = 200, seed: int = 0) -> Dataset:
 
 
 def blobs(m: int = 200, seed: int = 5) -> Dataset:
-    """Six round clouds, their classes taken in turn, 0 and 1 (scikit-learn's `make_blobs`)."""
+    """Six round clouds, alternately of class 0 and class 1 (scikit-learn's `make_blobs`)."""
     return _made("blobs", m, seed, n_features=2, centers=6)
 
 
@@ -77,7 +77,7 @@ def xor(m: int = 200, seed: int = 0) -> Dataset:
 
 
 def spiral(m: int = 300, n_classes: int = 3, seed: int = 0) -> Dataset:
-    """Arms of a spiral, one to a class, m / n_classes examples on each.
+    """A spiral with one arm for each class, and m / n_classes examples on each arm.
 
     Example:
         >>> spiral().Y[:, ::100].tolist()
@@ -154,10 +154,10 @@ def load(name_or_path: str | os.PathLike[str], target: str | None = None, **tabl
     Args:
         name_or_path: a name such as "flower", or a path with a suffix, see `load_table`.
         target: the column to predict; for tables only.
-        **table: what else `load_table` takes; for tables only.
+        **table: other arguments of `load_table`; for tables only.
 
     Raises:
-        ValueError: the name is unknown, a named data set is given what is for tables, or as `load_table`.
+        ValueError: the name is unknown, a named data set is given a table's arguments, or as `load_table`.
 
     Example:
         >>> load("flower").output

@@ -24,7 +24,7 @@ TrainStep: TypeAlias = Callable[..., tuple[Params, Any, Array]]
 
 
 def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
-    """One step of gradient descent, W := W − α dW, for each of W1, b1, W2, b2; every dtype stays.
+    """One step of gradient descent, W := W − α dW, for each of W1, b1, W2, b2; dtypes are kept.
 
     Args:
         params: the network.
@@ -54,7 +54,7 @@ def take_step(
     weights: ArrayLike | None,
     l2: ArrayLike,
 ) -> tuple[tuple[Params, Any], Array]:
-    """One step, optax's where an optimizer is given and `update` otherwise, and the cost before it."""
+    """One step, by the optimizer or, without one, by `update`; and the cost before it."""
 
     def at(params: Params) -> tuple[Array, Params]:
         return grads(params, X, Y, weights=weights, l2=l2)
@@ -62,7 +62,7 @@ def take_step(
     J, g = at(params)
     if optimizer is None:
         return (update(params, g, learning_rate), opt_state), J
-    # Line searches (L-BFGS) and plateau schedules ask for the cost as well; others pass it over.
+    # Line searches (L-BFGS) and plateau schedules need the cost as well; others ignore it.
     updates, opt_state = optax.with_extra_args_support(optimizer).update(
         g, opt_state, params, value=J, grad=g, value_fn=lambda params: at(params)[0]
     )
@@ -70,13 +70,13 @@ def take_step(
 
 
 def _keeps_params(optimizer: Optimizer) -> bool:
-    """Whether the optimizer's state holds the very buffers of the parameters, as L-BFGS's first state does."""
+    """Whether the optimizer's state shares buffers with the parameters, as L-BFGS's first state does."""
     W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
     one = Params(W1, b1, W2, b2)
     try:
         leaves = jax.tree.leaves((one, optimizer.init(one)))
     except (TypeError, ValueError):
-        return True  # a mask or labels made for the user's own network: there is no telling from another one
+        return True  # its mask or labels fit the user's network only: assume that it does
     buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves if isinstance(leaf, Array)]
     return len(set(buffers)) < len(buffers)
 
@@ -84,8 +84,8 @@ def _keeps_params(optimizer: Optimizer) -> bool:
 def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads) -> TrainStep:
     """A compiled training step for a loop of your own.
 
-    `params` and `opt_state` are donated: their memory is used again for the results, so keep the returned ones.
-    (An optimizer whose state shares the parameters' memory, as L-BFGS's, cannot be donated, and is not.)
+    `params` and `opt_state` are donated: their memory is reused for the results, so continue with the returned ones.
+    (Nothing is donated if the optimizer's state shares the parameters' memory, as L-BFGS's does.)
 
     Args:
         optimizer: any optax transformation.

@@ -32,12 +32,12 @@ def _join(caches: Cache) -> Cache:
 
 
 def _last_axis(X: Array) -> Array:
-    """(n, m) as (n, 1, m): a view, so that vmap over the last axis moves no data, as over the first it would."""
+    """(n, m) as (n, 1, m), a view: vmap over the last axis moves no data, over the first it would."""
     return X[:, None, :]
 
 
 def forward_loop(params: Params, X: ArrayLike) -> Cache:
-    """`forward` by the notes' loop: for i = 1 to m. Python runs it, so it is for small m.
+    """`forward` by the notes' loop: for i = 1 to m. A Python loop, for small m only.
 
     Args, returns, errors: as `forward`.
 
@@ -153,10 +153,10 @@ def manual_grads_scan(
 def manual_grads_vmap(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:
-    """`manual_grads` as the mean over `vmap` of `manual_grads_example`: every per-example gradient exists at once.
+    """`manual_grads` as the mean over `vmap` of `manual_grads_example`: all per-example gradients exist at once.
 
-    Args, returns, errors: as `manual_grads`. XLA keeps the products of the forward pass and of W2ᵀ dz2, but the
-    mean of the outer products dz xᵀ stays a multiplication and a sum, where the matrix form has one product.
+    Args, returns, errors: as `manual_grads`. XLA sees matrix products in the forward pass and in W2ᵀ dz2, but the
+    mean of the outer products dz xᵀ stays a multiplication and a sum, where the matrix form has one matrix product.
 
     Example:
         >>> from jaxshallow import init, manual_grads

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 from types import ModuleType
 
-# What pip calls a package, where Python calls it otherwise.
+# Packages that have another name in pip than in Python.
 NAMES = {"orbax": "orbax-checkpoint"}
 
 

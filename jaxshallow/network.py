@@ -58,7 +58,7 @@ def forward(params: Params, X: ArrayLike) -> Cache:
 
 
 def propagate(params: Params, X: Array) -> Cache:
-    """The equations of `forward`, on what has been checked."""
+    """The equations of `forward`, on checked arguments."""
     g, _ = resolve(params.hidden)
     σ = OUTPUTS[params.output].activation
     W1, b1, W2, b2 = params.W1, params.b1, params.W2, params.b2
@@ -98,7 +98,7 @@ def forward_example(params: Params, x: ArrayLike) -> Cache:
 
 
 def propagate_example(params: Params, x: Array) -> Cache:
-    """The equations of `forward_example`, on what has been checked."""
+    """The equations of `forward_example`, on checked arguments."""
     g, _ = resolve(params.hidden)
     σ = OUTPUTS[params.output].activation
     W1, b1, W2, b2 = params.W1, params.b1, params.W2, params.b2
@@ -167,7 +167,7 @@ def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
 
 
 def score_of(params: Params, A2: Array, Y: Array) -> Array:
-    """`score`, from outputs that are there already."""
+    """`score`, from outputs computed already."""
     A2 = A2.astype(jnp.promote_types(A2.dtype, jnp.float32))  # sums of squares in bfloat16 mean nothing
     Y = Y.astype(A2.dtype)
     if params.task == "regression":
@@ -214,7 +214,7 @@ def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: Arra
         return m, 1.0, l2 / m
     total = weights.sum()
     some = total > 0
-    per_total = jnp.where(some, 1 / jnp.where(some, total, 1), 0)  # twice, so that its derivative is finite too
+    per_total = jnp.where(some, 1 / jnp.where(some, total, 1), 0)  # two wheres, so that the derivative is finite too
     return total, weights.reshape(1, m) * per_total * m, l2 * per_total
 
 
@@ -225,7 +225,7 @@ def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | Non
         params: the network.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns: in [0, 1] for sigmoid, one-hot for softmax, any number for identity.
-        weights: (m,) weight of each example, ≥ 0; 0 removes the example, whose numbers must be finite all the same.
+        weights: (m,) weight of each example, ≥ 0; 0 removes the example, which must still be finite.
         l2: strength of the weight decay, ≥ 0.
 
     Returns:
@@ -246,7 +246,7 @@ def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | Non
 
 
 def cost_of(params: Params, Z2: Array, Y: Array, w: ArrayLike, λ: ArrayLike) -> Array:
-    """The equation of `cost`, from Z2, on what has been checked; w and λ as `relative_weights` gives them."""
+    """The equation of `cost`, from Z2, on checked arguments; w and λ as `relative_weights` gives them."""
     L = OUTPUTS[params.output].loss(Z2, Y)[None, :]
     m = L.shape[1]
     W1, W2 = params.W1, params.W2

@@ -64,7 +64,7 @@ class Params:
 
 
 Task: TypeAlias = Literal["binary", "multilabel", "multiclass", "regression"]
-ONE_CLASS = ("binary", "multiclass")  # the tasks in which each example is of one class
+ONE_CLASS = ("binary", "multiclass")  # the tasks in which each example has one class
 
 
 def task_of(output: str, n_y: int) -> Task:
@@ -95,8 +95,8 @@ def init(
 ) -> Params:
     """Random initialization: W1 = scale · randn(n_h, n_x), W2 = scale · randn(n_y, n_h), b1 = b2 = 0.
 
-    The weights must differ, else every hidden unit computes the same thing for ever; and they must be small,
-    else |Z1| is large, σ and tanh saturate, and g′ ≈ 0 stalls learning.
+    The weights must differ, or every hidden unit computes the same thing for ever. They must be small, or |Z1| is
+    large, σ and tanh saturate, and g′ ≈ 0 stalls learning.
 
     Args:
         key: a JAX random key, `jax.random.key(seed)`.
@@ -106,7 +106,7 @@ def init(
         hidden: the hidden activation, see `Params`.
         output: the output head, see `Params`.
         scale: the standard deviation of the weights (0.0 shows the symmetry), or "glorot" (Glorot and Bengio 2010)
-            or "he" (He et al. 2015) for one that follows the layer's width.
+            or "he" (He et al. 2015) for one that depends on the layer's width.
         dtype: of the parameters, and so of every computation with them. None: JAX's default, float32 unless x64 is on.
 
     Returns:
@@ -135,7 +135,7 @@ def init(
 
 
 def check_sizes(**sizes: int | None) -> None:
-    """TypeError or ValueError for a size that is not an integer of at least 1; None is one that was not given."""
+    """TypeError or ValueError for a size that is not an integer of at least 1; None is a size that was not given."""
     for name, size in sizes.items():
         if size is not None and not isinstance(size, int | np.integer):
             raise TypeError(f"{name} must be an integer, got {size!r}")
@@ -151,7 +151,7 @@ def check_scale(scale: float | str) -> None:
         raise ValueError(f"scale must be at least 0 and finite, got {scale}")
 
 
-# One program, or a first run would compile a dozen operations one after another: most of its start-up time.
+# One program: to compile its dozen operations one by one would take most of a first run's start-up time.
 @partial(jax.jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
 def _draw(
     key: ArrayLike, deviation: ArrayLike, *, rule: str | None, n_x: int, n_h: int, n_y: int, dtype: DTypeLike

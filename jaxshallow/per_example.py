@@ -1,6 +1,6 @@
 """Per-example gradients without forming them: norms, clipping, and the gradient noise scale.
 
-All of them are made of the dZ of back-propagation (`backprop.py`).
+All are computed from the dZ of back-propagation (`backprop.py`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def per_example_grad_norms(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
         Y: (n_y, m) targets as columns.
 
     Returns:
-        (m,) norms: large ones are the examples that the network is surprised by, wrong labels among them.
+        (m,) norms. A large one marks an example that surprises the network, such as one with a wrong label.
 
     Raises:
         ValueError, TypeError: X or Y has another shape or type.
@@ -78,7 +78,7 @@ def clipped_grads(
     """The mean of the examples' gradients, each first scaled down to `max_norm` where its norm is larger.
 
     Scaling dz scales an example's whole gradient, so one backward pass is enough. No example moves the result by more
-    than max_norm / m: what DP-SGD (Abadi et al. 2016) starts from, and a mean that outliers cannot pull away.
+    than max_norm / m: the basis of DP-SGD (Abadi et al. 2016), and a mean that outliers cannot pull far.
 
     Args:
         params: the network.
@@ -97,8 +97,8 @@ def clipped_grads(
 
     Example:
         DP-SGD: noise of standard deviation `noise_multiplier * max_norm / batch_size` on the clipped mean, by optax.
-        `batch_size` must divide m, since a smaller last batch would need more noise. (`fit` shuffles; privacy
-        accounting that assumes Poisson sampling is an approximation then.)
+        `batch_size` must divide m, since a smaller last batch would need more noise. (`fit` shuffles, so
+        privacy accounting that assumes Poisson sampling is an approximation.)
 
         >>> import jax, optax
         >>> from jaxshallow import cost, fit, init
@@ -143,8 +143,8 @@ def grad_noise_scale(
 ) -> Array:
     """The gradient noise scale tr(Σ) / ‖G‖²: about the batch size beyond which larger batches stop paying.
 
-    Σ is the covariance of the examples' gradients gᵢ and G their mean over all the data there could be (McCandlish et
-    al. 2018, "An empirical model of large-batch training"). Both are estimated from these m examples without bias:
+    Σ is the covariance of the examples' gradients gᵢ and G their mean over the data's distribution (McCandlish et al.
+    2018, "An empirical model of large-batch training"). Both are estimated from these m examples without bias:
     tr(Σ) = m/(m−1) (mean ‖gᵢ‖² − ‖ḡ‖²) and ‖G‖² = ‖ḡ‖² − tr(Σ)/m.
 
     Args:

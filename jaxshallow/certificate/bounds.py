@@ -9,8 +9,8 @@ each operation of the formula passes the errors on and adds its own:
 - a matrix product: the same, and 2 p |A||B| where the hardware rounds the factors to p first (TF32 on GPUs,
   bfloat16 on TPUs, at precision "default" and "high");
 - an elementwise operation: 4 u, room for a compiler that reorders (x / m as x · (1/m));
-- an elementary function: what it makes of the error of its argument, and 16 u of its own (5 u was the most seen of
-  XLA's tanh, σ, exp and log1p); g′ is taken from g near 1, 1 − A² or A (1 − A), so there 16 u of 1.
+- an elementary function: the error that its argument passes on, and 16 u of its own (the most seen in XLA's tanh, σ,
+  exp and log1p was 5 u); g′ is taken from g near 1, 1 − A² or A (1 − A), so there 16 u of 1.
 
 u is the unit roundoff: 2⁻²⁴ for float32, 2⁻⁵³ for float64, 2⁻⁸ for bfloat16, whose sums XLA takes in float32 except
 in the loops, and whose operations and functions it rounds once from float32: 2 u and 4 u there. What is too small for
@@ -49,7 +49,7 @@ class Arithmetic:
         return min(n, 10 * n**0.5) * self.u_sum + self.u
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bounded:
     """An array in float64, with a bound on the error of each entry in the execution under test."""
 

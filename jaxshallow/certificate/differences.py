@@ -1,4 +1,4 @@
-"""The reference itself, held against finite differences of its cost."""
+"""The reference itself, compared with finite differences of its cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def finite_differences(params: Params, X: Any, Y: Any, weights: Any, l2: Any) ->
     h = 1e-7
     if params.output == "softmax":
         Y = np.asarray(Y, np.float64)
-        Y = Y / Y.sum(axis=0)  # dZ2 = A2 − Y is the derivative where Y sums to 1; rounded to its dtype, it nearly does
+        Y = Y / Y.sum(axis=0)  # dZ2 = A2 − Y is the derivative where Y sums to 1; in its dtype, it only nearly does
     arithmetic = Arithmetic(2**-53, 2**-53, 2**-53, float(np.finfo(np.float64).tiny))
     gradient = Reference(params, X, Y, weights, l2, arithmetic, spread=h)
     leaves, structure = jax.tree.flatten(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params))

@@ -62,7 +62,7 @@ class Execution:
 
 @cache
 def _with_targets(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """`forward(params, X)` in the signature of the others; cached, so that jit knows it again."""
+    """`forward(params, X)` in the signature of the others; cached, so that jit compiles it once."""
     return lambda params, X, Y, **_: forward(params, X)
 
 
@@ -80,7 +80,7 @@ def _clipped_at(max_norm: float) -> Callable[..., Any]:
 
 
 def _streamed(params: Params, X: Array, Y: Array, **options: Any) -> Any:
-    """In three tiles or more, and mostly a rest."""
+    """In three tiles or more, usually with a smaller last one."""
     tile = max(1, min(tile_size(params), X.shape[1] // 3))
     return stream(backprop.cost_and_grads, tile)(params, X, Y, **options)
 

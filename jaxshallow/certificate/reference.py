@@ -1,4 +1,4 @@
-"""The reference: the notes' equations in NumPy, float64, written apart from the rest of the library."""
+"""The reference: the notes' equations in NumPy, float64, written independently of the rest of the library."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def _reference_hidden(hidden: str | Activation | Callable[[Array], Array]) -> tu
 
 
 class Reference:
-    """Every quantity of the notes, with its bound: `Reference(...).dW1` and so on, each computed when asked for.
+    """Every quantity of the notes, with its bound: `Reference(...).dW1` and so on, each computed on first use.
 
-    `spread` is an uncertainty of the parameters themselves, relative to those above 1; finite differences use it.
+    `spread` is an uncertainty of the parameters themselves, relative for those above 1; finite differences use it.
     `max_norm` is that of the clipped gradient.
     """
 

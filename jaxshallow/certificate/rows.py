@@ -1,4 +1,4 @@
-"""What the certificate says: a row for each comparison, and the table of all of them."""
+"""The certificate: a row for each comparison, and the table of all rows."""
 
 from __future__ import annotations
 

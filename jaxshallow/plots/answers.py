@@ -1,4 +1,4 @@
-"""Pictures of what a network answers: confusion matrix, calibration, residuals; and of its weights."""
+"""Pictures of a network's predictions: confusion matrix, calibration, residuals; and of its weights."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from jaxshallow.plots.figures import COLOURS, MANY, add_colorbar, plain, shorten
 def weight_images(ax: Axes, params: Params, shape: tuple[int, int] = (8, 8), *, most: int = 25) -> Axes:
     """Each hidden unit's row of W1 as a picture, those with the largest columns of W2 first, numbered by unit.
 
-    In small images the clearly negative weights bear a minus too, for print in grey.
+    In small images, clearly negative weights also have a minus sign, for print in grey.
 
     Args:
         ax: where to draw.
         params: a network whose inputs are the pixels of an image.
         shape: rows and columns of the image.
-        most: pictures that are drawn, of the n_h.
+        most: how many of the n_h units to draw, at most.
 
     Raises:
         ValueError: the shape does not hold n_x pixels.
@@ -53,18 +53,18 @@ def weight_images(ax: Axes, params: Params, shape: tuple[int, int] = (8, 8), *, 
 
 
 def confusion_matrix(ax: Axes, truth: ArrayLike, predicted: ArrayLike, labels: Sequence[str]) -> Axes:
-    """How many examples of each class, a row, were given each class, a column; a cell without a number is 0.
+    """How many examples of each true class (row) were predicted as each class (column); an empty cell is 0.
 
-    The colour is the share of the true class, so that rare classes are seen as well as frequent ones.
+    The colour is the share of the true class, so that rare classes show as well as frequent ones.
 
     Args:
         ax: where to draw.
         truth: (m,) class numbers.
-        predicted: (m,) class numbers that the network gave.
+        predicted: (m,) predicted class numbers.
         labels: the classes' names, in the order of their numbers.
 
     Raises:
-        ValueError: the class numbers are not (m,) both, or not among those of the labels.
+        ValueError: the class numbers are not both (m,), or one has no label.
     """
     n = len(labels)
     truth, predicted = _class_numbers("truth", truth, n), _class_numbers("predicted", predicted, n)
@@ -102,11 +102,11 @@ def _class_numbers(name: str, numbers: ArrayLike, n: int) -> np.ndarray:
 
 
 def calibration(ax: Axes, truth: ArrayLike, A2: ArrayLike, labels: Sequence[str], *, bins: int = 10) -> Axes:
-    """Predicted probability against observed share: on the diagonal, what is said to have 80 % comes true in 80 %.
+    """Predicted probability against observed share: on the diagonal, what is predicted at 80 % happens in 80 %.
 
     For two classes in one unit it is the probability of class 1; for softmax, that of the predicted class, its
-    confidence. Each point is a bin that holds as many examples as the others, save for ties; its line is the 95 %
-    interval of the share (Wilson's). Bars below show how many examples were given each probability.
+    confidence. Each point is a bin; the bins hold equally many examples, except for ties. A point's line is Wilson's
+    95 % interval of the share. Bars below show how many examples have each probability.
 
     Args:
         ax: where to draw.
@@ -157,26 +157,26 @@ def calibration(ax: Axes, truth: ArrayLike, A2: ArrayLike, labels: Sequence[str]
 
 
 def _quantile_groups(values: np.ndarray, bins: int) -> list[np.ndarray]:
-    """Indices of the values in bins from the lowest to the highest, equally full, but equal values in one."""
+    """Indices of the values in bins of equal size, from the lowest up; equal values share a bin."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)))
     bin_of = np.searchsorted(edges[1:-1], values, side="right")
     return [group for k in range(len(edges)) if len(group := np.flatnonzero(bin_of == k))]
 
 
 def residuals(ax: Axes, truth: ArrayLike, predicted: ArrayLike, name: str) -> Axes:
-    """What the network left over, true − predicted, against what it predicted, and R².
+    """Residuals, true − predicted, against predictions, with R².
 
-    A good network leaves a band about 0 without shape; the line, the median in bins equally full, shows a bend, and the
-    width of the cloud whether the spread changes.
+    A good network leaves a shapeless band about 0. The line, the median in bins of equal size, shows a bend; the width
+    of the cloud shows whether the spread changes.
 
     Args:
         ax: where to draw.
         truth: (m,) numbers.
-        predicted: (m,) numbers that the network gave.
+        predicted: (m,) predicted numbers.
         name: what they are.
 
     Raises:
-        ValueError: truth and predicted are not finite numbers, (m,) both.
+        ValueError: truth and predicted are not finite numbers, both (m,).
     """
     truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
     if truth.ndim != 1 or truth.shape != predicted.shape or not len(truth):

@@ -45,7 +45,7 @@ def spread(ax: Axes, groups: Mapping[str, Sequence[float]], *, ylabel: str = "ac
         if not len(values):
             ax.annotate("none", (place, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
             continue
-        # Side by side in an order that is the same each time, so that points of one height do not hide each other.
+        # Spread sideways, the same way each time, so that points of equal height do not hide each other.
         aside = 0.3 * (2 * (np.arange(len(values)) * 0.618034 % 1) - 1) if len(values) > 1 else 0
         ax.plot(place + aside, values, "o", markersize=3, alpha=0.4, markeredgewidth=0, color=COLOURS[0])
         median = float(np.median(values))
@@ -81,7 +81,7 @@ def heat_map(
     values = np.asarray(values, float)
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), cmap="cividis")
     add_colorbar(ax, mesh, format)
-    # Numbers where they can be read, in the shade that stands out from the colour under them.
+    # Numbers where they can be read, in black or white, whichever stands out.
     if values.size <= 100:
         low, high = np.nanmin(values), np.nanmax(values)
         for (row, column), value in np.ndenumerate(values):
@@ -105,7 +105,7 @@ def scatter_map(
     label: str = "",
     format: str = ".1%",
 ) -> Axes:
-    """Values of points drawn at random as colours, the best on top; the arguments are those of `heat_map`."""
+    """Values at random points as colours, the highest on top; the arguments are those of `heat_map`."""
     order = np.argsort(values)
     points = ax.scatter(np.asarray(x)[order], np.asarray(y)[order], c=np.asarray(values)[order], cmap="cividis", s=24)
     add_colorbar(ax, points, format)

@@ -1,7 +1,7 @@
 """Pictures. Each function draws into matplotlib axes and returns them; `figure` and `save` do the rest.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers and in print; the background is white, so that a
-saved picture reads on a dark page too.
+Colours are Okabe and Ito's, which can be told apart in print and by colour-blind readers. The background is
+white, so that a saved picture can be read on a dark page too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LINES = (*COLOURS[:6], COLOURS[7])  # without yellow, which is faint as a line
 
 MARKERS = "os^Dv<>P"
 
-MANY = 5_000  # beyond as many points a vector picture holds them as pixels: it would be of many megabytes, and slow
+MANY = 5_000  # with more points, a vector picture holds them as pixels: it would be slow, and many megabytes
 
 
 def figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (5.0, 4.0)) -> tuple[Figure, np.ndarray]:
@@ -40,9 +40,9 @@ def figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (5.0,
 
 
 def save(drawing: Figure, path: str | Path) -> list[Path]:
-    """Write the figure, each file at once and whole, in the format of the path's suffix (.png, .svg, .pdf).
+    """Write the figure, atomically, in the format of the path's suffix (.png, .svg, .pdf).
 
-    The same figure gives the same .svg and .pdf, byte by byte, and the text in them is text: it can be searched.
+    The same figure gives the same .svg and .pdf, byte for byte, and text in them stays text, which can be searched.
 
     Args:
         drawing: the figure.
@@ -53,7 +53,7 @@ def save(drawing: Figure, path: str | Path) -> list[Path]:
 
     Raises:
         ValueError: matplotlib knows no such format.
-        OSError: the file cannot be written; a file of that name stays as it was.
+        OSError: the file cannot be written; an existing file stays as it was.
     """
     path = Path(path)
     paths = [path] if path.suffix else [path.with_suffix(".png"), path.with_suffix(".svg")]
@@ -64,7 +64,7 @@ def save(drawing: Figure, path: str | Path) -> list[Path]:
 
 
 def encoded(drawing: Figure, format: str) -> bytes:
-    """The figure as a file of that format would hold it.
+    """The contents of the figure's file in that format.
 
     Raises:
         ValueError: matplotlib knows no such format.
@@ -73,19 +73,19 @@ def encoded(drawing: Figure, format: str) -> bytes:
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     settings: Any = {"savefig.facecolor": "white", "svg.hashsalt": "jaxshallow", "svg.fonttype": "none"}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # A letter that the font lacks is a box in a .png, and itself in an .svg.
+        # A letter missing from the font is a box in a .png, but itself in an .svg.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         drawing.savefig(content, format=format, dpi=150, metadata=undated.get(format))
     return content.getvalue()
 
 
 def plain(text: Any) -> str:
-    """A user's text, in which matplotlib finds no formula between $ and $."""
+    """A user's text, escaped: matplotlib would read a formula between $ and $."""
     return str(text).replace("$", r"\$")
 
 
 def shortened(text: Any, length: int) -> str:
-    """A user's text of at most that length, with its beginning and its end, in which names of a kind often differ."""
+    """A user's text, cut in the middle to that length: similar names often differ at the end."""
     text = str(text)
     return text if len(text) <= length else f"{text[: length - length // 2 - 1]}…{text[-(length // 2) :]}"
 

@@ -50,7 +50,7 @@ def decision_boundary(
         points: of the grid, in each direction.
 
     Raises:
-        ValueError: the network has other than two inputs, or does not classify.
+        ValueError: the network does not have two inputs, or does not classify.
     """
     X, Y = np.asarray(X, float), np.asarray(Y)
     if X.shape[0] != 2:
@@ -61,7 +61,7 @@ def decision_boundary(
     low, high = limits(X)
     across, up = (np.linspace(low[i, 0], high[i, 0], points) for i in range(2))
     grid = np.stack(np.meshgrid(across, up)).reshape(2, -1)
-    # In parts of some 2^22 hidden activations: a wide network on the whole grid would take gigabytes.
+    # In parts of about 2^22 hidden activations: a wide network on the whole grid would take gigabytes.
     parts = np.array_split(grid.astype(params.W1.dtype), 1 + grid.shape[1] * params.W1.shape[0] // 2**22, axis=1)
     region = np.concatenate([np.asarray(predict(params, part)) for part in parts]).reshape(points, points)
     colours = [COLOURS[c % len(COLOURS)] for c in range(n)]
@@ -78,7 +78,7 @@ def _examples(
     """The examples in the plane, each class in its colour and shape, and the plane's limits and names."""
     for c, colour in enumerate(colours):
         here = classes == c
-        # In the second round of the colours each has another shape than in the first.
+        # When the colours repeat, the shapes differ.
         marker = MARKERS[(c + c // len(COLOURS)) % len(MARKERS)]
         label = plain(labels[c]) if len(labels) else f"class {c}"
         ax.scatter(X[0, here], X[1, here], s=14, color=colour, marker=marker, edgecolors="white", linewidths=0.4,
@@ -100,7 +100,7 @@ def hidden_units(
     """Each hidden unit's line w·x + b = 0 in the plane, over the examples, which are grey.
 
     An arrow with the unit's number points to the side where z1 > 0. The larger the unit's column of W2, the stronger
-    its line. Below the axis stand the units whose lines lie elsewhere.
+    its line. Units whose lines lie elsewhere are listed below the axis.
 
     Args:
         ax: where to draw.
@@ -111,7 +111,7 @@ def hidden_units(
         names: the features' names.
 
     Raises:
-        ValueError: the network has other than two inputs.
+        ValueError: the network does not have two inputs.
     """
     X, Y = np.asarray(X, float), np.asarray(Y)
     if X.shape[0] != 2:
@@ -181,7 +181,7 @@ def _list_elsewhere(ax: Axes, units: list[int]) -> None:
 
 
 def _line_in_unit_square(w: np.ndarray, b: float) -> np.ndarray | None:
-    """The two ends, as rows, of w·u + b = 0 in the square [0, 1]², or None where the line passes by."""
+    """The two ends, as rows, of w·u + b = 0 in the square [0, 1]², or None if the line misses it."""
     if not w.any():
         return None
     centre = np.full(2, 0.5)

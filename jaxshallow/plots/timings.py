@@ -1,4 +1,4 @@
-"""Pictures of times: executions against the number of examples, and us against other libraries."""
+"""Pictures of times: executions against the number of examples, and this library against others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def times_of_peers(
 ) -> Axes:
     """A point for each contestant on a logarithmic axis of ms, ours in colour; a line at the machine's limit.
 
-    Points and not bars, whose length would mean nothing where no 0 is.
+    Points, not bars: on an axis without 0 a bar's length means nothing.
     """
     names = [name for name in seconds if not name.startswith("limit")][::-1]
     for place, name in enumerate(names):

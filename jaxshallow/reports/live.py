@@ -20,7 +20,7 @@ MOST_ROWS = 12
 
 IN_JAVASCRIPT = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
 
-# Left, top and side of the plane in its picture, in pixels, which is 460 wide and 430 high.
+# The plane in its picture of 460 × 430 pixels: left, top and side.
 FRAME = (68, 12, 384)
 
 # The outlines of `plots.MARKERS`, from their middles.
@@ -50,20 +50,20 @@ def forward_pass(
 ) -> Html:
     """A section in which the reader moves a point x in the plane, and z1, a1, z2 and a2 follow.
 
-    The point is moved with the mouse, a finger or the arrow keys; an address that ends in #x=1.5,-0.3 starts there.
-    Colours show the network's class all over the plane; with targets that are no classes, the first output.
+    Move the point with the mouse, a finger or the arrow keys; an address that ends in #x=1.5,-0.3 starts it there.
+    Colours show the network's class all over the plane or, if it does not classify, its first output.
 
     Args:
         params: a network of two inputs and a built-in activation. It takes x as it is plotted.
-        X: (2, m) examples as columns; of more than 1000, as many are shown.
+        X: (2, m) examples as columns; at most 1000 are shown.
         Y: (n_y, m) targets as columns.
         names: the features' names.
-        labels: the names of the classes, or of the outputs where several may be right, or are numbers.
+        labels: the names of the classes; or of the outputs, where these are several labels or numbers.
         heading: of the section.
 
     Raises:
-        ValueError: the network has other than two inputs, an activation of your own or numbers that are not finite, or
-            X, Y, names or labels do not fit it.
+        ValueError: the network does not have two inputs, or has an activation of your own or numbers that are not
+            finite; or X, Y, names or labels do not fit it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -229,12 +229,12 @@ def _plane(
 
 
 def _outline(c: int) -> str:
-    """As the pictures' markers go: in the second round of the colours each class has another one than in the first."""
+    """A class's mark, as in `plots`: when the colours repeat, the shapes differ."""
     return OUTLINES[(c + c // len(plots.COLOURS)) % len(OUTLINES)]
 
 
 def _ticks(low: float, high: float) -> np.ndarray:
-    """Some four to nine round numbers between the two."""
+    """Round numbers from low to high, about four to nine."""
     rough = (high - low) / 5
     power = 10 ** np.floor(np.log10(rough))
     step = power * max(factor for factor in (1, 2, 5) if factor * power <= rough)

@@ -1,8 +1,8 @@
-"""Reports: one HTML page that holds its pictures, style and script, and fetches nothing from anywhere.
+"""Reports: one HTML page that holds its pictures, style and script, and loads nothing else.
 
-`page` is made of what `section` gives, and a section of texts, which are escaped, and of what `table`, `picture` and
-`preformatted` give. `forward_pass` is a section in which the reader moves a point and sees every number of the forward
-pass follow; its script, `forward_pass.js`, repeats the equations of `network.py`.
+A `page` is made of sections; a `section` of plain texts, which are escaped, and of what `table`, `picture` and
+`preformatted` return. `forward_pass` is a section in which the reader moves a point and sees every number of the
+forward pass follow; its script, `forward_pass.js`, repeats the equations of `network.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def page(title: str, sections: Iterable[Html], *, language: str = "en") -> str:
 
     Args:
         title: of the page.
-        sections: what `section` and `forward_pass` give, in order.
+        sections: what `section` and `forward_pass` return, in order.
         language: of the texts, such as "en" or "de".
 
     Example:
@@ -56,14 +56,14 @@ def section(heading: str, *pieces: str) -> Html:
 
 
 def table(rows: Sequence[Sequence[Any]], *, caption: str = "") -> Html:
-    """A table whose first row names the columns, and whose first column names the rows; numbers stand to the right.
+    """A table whose first row names the columns, and whose first column names the rows; numbers are right-aligned.
 
     Args:
-        rows: of cells: texts, numbers (floats are given to four digits) or None for an empty cell.
+        rows: of cells: texts, numbers (floats to four digits) or None for an empty cell.
         caption: above the table.
 
     Raises:
-        ValueError: there is no row, or the rows are of several lengths.
+        ValueError: there is no row, or the rows differ in length.
 
     Example:
         >>> "<td class=\\"number\\">0.3333</td>" in table([["", "x1"], ["mean", 1 / 3]])

@@ -39,7 +39,7 @@ def read_npz(
 def read_npy(
     path: Path, target: str | None, drop: list[str], *_: Any
 ) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
-    """As `read_npz`, of a matrix (m, n) whose columns are called x1, x2, ..., the target among them."""
+    """As `read_npz`, from one matrix (m, n) whose columns, with the target, are called x1, x2, ...."""
     try:
         table = np.load(path, allow_pickle=False)
     except Exception as error:
@@ -55,7 +55,7 @@ def read_npy(
 
 
 def _kept(path: Path, rows: np.ndarray, names: list[str], drop: list[str]) -> tuple[np.ndarray, list[Column]]:
-    """X (n_x, m) and its columns, without those to leave out."""
+    """X (n_x, m) and its columns, without the dropped ones."""
     out = {find(path, name, names) for name in drop}
     left = [i for i, name in enumerate(names) if name not in out]
     return rows[:, left].T.astype(np.float64), [Column(names[i]) for i in left]

@@ -27,10 +27,10 @@ DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?$"
 
 
 def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The columns that a model was trained on, of its `read_metadata`; () if it does not say.
+    """The columns that a model was trained on, from its `read_metadata`; () if it does not say.
 
     Raises:
-        ValueError: they are malformed, or the model was saved before its weights took in the scaling of features.
+        ValueError: they are malformed, or the model is from before feature scaling was folded into its weights.
 
     Example:
         >>> columns_of({"feature_names": ["height", "weight"]})[1]
@@ -60,7 +60,7 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
 
 
 def encode(frame: Any, columns: Sequence[Column], where: str = "the table", first_row: int = 1) -> np.ndarray:
-    """A polars frame as X, by columns that are known already.
+    """A polars frame as X, encoded by known columns.
 
     Args:
         frame: a `polars.DataFrame` with at least those columns.
@@ -72,8 +72,8 @@ def encode(frame: Any, columns: Sequence[Column], where: str = "the table", firs
         (n_x, m) float64.
 
     Raises:
-        ValueError: a column is not there; a value is no number or none of the known categories, or is missing where
-            the column has no `fill`, or infinite.
+        ValueError: a column is not in the frame; a value is not a number or not a known category, is infinite, or is
+            missing where the column has no `fill`.
 
     Example:
         >>> import polars as pl
@@ -142,7 +142,7 @@ def as_words(series: pl.Series) -> pl.Series:
 
 
 def infer_column(path: Path, series: pl.Series, categorical: bool) -> Column:
-    """What a column of a table is: numbers, or categories, which text is where it is not mostly numbers."""
+    """Whether a column holds numbers or categories; text is categories unless most of it is numbers."""
     pl, name = require("polars", "scripts"), series.name
     leave_out = f"leave it out, drop=[{name!r}] (--drop {shlex.quote(name)})"
     if not categorical and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
@@ -158,7 +158,7 @@ def infer_column(path: Path, series: pl.Series, categorical: bool) -> Column:
     if not text:
         raise ValueError(f"{path}: column {name!r} must be numbers, booleans or text, got {series.dtype}: {leave_out}")
     if not categorical and (values.str.to_lowercase().is_in(list(BOOLEANS)).all() or _mostly_numbers(values)):
-        as_numbers(series, path, 1)  # which says what is none
+        as_numbers(series, path, 1)  # raises for a value that is not a number
         return Column(name)
     if len(values) > MAX_CATEGORIES:
         raise ValueError(
@@ -169,14 +169,14 @@ def infer_column(path: Path, series: pl.Series, categorical: bool) -> Column:
 
 
 def _mostly_numbers(values: pl.Series) -> bool:
-    """Whether more than half of different texts are numbers, also such as 1,5 and 1,000."""
+    """Whether more than half of the distinct texts are numbers; 1,5 and 1,000 count."""
     pl = require("polars", "scripts")
     numbers = values.str.replace_all(",", "").cast(pl.Float64, strict=False)
     return 2 * numbers.is_not_null().sum() > len(values)
 
 
 def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """The frame, with those of the named columns of text that hold numbers alone as numbers."""
+    """The frame; those of the named text columns that hold only numbers become numbers."""
     pl = require("polars", "scripts")
     words = frame.select(pl.col(names).str.strip_chars())
     words = words.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
@@ -203,7 +203,7 @@ def read_targets(path: Path, series: pl.Series, typed: bool, task: str | None, w
         if values.str.contains(DATE).all():
             raise ValueError(f"{path}: {name}{which} must be classes or numbers, got dates such as {y[0]!r}")
         if task is None and not typed and _mostly_numbers(values):
-            as_numbers(y, path, 1)  # which says what is none
+            as_numbers(y, path, 1)  # raises for a value that is not a number
         if task is None and len(values) > MAX_CATEGORIES:
             raise ValueError(
                 f"{path}: {name}{which} holds {len(values):,} different texts, such as {values[0]!r}: "

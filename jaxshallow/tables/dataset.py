@@ -16,7 +16,7 @@ class Column:
     Attributes:
         name: of the column.
         categories: of a column of text, sorted: a row of 0 and 1 for each. Empty for numbers, which are one row.
-        fill: what stands in those rows where a value is missing; None where that is refused.
+        fill: the values of those rows where a value is missing; None if that is an error.
 
     Example:
         >>> Column("colour", ("blue", "red")).feature_names
@@ -45,8 +45,8 @@ class Dataset:
         labels: the classes' names, in the order of their numbers; empty for regression.
         name: what the data set is called.
         target: what a table calls its target; "" where it has no name.
-        missing: (n_x, m), true where a value was missing and a mean was put; None where nothing was.
-        remarks: sentences on what is odd about the data.
+        missing: (n_x, m), true where a missing value was filled by a mean; None if none was.
+        remarks: warnings about suspicious columns, as sentences.
 
     Example:
         >>> from jaxshallow import data
@@ -80,10 +80,10 @@ class Dataset:
         return {label: int(count) for label, count in zip(self.labels, counts, strict=True)} if self.labels else {}
 
     def filled_from(self, examples: np.ndarray) -> Dataset:
-        """The same, with missing values filled by means over some examples only, such as those to be trained on.
+        """The same, with missing values filled by means over some examples only, such as the training examples.
 
         Args:
-            examples: their indices. A feature that none of them has keeps the mean over all.
+            examples: their indices. A feature that is missing in all of them keeps the mean over all examples.
         """
         if self.missing is None:
             return self

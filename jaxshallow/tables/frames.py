@@ -17,11 +17,11 @@ from jaxshallow.tables.problems import find, malformed, quoted
 if TYPE_CHECKING:
     import polars as pl
 
-DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"  # in files whose columns are set apart by semicolons
+DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"  # in files with semicolons between columns
 
 
 def csv_options(path: Path) -> dict[str, Any]:
-    """How polars should read a .csv or .tsv: commas, or what its first line has in their place."""
+    """How polars should read a .csv or .tsv: a .csv by the separator most frequent in its first line."""
     with open(path, "rb") as file:
         start = file.read(2**16)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -34,7 +34,7 @@ def csv_options(path: Path) -> dict[str, Any]:
 def read_frame(
     path: Path, target: str | None, drop: list[str], categories: list[str], task: str | None
 ) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
-    """X (n_x, m) with NaN for gaps, targets (m,), the columns of X and the target's name."""
+    """X (n_x, m) with NaN for missing values, targets (m,), the columns of X and the target's name."""
     pl = require("polars", "scripts")
     frame = _frame(path)
     names = frame.columns
@@ -112,7 +112,7 @@ def _is_headerless(names: list[str]) -> bool:
 
 
 def ragged(path: Path) -> str | None:
-    """What Python's own reader finds wrong with a .csv: the line, and how many fields it has or what byte."""
+    """What Python's own reader finds wrong with a .csv: the line, and its number of fields or its bad byte."""
     separator = csv_options(path)["separator"]
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:

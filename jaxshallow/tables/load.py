@@ -1,7 +1,7 @@
-"""Tables from files: columns of numbers, categories and gaps become X and Y.
+"""Tables from files: columns with numbers, categories and missing values become X and Y.
 
-`load_table` finds out how each column is to be read, a `Column`; a saved model remembers that; `encode` then reads
-other tables in the same way. In files, rows are examples; in X and Y, columns are.
+`load_table` works out how to read each column (`Column`). A saved model keeps that, and `encode` reads other tables the
+same way. In files, rows are examples; in X and Y, columns are.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def load_table(
     regression, "identity".
 
     Every other column is a feature. Numbers and booleans are one row of X; text is a row of 0 and 1 for each of its
-    categories. Constant features are kept, and reported, as are equal ones, in `remarks`. The first line of a .csv or
-    .tsv names the columns; in a .csv, semicolons or tabs may stand for commas, and with semicolons commas for decimal
-    points; blank lines are skipped.
+    categories. Constant and duplicate features are kept, and reported in `remarks`. The first line of a .csv or .tsv
+    names the columns. A .csv may have semicolons or tabs in place of commas, and decimal commas with semicolons. Blank
+    lines are skipped.
 
     An .npz holds X (m, n_x) and Y or y: (m,) or (m, 1) as above, or (m, n_y), which is n_y classes where every row
     is one-hot and regression where one is not. An .npy is a matrix whose columns are x1, x2, .... Nothing is ever
@@ -59,11 +59,11 @@ def load_table(
     Args:
         path: the file.
         target: name of the target column or array. None: the last column; in an .npz, Y or else y.
-        missing: "error" refuses features with missing values, naming the columns; "mean" puts the mean of the other
-            rows there (for categories, their shares). `Dataset.filled_from` takes the means over training rows alone.
+        missing: "error" refuses features with missing values, naming the columns; "mean" fills in the mean of the
+            other rows (for categories, their shares). `Dataset.filled_from` takes the means over training rows alone.
         drop: columns to leave out.
-        categories: columns whose numbers are codes of categories, as text is. (In .npz and .npy all are numbers.)
-        task: "classification" makes classes of any target's values, "regression" numbers.
+        categories: columns whose numbers are codes, read as categories, as text is. (In .npz and .npy all are numbers.)
+        task: "classification" reads the target's values as classes, "regression" as numbers.
 
     Returns:
         `Dataset` with X (n_x, m) and Y (n_y, m).
@@ -71,9 +71,10 @@ def load_table(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the suffix is unknown; the file is malformed, has no rows or one column only; the target is not
-            there, holds a single class or gaps; a feature is a date, text of more than 100 kinds, or numbers with a
-            word among them; values are missing or infinite. It names the column, and the row, counted from 1.
-        TypeError: `drop` or `categories` is a single text.
+            there, or has a single class or missing values; a feature is a date, text with more than 100 distinct
+            values, or numbers with a word among them; values are missing or infinite. It names the column, and
+            the row, counted from 1.
+        TypeError: `drop` or `categories` is a string, not a list.
         ImportError: polars is missing.
 
     Example:
@@ -147,7 +148,7 @@ def _dataset(
 
 
 def _remarks(dataset: Dataset, targets: np.ndarray, columns: Sequence[Column], gaps: np.ndarray) -> Iterator[str]:
-    """What is odd about the data, in sentences."""
+    """Warnings about suspicious columns, as sentences."""
     X, names = dataset.X, dataset.feature_names
     low, high = X.min(axis=1), X.max(axis=1)
     if constant := [name for name, same in zip(names, low == high, strict=True) if same]:

@@ -1,4 +1,4 @@
-"""What is wrong with a table, said with its place: the column, the row and what to do."""
+"""Errors about a table: each names the column and the row, and suggests a fix."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAMED_AT_MOST = 10  # of columns in a message
 
 
 def find(path: Any, name: str, names: Iterable[str]) -> str:
-    """The name, if it is among the names; else ValueError, with the nearest of them."""
+    """The name, if it is among the names; else ValueError, with the nearest name."""
     if name not in names:
         raise ValueError(f"{path} must hold {name!r}, got {quoted(names)}{did_you_mean(name, names)}")
     return name
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A question to end an error with; "" where no name is near.
+    """The end of an error, which suggests the nearest name; "" if none is near.
 
     Example:
         >>> did_you_mean("flwer", ["moons", "flower"])
@@ -40,13 +40,13 @@ def malformed(path: Path, error: object) -> ValueError:
 def refuse(
     where: object, what: str, columns: Sequence[Column], wrong: np.ndarray, fix: str, first_row: int = 1
 ) -> None:
-    """ValueError if any of (n_x, m) is wrong, with the columns that it is in."""
+    """ValueError if any entry of (n_x, m) is wrong; it names the columns."""
     if wrong.any():
         raise ValueError(f"{where}: {what} in {listed(counted(columns, wrong, first_row))}: {fix}")
 
 
 def counted(columns: Sequence[Column], marked: np.ndarray, first_row: int = 1) -> list[str]:
-    """The columns that have marks among their rows of (n_x, m), with how many, and the first one's place."""
+    """The columns with marks in their rows of (n_x, m): each with the number of marks and the first row."""
     starts = np.cumsum([0, *(len(column.feature_names) for column in columns)])[:-1]
     found = []
     for column, rows in zip(columns, marked[starts], strict=True):

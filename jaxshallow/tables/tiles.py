@@ -16,15 +16,15 @@ from jaxshallow.tables.problems import find, malformed, quoted, refuse
 
 @dataclass(frozen=True)
 class Tiles:
-    """The rows of a .parquet file, some at a time: each iteration reads the file anew, for data larger than memory.
+    """The rows of a .parquet file, some at a time, for data larger than memory. Each iteration reads the file again.
 
     For `js.stream(js.cost_and_grads)(params, Tiles("table.parquet", "label"))`. All columns must be numeric or boolean;
-    nothing is coded or scaled here.
+    nothing is encoded or scaled here.
 
     Attributes:
         path: the file.
         target: name of the target column; None is the last.
-        rows: of a tile.
+        rows: how many in a tile.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -20,14 +20,14 @@ HOST_TILE_BYTES = 2**24
 
 
 def is_tiles(X: Any) -> bool:
-    """Whether X is tiles one after another, and no array or list of numbers."""
+    """Whether X is an iterable of tiles, not an array or a list of numbers."""
     if isinstance(X, list | tuple):
         return len(X) > 0 and isinstance(X[0], tuple) and getattr(X[0][0], "ndim", 0) == 2
     return hasattr(X, "__iter__") and not hasattr(X, "__array__")
 
 
 def _host_tiles(params: Params, X: Any, rest: tuple[Any, ...], weights: ArrayLike | None) -> Iterator[tuple[Any, ...]]:
-    """(data, weights) of one host tile after another, in memory that nobody writes to."""
+    """(data, weights) of each host tile in turn, in memory that nobody else writes to."""
     if is_tiles(X):
         if rest or weights is not None:
             raise TypeError("tiles hold Y and weights themselves, (X, Y) or (X, Y, weights): give nothing beside them")
@@ -35,7 +35,7 @@ def _host_tiles(params: Params, X: Any, rest: tuple[Any, ...], weights: ArrayLik
             tile = tuple(tile) if isinstance(tile, tuple | list) else (tile,)
             if not all(hasattr(array, "shape") for array in tile) or not 1 <= len(tile) <= 3:
                 raise TypeError("a tile must be arrays X, (X, Y) or (X, Y, weights)")
-            # What gives the tiles may use its memory again while the device still reads.
+            # A copy, since the iterable may reuse its memory while the device still reads.
             x, *more = (array if isinstance(array, Array) else np.array(array, order="K") for array in tile)
             yield (x, *more[:1]), more[1] if len(more) > 1 else None
         return
@@ -55,8 +55,8 @@ def _host_tiles(params: Params, X: Any, rest: tuple[Any, ...], weights: ArrayLik
 
 
 def _forget(array: Any) -> None:
-    """Give back the memory of a mapped file's pages that have been read: they can be read again."""
-    if getattr(array, "mode", "c") == "c":  # a private copy's changes are nowhere else
+    """Free a mapped file's pages that have been read; they can be read again."""
+    if getattr(array, "mode", "c") == "c":  # the changes of a private copy exist nowhere else
         return
     while isinstance(array, np.ndarray):
         array = array.base
@@ -72,7 +72,7 @@ def from_host(
     rest: tuple[Any, ...],
     options: dict[str, Any],
 ) -> Any:
-    """The whole of a function: Σ Wₖ partₖ / Σ Wₖ over host tiles, with all of l2 on the first that has a weight."""
+    """The function over all host tiles: Σ Wₖ partₖ / Σ Wₖ, with all of l2 on the first tile that has weight."""
     params, options = checks.parameters(params), dict(options)
     if "Y" in options:
         rest = (options.pop("Y"), *rest)
@@ -83,12 +83,12 @@ def from_host(
         data = (x, *(checks.targets(params, x, y) for y in data[1:]))
         if w is not None:
             w = np.asarray(checks.weights_and_l2(params, x.shape[1], w, 0.0)[0])
-            w = np.where(w < jnp.finfo(w.dtype).tiny, 0, w)  # as the device has it, which flushes what is below
+            w = np.where(w < jnp.finfo(w.dtype).tiny, 0, w)  # as on the device, which flushes subnormals to 0
         weight = float(x.shape[1] if w is None else np.sum(w, dtype=np.float64))
         if not pieces:
             parts = Parts(streamed, params, data, w, rest[1:], options)
             sums = parts.zeros()
-        jax.block_until_ready(sums)  # one tile is computed while the next is read and moved, and no more than that wait
+        jax.block_until_ready(sums)  # one tile is computed while the next is read and moved; no more are queued
         l2_share = float(weight > 0 and not penalised)
         sums, columns = add(sums, params, data, w, rest[1:], weight, l2_share, options)
         pieces.append(columns)

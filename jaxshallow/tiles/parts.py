@@ -1,4 +1,4 @@
-"""A function of the examples on some of them at a time, so that the parts sum up to the whole."""
+"""A function of the examples, computed in parts that add up to the whole."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Arguments: TypeAlias = tuple[Params, tuple[Array, ...], tuple[Any, ...], Array |
 
 
 class Parts:
-    """A function of the examples, on some of them at a time, so that the parts sum up to the whole.
+    """A function of the examples, computed on some of them at a time.
 
-    An array of its result whose last axis grows with the examples has a column for each (`forward`, `losses`): its
-    parts lie side by side. Any other is a mean over the examples (cost, gradients): the whole is Σ shareₖ partₖ, where
-    shareₖ is the part's share of Σ wᵢ.
+    An array in its result whose last axis grows with the examples has a column for each (`forward`, `losses`): the
+    parts are joined side by side. Any other is a mean over the examples (cost, gradients): the whole is Σ shareₖ partₖ,
+    where shareₖ is the part's share of Σ wᵢ.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Parts:
         return [leaf for leaf, is_column in zip(leaves, self.is_column, strict=True) if is_column == columns]
 
     def zeros(self) -> list[Array]:
-        """Where the sums of the means start."""
+        """The sums of the means, before the first part."""
         return [jnp.zeros(mean.shape, _wide(mean.dtype)) for mean in self.means]
 
     def part(
@@ -74,13 +74,13 @@ class Parts:
         share: Array | float,
         l2_share: Array | float | None = None,
     ) -> tuple[list[Array], list[Array]]:
-        """The means of these examples times their share, and their columns. They get that share of l2, too."""
+        """The means of these examples times their share, and their columns. l2 gets `l2_share`, or the same share."""
         options = dict(self.options) if weights is None else {**self.options, "weights": weights}
         if "l2" in options:
             options["l2"] = options["l2"] * (share if l2_share is None else l2_share)
         leaves = jax.tree.leaves(self.fn(params, *data, *self.rest, **options))
         means = [mean.astype(_wide(mean.dtype)) for mean in self._leaves(leaves, columns=False)]
-        # A part without weight counts nothing, even if a mean over it is 0 / 0.
+        # A part without weight adds nothing, even where its mean is 0 / 0.
         means = [jnp.where(share > 0, mean * jnp.asarray(share, mean.dtype), 0) for mean in means]
         return means, self._leaves(leaves, columns=True)
 
@@ -96,7 +96,7 @@ def _name(fn: Callable[..., Any]) -> str:
 
 
 def compiled(body: Callable[..., Any]) -> Callable[..., Any]:
-    """`body(*arrays, options)`, compiled once for all calls alike; of the options, what is no number is static."""
+    """`body(*arrays, options)`, compiled once for calls of one form; options that are not numbers are static."""
 
     @partial(jax.jit, static_argnames="static")
     def program(arrays: tuple[Any, ...], numbers: dict[str, Any], static: tuple[tuple[str, Any], ...]) -> Any:
@@ -112,7 +112,7 @@ def compiled(body: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def arguments(params: Params, X: ArrayLike, rest: tuple[Any, ...], options: dict[str, Any]) -> Arguments:
-    """What a function of the examples was called with: params, (X, Y), what comes after them, weights, options."""
+    """The arguments of a function of the examples, checked: params, (X, Y), those that follow, weights, options."""
     params = checks.parameters(params)
     X, options = checks.features(params, X), dict(options)
     if "Y" in options:
@@ -132,14 +132,14 @@ def checked(
     rest: tuple[Any, ...],
     options: dict[str, Any],
 ) -> Any:
-    """`program` on what `fn` was called with, of which it is said here what is wrong: in the program it is traced."""
+    """`program` on the arguments of `fn`, which are checked here: inside the program they are traced."""
     params, data, rest, weights, options = arguments(params, X, rest, options)
     Parts(fn, params, data, weights, rest, options)
     return program(params, data, weights, rest, options)
 
 
 def _wide(dtype: Any) -> Any:
-    """The dtype of sums over tiles: float32 at least, since thousands of tiles in bfloat16 would stop adding up."""
+    """The dtype of sums over tiles: float32 at least, since a bfloat16 sum stops growing before thousands of tiles."""
     return dtype if dtype.itemsize >= 4 else jnp.float32
 
 
@@ -148,5 +148,5 @@ def total_weight(weights: Array) -> Array:
 
 
 def share_of(weights: Array, total: Array) -> Array:
-    """Σ wᵢ of these examples over that of all of them; 0 where every weight is 0."""
+    """Σ wᵢ of these examples over that of all; 0 where every weight is 0."""
     return jnp.where(total > 0, total_weight(weights) / jnp.where(total > 0, total, 1), 0)

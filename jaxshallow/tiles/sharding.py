@@ -18,11 +18,11 @@ from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_wei
 
 @lru_cache(maxsize=128)
 def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-    """`fn` with the examples split over the devices of a mesh: the same answer, each device on its part.
+    """`fn` with the examples split over the devices of a mesh: the same answer, with each device computing its part.
 
-    Parameters are on every device; means are summed by `psum`. A number of examples that the devices do not divide is
-    filled up with examples of weight 0, which copies the data. `shard(stream(fn), mesh)` streams on each device, and
-    `fit(..., grads=shard(...))` keeps its loop in one program. X on one device is split anew at each call; split it
+    Parameters are on every device; means are summed by `psum`. If the devices do not divide m, examples of weight 0
+    fill it up, which copies the data. `shard(stream(fn), mesh)` streams on each device, and
+    `fit(..., grads=shard(...))` keeps its loop in one program. X on one device is split again at each call: split it
     once, by `jax.device_put(X, NamedSharding(mesh, PartitionSpec(None, mesh.axis_names)))`, and Y too.
 
     Args:

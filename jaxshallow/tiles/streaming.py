@@ -17,18 +17,18 @@ from jaxshallow.params import Params
 from jaxshallow.tiles.host import from_host, is_tiles
 from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
 
-# An operation on more elements than this is split over threads by XLA's CPU compiler. One on so many stays on one
-# core and in its cache (128 KiB of float32), and waits for no other thread.
+# XLA's CPU compiler splits an operation on more elements than this over threads. One on this many stays on one core and
+# in its cache (128 KiB of float32), and waits for no other thread.
 ONE_CORE = 2**15
 
-# Products of so many entries of W1 are bound by arithmetic, not by memory: they want long tiles and all cores.
+# With more entries in W1 than this, products are limited by arithmetic, not by memory: use long tiles and all cores.
 WIDE = 2**14
 
 DEVICE_TILE_BYTES = 2**30
 
 
 def tile_size(params: Params) -> int:
-    """The number of examples in a tile of `stream`: on a CPU so many that activations stay in its cache."""
+    """The number of examples in a tile of `stream`: on a CPU, as many as keep the activations in its cache."""
     widest = max(params.W1.shape[1], *params.W2.shape)
     if jax.default_backend() != "cpu":
         elements = DEVICE_TILE_BYTES // params.W1.dtype.itemsize
@@ -45,31 +45,31 @@ def faster(fn: Callable[..., Any], params: Params, X: Array, n_examples: int) ->
     return stream(fn) if on_one_cpu and n_examples >= 8 * tile_size(params) else fn
 
 
-@lru_cache(maxsize=128, typed=True)  # the same function again for the same arguments, so that jit knows it
+@lru_cache(maxsize=128, typed=True)  # the same arguments give the same function, so that jit compiles it once
 def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any]:
     """`fn` on one tile of the examples after another: the same answer, in memory O(tile).
 
-    The activations of a tile stay in the cache, where those of all examples would go through memory several times.
-    `fit` streams by itself where that is faster. Like everything here it wants to be compiled: `jax.jit(stream(fn))`.
+    The activations of a tile stay in the cache; those of all examples would go through memory several times. `fit`
+    streams automatically where that is faster. Like everything here, compile it: `jax.jit(stream(fn))`.
 
-    X may also be larger than memory. A NumPy memory map, `np.load("x.npy", mmap_mode="r").T`, and with it Y, is read
-    tile by tile, as is any iterable of tiles, each a tuple (X, Y) or (X, Y, weights) of some of the examples
-    (`data.Tiles` reads a Parquet file so), in the place of X, Y and weights. The device computes while the next tile is
-    read. Such a call compiles what it needs itself; inside jit the file would become a part of the program.
+    X may also be larger than memory. A NumPy memory map, `np.load("x.npy", mmap_mode="r").T`, is read tile by tile, and
+    Y with it. In place of X, Y and weights you can also pass an iterable of tiles, each a tuple (X, Y) or
+    (X, Y, weights) of some examples; `data.Tiles` reads a Parquet file that way. The device computes while the next
+    tile is read. Do not jit such a call: it compiles what it needs, and jit would make the file part of the program.
 
     Args:
         fn: a function of the examples, called as `fn(params, X, ...)`: with a mean over them (`cost_and_grads`,
             `manual_grads`, `cost`, `clipped_grads`, or your own), or with a column for each along the last axis
             (`forward`, `predict`, `losses`, `per_example_grad_norms`). `weights` and `l2` must be given when it is
-            called: bound to it beforehand they would count in each tile.
+            called: bound to `fn` beforehand, they would count in each tile.
         tile: examples in a tile; None chooses it from the shapes.
 
     Returns:
         A function of the same signature.
 
     Raises:
-        ValueError, TypeError: `tile` is not an integer of at least 1; when called, as `fn`, or because its result is
-            neither means nor columns.
+        ValueError, TypeError: `tile` is not an integer of at least 1; when called, as `fn`, or if its result is neither
+            means nor columns.
 
     Example:
         >>> from jaxshallow import cost_and_grads, init

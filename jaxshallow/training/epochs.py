@@ -17,7 +17,7 @@ from jaxshallow.params import Params
 
 
 class History(NamedTuple):
-    """What `fit` saw, epoch by epoch: NumPy arrays of the parameters' dtype.
+    """What `fit` recorded, epoch by epoch: NumPy arrays of the parameters' dtype.
 
     Attributes:
         cost: (epochs,) J of the epoch: full-batch, at the parameters before its step; in minibatches, the mean of
@@ -35,8 +35,8 @@ class State(NamedTuple):
     Attributes:
         params: the network.
         opt_state: the optimizer's state; () for plain gradient descent.
-        best_cost: the lowest cost that `patience` has seen; None without patience, as the two that follow.
-        idle_epochs: how many epochs it has waited for a lower one.
+        best_cost: the lowest cost that `patience` has seen; None without patience, like the next two.
+        idle_epochs: how many epochs have passed without a lower one.
         best_params: the parameters of the lowest validation cost; None where there is no validation.
     """
 
@@ -48,7 +48,7 @@ class State(NamedTuple):
 
     @property
     def result(self) -> Params:
-        """The parameters to return: the best where they are known, or else the last."""
+        """The parameters to return: the best if known, else the last."""
         return self.params if self.best_params is None else self.best_params
 
 
@@ -56,17 +56,17 @@ Carry: TypeAlias = tuple[Params, Any]  # the network and the optimizer's state
 
 
 def first_state(params: Params, optimizer: Optimizer | None) -> State:
-    """The `State` before the first epoch, without `watched`."""
+    """The `State` before the first epoch, without what `watched` adds."""
 
     def strong(leaf: Any) -> Any:
-        """Weak types, as L-BFGS begins with, are lost on the disk, and with them the program would be another."""
+        """L-BFGS starts with weak types. Files lose them, and a resumed run would then be another program."""
         return lax.convert_element_type(leaf, leaf.dtype) if getattr(leaf, "weak_type", False) else leaf
 
     return State(params, () if optimizer is None else jax.tree.map(strong, optimizer.init(params)))
 
 
 def watched(state: State, patience: int | None, validated: bool) -> State:
-    """The state with what `patience` needs, as before the first epoch."""
+    """The state before the first epoch, with what `patience` needs."""
     if patience is None:
         return State(state.params, state.opt_state)
     best_cost = jnp.full((), jnp.inf, state.params.W1.dtype)
@@ -163,7 +163,7 @@ def _watch(state: State, seen: History, tol: Array) -> State:
     )
 
 
-# Nothing is donated: whatever interrupts the run, the parameters that it started from are still there.
+# Nothing is donated, so that an interrupted run leaves its starting parameters intact.
 compiled_epochs = jax.jit(
     run_epochs, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience")
 )
@@ -173,7 +173,7 @@ def words(key: ArrayLike | list[int]) -> list[int]:
     """The integers of a JAX random key, new style or old."""
     if isinstance(key, list):
         return key
-    with jax.ensure_compile_time_eval():  # inside someone's jit these are numbers still
+    with jax.ensure_compile_time_eval():  # concrete numbers, even inside someone's jit
         words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
         return np.asarray(words).ravel().tolist()
 
@@ -203,9 +203,9 @@ def epoch_orders(key: list[int], epochs: range, m: int, batch_size: int) -> np.n
 
 
 def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback: object) -> int:
-    """So many epochs that a program runs for about a tenth of a second: Ctrl-C and `callback` get their turn.
+    """How many epochs a program runs: about a tenth of a second, so that Ctrl-C and `callback` get their turn.
 
-    At least two: XLA unrolls a loop of one, and rounds it otherwise.
+    At least two: XLA unrolls a loop of one, and then rounds differently.
     """
     entries = sum(leaf.size for leaf in jax.tree.leaves(params))
     most = epochs if callback is None else max(2, epochs // 100)
@@ -213,5 +213,5 @@ def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callb
 
 
 def operations(entries: int, m: int, batch_size: int) -> int:
-    """An epoch's cost in multiplications, for so many parameters; each step takes some 10 µs whatever it computes."""
+    """An epoch's cost in multiplications, with `entries` parameters; each step also takes about 10 µs of its own."""
     return 6 * m * entries + 200_000 * -(-m // batch_size)

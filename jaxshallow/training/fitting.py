@@ -37,7 +37,7 @@ class FitResult(NamedTuple):
         params: the trained network; with `patience` and validation, the one of the lowest validation cost.
         opt_state: the optimizer's state after the last epoch.
         history: `History`, one entry for each epoch that was run.
-        state: `State` after the last epoch, with which the run can go on.
+        state: `State` after the last epoch, from which the run can continue.
     """
 
     params: Params
@@ -46,7 +46,7 @@ class FitResult(NamedTuple):
     state: State
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that `fit(..., resume=)` needs to go on, by name; `checkpoints` keeps it on disk.
+        """All that `fit(..., resume=)` needs to continue, by name; `store/checkpoints.py` keeps it on disk.
 
         Example:
             >>> from jaxshallow import init
@@ -78,32 +78,32 @@ def fit(
 ) -> FitResult:
     """Train a network: the whole run compiled into a few programs of many epochs each.
 
-    Computation takes the parameters' dtype. The learning rate and l2 are traced: other values do not recompile.
+    Computation takes the parameters' dtype. The learning rate and l2 are traced: new values do not recompile.
 
     Args:
         params: the network to start from; it is left as it is.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
-        optimizer: any optax transformation; None is plain gradient descent, `update`. Each new object is compiled
-            anew: keep it for the next call.
+        optimizer: any optax transformation; None is plain gradient descent, `update`. A new object compiles
+            again: keep it for the next call.
         learning_rate: α of plain gradient descent, 0.1 if not given; an optax optimizer has its own.
         epochs: passes over the data.
         batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
         key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
         weights: (m,) weight of each example, ≥ 0, not all 0. A minibatch's cost is its own weighted mean, as in
-            scikit-learn and PyTorch: weights act within a batch, and a heavy one steps no further than a light one.
-        l2: strength of the weight decay, ≥ 0; minibatches share it, so that together they feel that of `cost`.
+            scikit-learn and PyTorch: weights act within a batch, and a heavy batch steps no further than a light one.
+        l2: strength of the weight decay, ≥ 0; minibatches share it, so that together they apply that of `cost`.
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
-        patience: stop after this many epochs without a lower cost: that of `validation`, and then the parameters of the
-            lowest are returned; or, where there is none, that of training, which `History` describes.
-        tol: by how much a cost must be lower than the lowest before it for `patience` to count it.
+        patience: early stopping after this many epochs without a lower validation cost; the parameters of the lowest
+            are returned. Without `validation`, the training cost counts, and the last parameters are returned.
+        tol: how far a cost must be below the lowest so far for `patience` to count it.
         callback: called now and then (a hundred times in a long run, and at the end) with the `FitResult` so far;
-            anything true that it returns ends the run there.
+            a true return value ends the run there.
         grads: cost and gradient, with `cost_and_grads`' signature, which on a CPU is streamed if there are many
             examples (`stream`). `shard(cost_and_grads, mesh)` trains on all devices of a mesh.
-        resume: a run to go on from, of the same arguments, that its callback ended or that was trained for fewer
-            epochs: what `fit` returned, or the `arrays()` of it. It ends, after `epochs` in all, in the very bits of a
-            run that was never stopped. (Only where a single epoch is left it may round otherwise.)
+        resume: a run to continue, with the same arguments, that its callback ended or that had fewer epochs: what `fit`
+            returned, or its `arrays()`. After `epochs` in all, the result is bit-identical to an uninterrupted run's.
+            (If only a single epoch is left, it may round differently.)
 
     Returns:
         `FitResult` with `params`, `opt_state` and `history`.
@@ -112,7 +112,7 @@ def fit(
         ValueError: wrong shapes; NaN or infinity; labels outside [0, 1] (sigmoid) or not one-hot (softmax); negative
             or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
             `key`; `tol` below 0; `learning_rate` beside an optimizer; `resume` is of other data, networks or
-            optimizers, as far as their sizes tell, or has more epochs already.
+            optimizers, as far as sizes show, or has more epochs already.
         TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
 
     A run that diverges is not an error: its history holds NaN, and `patience` ends it.
@@ -144,7 +144,7 @@ def fit(
 
     block = epochs_a_program(params, m, batch_size or m, epochs, callback)
     while done < epochs:
-        n = block if epochs - done > block + 1 else epochs - done  # a last one is not left alone
+        n = block if epochs - done > block + 1 else epochs - done  # no program of a single epoch
         order = None
         if batch_size is not None and key_words is not None:
             order = epoch_orders(key_words, range(done, done + n), m, min(batch_size, m))
@@ -169,7 +169,7 @@ def _check_options(
     patience: int | None,
     tol: float,
 ) -> None:
-    """What `fit` can be told wrongly, apart from the network and its data."""
+    """Check the options of `fit`: all but the network and its data."""
     if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
     check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
@@ -194,14 +194,14 @@ def _of_epochs_that_ran(history: History, ran: Array) -> History:
 
 
 def _result(state: State, histories: list[History]) -> FitResult:
-    """The result so far. Histories are joined on the host, since on a device each new length would compile anew."""
+    """The result so far. Histories are joined on the host, since a device would compile each new length."""
     join = jnp.concatenate if isinstance(histories[-1].cost, jax.core.Tracer) else np.concatenate
     history = jax.tree.map(lambda *parts: join(parts), *histories)
     return FitResult(state.result, state.opt_state, history, state)
 
 
 def _arrays_of(resume: Any, params: Params) -> Mapping[str, np.ndarray]:
-    """The `arrays()` of the run to resume, which must be of the same activations."""
+    """The `arrays()` of the run to resume, which must have the same activations."""
     if isinstance(resume, FitResult):
         heads = [(one.hidden, one.output) for one in (params, resume.params)]
         if heads[0] != heads[1]:

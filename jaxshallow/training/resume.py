@@ -13,13 +13,13 @@ from jaxshallow.training.epochs import History, State
 
 
 def named(tree: Any) -> dict[str, np.ndarray]:
-    """The leaves of a tree, by their places in it: {"state.params.W1": ...}."""
+    """The leaves of a tree, by their paths: {"state.params.W1": ...}."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
 def from_named(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The tree that `named` took apart, which must be like `like`: a tree of arrays or of their shapes and dtypes.
+    """The tree that `named` took apart. It must match `like`, a tree of arrays or of their shapes and dtypes.
 
     Raises:
         ValueError: an array is missing or not known, or has another shape or dtype.
@@ -39,7 +39,7 @@ def from_named(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def resumed(arrays: Mapping[str, np.ndarray], first: State, epochs: int, validated: bool) -> tuple[State, History]:
-    """Where a run of `fit` stood: its state and its history, by the names that `FitResult.arrays` gives.
+    """The state and the history of a run of `fit`, from its named arrays.
 
     Args:
         arrays: what `FitResult.arrays` gave.

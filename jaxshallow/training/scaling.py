@@ -21,7 +21,7 @@ def scaling(X: np.ndarray) -> Scaling:
         X: (n_x, m) features.
 
     Returns:
-        mean (n_x, 1) and std (n_x, 1), float64; the std of a constant feature is given as 1, so that it becomes 0.
+        mean (n_x, 1) and std (n_x, 1), float64. A constant feature gets std 1, and so becomes 0.
 
     Raises:
         ValueError: X is not (n_x, m) with m ≥ 1.
@@ -40,17 +40,17 @@ def scaling(X: np.ndarray) -> Scaling:
 
 
 def fold_scaling(params: Params, features: Scaling | None = None, targets: Scaling | None = None) -> Params:
-    """The network that takes features, and gives targets, as they were before `(X - mean) / std`.
+    """The same network for raw features and targets, as they were before `(X - mean) / std`.
 
-    W1 ((x − mean) / std) + b1 = (W1 / std) x + b1 − (W1 / std) mean, and likewise behind the second layer.
+    W1 ((x − mean) / std) + b1 = (W1 / std) x + b1 − (W1 / std) mean, and likewise after the second layer.
 
     Args:
-        params: a network, or many along first axes.
+        params: a network, or many stacked along first axes.
         features: (mean, std), each (n_x, 1), as `scaling` gives them; None if features were not scaled.
         targets: the same of shape (n_y, 1); for output "identity".
 
     Returns:
-        `Params` of NumPy arrays, in the same dtype; float32 for bfloat16 and float16, whose digits are too few.
+        `Params` of NumPy arrays, in the same dtype; float32 for bfloat16 and float16, which have too few digits.
 
     Example:
         >>> from jaxshallow import Params
