@@ -48,21 +48,21 @@ def fit_many(
 ) -> Many:
     """Train thousands of networks on the same examples: a compiled program for each activation and bucket of widths.
 
-    Network k is the one that `fit` makes of it alone, up to rounding, which chaotic descent magnifies in long runs:
+    Network k is the one that `fit` trains alone, up to rounding, which chaotic descent magnifies in long runs:
     `fit(init(jax.random.fold_in(key, seed), n_x, n_h, n_y, ...), X, Y, key=key, ...)`.
 
     Args:
-        key: a JAX random key; with a network's `seed` it fixes its first weights, and alone the order of minibatches.
+        key: a JAX random key. With a network's `seed` it fixes the first weights; alone, the order of minibatches.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
         configs: a list of dicts, or a dict of columns, in which a single value stands for all. Each network has
 
-            - n_h: its hidden units; all else may be left out:
-            - hidden, scale: as in `init`; seed: an integer, 0;
-            - learning_rate: 0.1 for "sgd", 0.001 for others; l2: 0.0;
-            - weights: (m,) weight of each example, so that bootstraps and folds are rows of counts;
+            - n_h: its hidden units; everything else is optional:
+            - hidden, scale: as in `init`; seed: an integer, 0 by default;
+            - learning_rate: by default 0.1 for "sgd", 0.001 for others; l2: 0.0 by default;
+            - weights: (m,) weight of each example, such as the counts of a bootstrap sample;
             - validation_weights: the same for the validation examples;
-            - what else the optimizer takes that is a number, such as Adam's b1, b2 and eps.
+            - other numbers that the optimizer takes, such as Adam's b1, b2 and eps.
         epochs: passes over the data.
         batch_size: examples a step; None is full-batch.
         output: the head of all networks, as in `init`.
@@ -70,28 +70,27 @@ def fit_many(
             factory that takes learning_rate, such as `optax.adamw` or `functools.partial(optax.sgd, momentum=0.9)`.
         weights: (m,) weights for all networks that have none of their own.
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
-        folds: cross-validation: each config is trained once for each fold, on all other examples, and validated on the
-            fold, where each example counts alike. A number of folds of consecutive examples, or what a scikit-learn
-            splitter gives, pairs of indices (train, test): `StratifiedKFold(5).split(X.T, y)`.
-        standardize: scale each feature to mean 0 and deviation 1 over the training examples, with `folds` those of the
-            fold alone, whatever they weigh. W1 and b1 take it in afterwards: the networks returned expect X as it is.
+        folds: cross-validation. Each config is trained once per fold, on all other examples, and validated on the fold,
+            where every example counts the same. Give the number of folds, which are then consecutive examples, or the
+            pairs of indices (train, test) of a scikit-learn splitter: `StratifiedKFold(5).split(X.T, y)`.
+        standardize: scale each feature to mean 0 and deviation 1 over the training examples (of each fold, with
+            `folds`), without weights. The scaling is folded into W1 and b1 afterwards, so pass raw values.
         patience, tol: each network stops as in `fit`.
-        callback: called with `Progress` now and then; anything true that it returns ends the run there, as Ctrl-C does.
-        max_memory: bytes for networks in training; beyond it they are trained in several shifts.
-        devices: the JAX devices to train on; None is all that this process has.
+        callback: called with `Progress` now and then; a true return value ends the run there, as Ctrl-C does.
+        max_memory: bytes for networks in training; if they need more, they are trained in several shifts.
+        devices: the JAX devices to train on; None is all devices of this process.
         dtype: of the parameters, as in `init`.
-        start: a finished run to go on from, of the same networks: their parameters, optimizer states and scaling.
-            Patience begins anew.
-        resume: a run of these very arguments that Ctrl-C or its callback ended before it was finished: what `fit_many`
-            returned, or the `arrays()` of it. It ends in the very bits of a run that was never stopped.
+        start: a finished run of the same networks to continue from: their parameters, optimizer states and scaling.
+            Patience starts again.
+        resume: an interrupted run with the same arguments: what `fit_many` returned, or its `arrays()`. The result is
+            bit-identical to an uninterrupted run.
 
     Returns:
-        `Many`. Networks whose cost is no longer finite are stopped, and disturb no other.
+        `Many`. A network that diverges is stopped, and disturbs no other.
 
     Raises:
-        ValueError: shapes and values as in `fit`; no networks; a config without n_h, with an unknown name or with a
-            value that cannot be; more memory needed than `max_memory` for the results alone; `start` or `resume` is
-            of others.
+        ValueError: shapes and values as in `fit`; no networks; a config without n_h, with an unknown name or an
+            impossible value; the results alone need more than `max_memory`; `start` or `resume` is of other networks.
         TypeError: a value of the wrong type; an optimizer that is not a factory.
 
     Example:

@@ -79,11 +79,11 @@ class Block(NamedTuple):
 
 
 def memory(configs: Sequence[Mapping[str, Any]], n_x: int, n_y: int = 1, dtype: DTypeLike = np.float32) -> int:
-    """Bytes that `fit_many` keeps of these networks: parameters, the best so far, and two moments, which is what an
-    optimizer has at most by far. In training it is twice that, and the histories come to it.
+    """Bytes that `fit_many` keeps of these networks: the parameters, the best so far, and two moments, as
+    Adam has them. Training takes twice that, and the histories.
 
     Args:
-        configs: the networks, of which n_h counts.
+        configs: the networks; only n_h matters.
         n_x, n_y: sizes of the data.
         dtype: of the parameters.
 
