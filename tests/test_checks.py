@@ -312,3 +312,16 @@ def test_weights_whose_sum_leaves_the_dtype_are_refused(weight):
 def test_softmax_with_one_unit_is_refused():
     with pytest.raises(ValueError, match="softmax needs n_y of at least 2, got 1"):
         js.forward(replace(BINARY.params, output="softmax"), BINARY.X)
+
+
+@pytest.mark.parametrize(
+    "function", [js.losses, js.cost, js.score, js.manual_grads, js.cost_and_grads], ids=lambda f: f.__name__
+)
+def test_a_public_function_checks_once(function, monkeypatch):
+    """The equations inside call each other unchecked."""
+    calls = []
+    for name in ("parameters", "features", "targets"):
+        check = getattr(checks, name)
+        monkeypatch.setattr(checks, name, lambda *a, check=check, name=name, **k: calls.append(name) or check(*a, **k))
+    function(*BINARY[:3])
+    assert calls == ["parameters", "features", "targets"]
