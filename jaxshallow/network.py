@@ -168,16 +168,16 @@ def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
 
 def score_of(params: Params, A2: Array, Y: Array) -> Array:
     """`score`, from outputs computed already."""
-    A2 = A2.astype(jnp.promote_types(A2.dtype, jnp.float32))  # sums of squares in bfloat16 mean nothing
-    Y = Y.astype(A2.dtype)
+    if A2.dtype.itemsize < 4:  # sums of squares in bfloat16 mean nothing
+        A2, Y = A2.astype(jnp.float32), Y.astype(jnp.float32)
     if params.task == "regression":
         spread = jnp.sum((Y - Y.mean(axis=1, keepdims=True)) ** 2, axis=1)
         missed = jnp.sum((A2 - Y) ** 2, axis=1)
         constant = jnp.where(missed == 0, 1.0, 0.0).astype(Y.dtype)
         return jnp.mean(jnp.where(spread > 0, 1 - missed / jnp.where(spread > 0, spread, 1), constant))
     if params.task == "multiclass":
-        return jnp.mean(A2.argmax(axis=0) == Y.argmax(axis=0))
-    return jnp.mean(jnp.all((A2 > 0.5) == (Y > 0.5), axis=0))
+        return jnp.mean(A2.argmax(axis=0) == Y.argmax(axis=0), dtype=A2.dtype)
+    return jnp.mean(jnp.all((A2 > 0.5) == (Y > 0.5), axis=0), dtype=A2.dtype)
 
 
 def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:

@@ -5,14 +5,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import FUNCTIONS, draw, stack
+from cases import FUNCTIONS as RESULTS
+from cases import draw, stack
 
 import jaxshallow as js
 from jaxshallow import checks
 
+FUNCTIONS = {**RESULTS, "score": lambda params, X, Y, weights, l2: js.score(params, X, Y)}
+
 # What each function is given, by the argument that may be wrong.
-TAKE_X = ["forward", "predict", "losses", "cost", "manual_grads", "cost_and_grads"]
-TAKE_Y = ["losses", "cost", "manual_grads", "cost_and_grads"]
+TAKE_X = ["forward", "predict", "score", "losses", "cost", "manual_grads", "cost_and_grads"]
+TAKE_Y = ["score", "losses", "cost", "manual_grads", "cost_and_grads"]
 TAKE_WEIGHTS = ["cost", "manual_grads", "cost_and_grads"]
 
 ONE_HOT = ": for one-hot Y use output='softmax' and n_y=3"

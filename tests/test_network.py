@@ -294,16 +294,17 @@ def test_many_calls_with_other_values_trace_once(function):
 @pytest.mark.parametrize(
     ("output", "n_y"), [("sigmoid", 1), ("sigmoid", 3), ("softmax", 3), ("identity", 1), ("identity", 3)]
 )
-def test_the_score_is_scikit_learns(output, n_y):
+@pytest.mark.parametrize(("dtype", "rtol"), [(jnp.bfloat16, 2e-2), (np.float32, 1e-5), (np.float64, 1e-12)])
+def test_the_score_is_scikit_learns(output, n_y, dtype, rtol, x64):
     metrics = pytest.importorskip("sklearn.metrics")
-    case = draw(output=output, n_y=n_y, m=40, dtype=np.float32)
-    rows = [np.asarray(A).T for A in (case.Y, js.forward(case.params, case.X).A2)]
+    case = draw(output=output, n_y=n_y, m=40, dtype=dtype)
+    rows = [np.asarray(A, np.float64).T for A in (case.Y, js.forward(case.params, case.X).A2)]
     if output == "identity":
         expected = metrics.r2_score(*rows)
     else:
         labels = [A.argmax(axis=1) if output == "softmax" else A > 0.5 for A in rows]
         expected = metrics.accuracy_score(*labels)
-    np.testing.assert_allclose(js.score(case.params, case.X, case.Y), expected, rtol=1e-5)
+    np.testing.assert_allclose(js.score(case.params, case.X, case.Y), expected, rtol=rtol)
 
 
 def test_the_score_of_a_constant_target_is_1_where_it_is_met_and_else_0():
