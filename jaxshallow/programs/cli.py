@@ -1,7 +1,7 @@
 """The command `jaxshallow`: the first word picks a program, the rest are its options.
 
-`jaxshallow train --n-h 8` and `python scripts/train.py --n-h 8` both come in here. A program is imported only when it
-is asked for.
+`jaxshallow train --n-h 8` and `python scripts/train.py --n-h 8` both start here. A program is imported only when it is
+needed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import jaxshallow as js
 from jaxshallow.programs.extra import MissingExtra, needs_scripts
 from jaxshallow.store.files import version
 
-PROGRAMS = {  # as the docstring of each begins
+PROGRAMS = {  # the first line of each program's docstring
     "train": "Train a shallow network on a course data set or on a table of your own.",
     "sweep": "Train many networks at once and compare them.",
     "predict": "Predict with a saved model: a table in, the same table with predictions and probabilities out.",
-    "export": "Export a saved model to be used elsewhere: in JAX alone, in NumPy alone, or by whatever reads ONNX.",
+    "export": "Export a saved model for use without this library: with JAX alone, NumPy alone, or any ONNX runtime.",
     "compare": "Compare vmap with the matrix form, and with loops.",
 }
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def explain(words: list[str]) -> int:
-    """Let tyro answer --help and what names no program: it lists the programs, or says what is wrong, and exits."""
+    """Without a known program: let tyro list the programs or print the error, and exit."""
     with needs_scripts():
         import tyro
 
@@ -65,11 +65,11 @@ def explain(words: list[str]) -> int:
         programs[name].__doc__ = line
     description = "Shallow neural networks in JAX."
     tyro.extras.subcommand_cli_from_dict(programs, prog="jaxshallow", description=description, args=words)
-    return 2  # not reached: tyro takes nothing but a program
+    return 2  # not reached: tyro accepts only a program's name
 
 
 def prepare(program: str) -> None:
-    """Set up JAX for a process that runs this program and nothing else."""
+    """Set up JAX for a process that runs only this program."""
     js.enable_compilation_cache()
     if program == "sweep" and not os.environ.get("JAX_NUM_CPU_DEVICES"):
-        jax.config.update("jax_num_cpu_devices", os.cpu_count())  # chunks of networks go to a device for each core
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())  # one device a core, to spread chunks of networks over

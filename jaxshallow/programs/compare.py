@@ -1,11 +1,11 @@
-"""Compare vmap with the matrix form, and with loops: are they equal, how fast is each, what does XLA make of them?
+"""Compare vmap with the matrix form, and with loops: are they equal, how fast is each, what does XLA compile them to?
 
 Examples:
-    jaxshallow compare                                      the certificate and the times; some two minutes
+    jaxshallow compare                                      the certificate and the times; about two minutes
     jaxshallow compare --n-x 784 --n-h 128 --n-y 10 --output softmax --m 100 1000 10000
     jaxshallow compare --precision float64 --hidden relu --json
 
-Exit codes: 0 all executions are certified equal, 1 one is not, 2 usage, 130 Ctrl-C.
+Exit codes: 0 all executions are certified equal, 1 one is not, 2 wrong usage, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ with needs_scripts():
     from rich.console import Console
     from rich.table import Table
 
-# Python's own loop costs about a millisecond an example; beyond this it would only be waited for.
+# Python's own loop takes about a millisecond an example. With more examples than this it is left out.
 PYTHON_LOOP_EXAMPLES = 300
 VMAP_BYTES = 2**31
 Executions = dict[str, Callable[..., Any]]
@@ -57,13 +57,13 @@ class Options:
     m: tuple[int, ...] = (10, 100, 1_000, 10_000, 100_000)
     """Numbers of examples."""
     n_x: tuple[int, ...] = (2, 32)
-    """Numbers of features; with --n-h, one network for each pair."""
+    """Numbers of features; each pairs with one of --n-h to give a network."""
     n_h: tuple[int, ...] = (4, 64)
     """Numbers of hidden units."""
     n_y: int = 1
     """Output units."""
     hidden: str = "tanh"
-    """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or what else activations.py lists."""
+    """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or another that activations.py lists."""
     output: Literal["sigmoid", "softmax", "identity"] = "sigmoid"
     """Output head."""
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
@@ -71,11 +71,11 @@ class Options:
     repeats: int = 7
     """Timed runs of each execution, interleaved; the median is shown."""
     seed: int = 0
-    """Of the weights and the examples."""
+    """Random seed for the weights and the examples."""
     out: Path = Path("out")
     """Folder for compare.json and the picture, compare.png and compare.svg."""
     quiet: bool = False
-    """Say and print nothing but errors (and the JSON)."""
+    """Print only errors (and the JSON)."""
     json: bool = False
     """Print the results as JSON instead of tables."""
 
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options) -> int:
-    """Certify and time each network; write the picture and the figures, and show them."""
+    """Certify and time each network; write the picture and the numbers, and show them."""
     check(options)
     options.m = tuple(sorted(options.m))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def check(options: Options) -> None:
 
 
 def compare(options: Options, n_x: int, n_h: int) -> tuple[js.Certificate, dict[str, Any]]:
-    """The certificate, and a report of it, the times and XLA's matrix products, for one network."""
+    """For one network: the certificate, and a report with it, the times and XLA's matrix products."""
     keys = jax.random.split(jax.random.key(options.seed), 3)
     params = js.init(
         keys[0], n_x, n_h, options.n_y,
@@ -171,7 +171,7 @@ def made_up_targets(key: jax.Array, options: Options, m: int) -> jax.Array:
 def timed(
     executions: Executions, params: js.Params, arguments: tuple[jax.Array, ...], repeats: int
 ) -> dict[str, float]:
-    """Median seconds of each execution, interleaved after a warm-up; NaN for one that is not for such sizes."""
+    """Median seconds of each execution, after a warm-up; NaN for an execution that is left out at this size."""
     m, size = arguments[0].shape[1], sum(leaf.size for leaf in jax.tree.leaves(params))
     left_out = set()
     if m > PYTHON_LOOP_EXAMPLES:
@@ -179,8 +179,8 @@ def timed(
     if m * size * params.W1.dtype.itemsize > VMAP_BYTES and len(arguments) == 2:
         left_out.add("vmap")
     runs: dict[str, list[float]] = {name: [] for name in executions if name not in left_out}
-    # Interleaved, so that noise meets all alike; but the loop, of another order of magnitude, would leave the caches
-    # cold for whoever comes after it.
+    # Runs are interleaved, so that noise affects all equally. Python's loop runs apart: it takes far longer, and would
+    # leave cold caches to the next.
     for group in ([name for name in runs if name != "Python loop"], ["Python loop"] * ("Python loop" in runs)):
         for name in group:
             jax.block_until_ready(executions[name](params, *arguments))
@@ -193,7 +193,7 @@ def timed(
 
 
 def matrix_products(f: Any, *arguments: Any) -> list[str]:
-    """The shapes that the compiled program's matrix products give, axes of size 1 left out, in any order of axes."""
+    """The output shapes of the compiled program's matrix products, with sorted axes and without those of size 1."""
     text = f.lower(*arguments).compile().as_text()
     found = re.findall(r"= \(?\w+\[([\d,]*)\].*?(?: dot\(|custom-call\(.*?(?:__cublas|__onednn\$matmul))", text)
     shapes = sorted(sorted(int(n) for n in shape.split(",") if n not in ("", "1")) for shape in found)

@@ -1,4 +1,4 @@
-"""The course's exercise: "Planar data classification with one hidden layer", its published figures beside ours."""
+"""The course's exercise, "Planar data classification with one hidden layer": its published results beside ours."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ COURSE_ACCURACIES = {1: 67.5, 2: 67.25, 3: 90.75, 4: 90.5, 5: 91.25}
 
 
 def course_start(n_h: int) -> js.Params:
-    """The exercise's own weights: NumPy's legacy generator, seed 2, times 0.01, W1 before W2."""
+    """The exercise's own first weights: NumPy's legacy generator, seed 2, times 0.01, W1 before W2."""
     random = np.random.RandomState(2)
     W1, W2 = jnp.asarray(random.randn(n_h, 2) * 0.01), jnp.asarray(random.randn(1, n_h) * 0.01)
     return js.Params(W1, jnp.zeros((n_h, 1)), W2, jnp.zeros((1, 1)), hidden="tanh")
 
 
 def run_course(options: RunOptions) -> Outcome:
-    """The published costs and accuracies beside ours, and the picture of the boundaries."""
+    """The published costs and accuracies beside ours, and a picture of the decision boundaries."""
     X, Y = data.flower()
     drawing, axes = plots.figure(2, 3, size=(4.2, 3.6))
     history = js.fit(course_start(4), X, Y, learning_rate=1.2, epochs=8000).history

@@ -1,4 +1,4 @@
-"""The notes' two questions, answered by training: what if all weights start at zero, and why 0.01?"""
+"""The notes' two questions, answered by experiment: what if all weights start at zero, and why 0.01?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ with needs_scripts():
 
 
 def run_symmetry(options: RunOptions) -> Outcome:
-    """What if all weights start equal? Every hidden unit then computes the same thing for ever."""
+    """What if all weights start equal? Then all hidden units compute the same thing forever."""
     X, Y = data.flower()
     key = jax.random.key(options.seed)
     random = js.init(key, 2, 4, hidden="tanh", dtype=options.precision)
@@ -55,7 +55,7 @@ def run_symmetry(options: RunOptions) -> Outcome:
 
 
 def with_paths(params: js.Params, X: np.ndarray, Y: np.ndarray) -> tuple[js.Params, np.ndarray]:
-    """The network after 2000 iterations, and (reports, n_h) each unit's first weight on the way."""
+    """The network after 2000 iterations, and (reports, n_h) the path of each unit's first weight."""
     paths = [np.asarray(params.W1)[:, 0]]
 
     def record(result: js.FitResult) -> None:
@@ -68,7 +68,7 @@ def with_paths(params: js.Params, X: np.ndarray, Y: np.ndarray) -> tuple[js.Para
 def run_scale(options: RunOptions) -> Outcome:
     """Why 0.01? A large W1 makes |Z1| large; tanh saturates, g′ vanishes, and learning stalls.
 
-    The median of 20 starts, all trained at once by vmap: a single start may be lucky.
+    Shows the median of 20 starts, trained at once with vmap: a single start may be lucky.
     """
     title = "Scale of W1: 2-4-1, 2000 iterations, median of 20 starts"
     table = Table("scale", "mean g′(Z1) at the start", "cost", "accuracy", title=title, title_justify="left")
@@ -94,7 +94,7 @@ def run_scale(options: RunOptions) -> Outcome:
 
 
 def trained_at(scale: float, options: RunOptions) -> list[np.ndarray]:
-    """For 20 starts with W1 of that size: (20,) mean g′(Z1) at the start, (20, 2000) costs, (20,) accuracies."""
+    """For 20 starts with W1 of that scale: (20,) mean g′(Z1) at the start, (20, 2000) costs, (20,) accuracies."""
     X, Y = (jnp.asarray(array, options.precision) for array in data.flower())
 
     def one(key: jax.Array) -> tuple[Any, Any, Any]:

@@ -1,4 +1,4 @@
-"""The examples of a run: loaded, split, and standardised; and what a model's file says about them."""
+"""The examples of a run: loaded, split and standardised; and what a model's file says about them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jaxshallow.programs import running
 from jaxshallow.programs.options import DataOptions, RunOptions
 
 Examples = tuple[np.ndarray, np.ndarray]  # X (n_x, m) and Y (n_y, m)
-Scalings = dict[str, data.Scaling]  # of "features" and "targets"; what is not in it stays as it is
+Scalings = dict[str, data.Scaling]  # for "features" and "targets"; whichever is absent is not scaled
 
 
 class Split(NamedTuple):
-    """A data set, its gaps filled from the training examples, and its two parts."""
+    """A data set, with missing values filled from the training examples, and its two parts."""
 
     dataset: data.Dataset
     train: Examples
@@ -27,7 +27,7 @@ class Split(NamedTuple):
 
 
 def load(options: DataOptions) -> data.Dataset:
-    """The data set, with what is odd about it said on stderr."""
+    """Load the data set; print its remarks on stderr."""
     dataset = data.load(
         options.data,
         options.target,
@@ -42,7 +42,7 @@ def load(options: DataOptions) -> data.Dataset:
 
 
 def split(dataset: data.Dataset, options: RunOptions) -> Split:
-    """Hold out --validation of the examples, drawn by --seed."""
+    """Hold out a share of the examples, --validation, drawn with --seed."""
     if not 0 <= options.validation < 1:
         raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
     m = dataset.X.shape[1]
@@ -56,17 +56,17 @@ def split(dataset: data.Dataset, options: RunOptions) -> Split:
 
 
 def is_planar(X: np.ndarray, options: DataOptions) -> bool:
-    """Whether the data are one of the library's sets of two features, which stay as they are."""
+    """Whether the data set is one of the library's own with two features, which are not scaled."""
     return len(X) == 2 and options.data in data.DATASETS
 
 
 def standardizes(X: np.ndarray, options: RunOptions) -> bool:
-    """Whether features are to be standardised."""
+    """Whether to standardise features."""
     return options.standardize == "yes" or (options.standardize == "auto" and not is_planar(X, options))
 
 
 def scaled(train: Examples, output: str, options: RunOptions) -> Scalings:
-    """The (mean, deviation) of what is to be standardised, of the training examples."""
+    """The (mean, deviation) of all that is to be standardised, from the training examples."""
     X, Y = train
     if not standardizes(X, options):
         return {}
@@ -81,7 +81,7 @@ def standardised(examples: Examples, scalings: Scalings) -> Examples:
 
 
 def folded(params: js.Params, scalings: Scalings) -> js.Params:
-    """The network that takes the table's own numbers."""
+    """The network with the scaling folded into its weights, so that it takes raw values."""
     if not scalings:
         return params
     raw: js.Params = jax.tree.map(jnp.asarray, data.fold_scaling(params, **scalings))
@@ -89,7 +89,7 @@ def folded(params: js.Params, scalings: Scalings) -> js.Params:
 
 
 def metadata_of(dataset: data.Dataset, scalings: Scalings, **more: Any) -> dict[str, Any]:
-    """What a model's file says besides its weights.
+    """What a model's file holds besides its weights.
 
     The scaling is for the reader only: it is folded into the saved weights, so the model takes raw values.
     """

@@ -1,13 +1,13 @@
-"""Export a saved model to be used elsewhere: in JAX alone, in NumPy alone, or by whatever reads ONNX.
+"""Export a saved model for use without this library: with JAX alone, NumPy alone, or any ONNX runtime.
 
 Examples:
     jaxshallow export out/model.safetensors out/model.py
     jaxshallow export out/model.safetensors out/model.onnx out/model.py out/model.jax
 
-The suffixes say as what; the docstring of jaxshallow.exports says how each is loaded. What was written is then run on a
-few random examples, and compared with the model.
+The suffix sets the format; the docstring of jaxshallow.exports says how to load each. Every file is then run on a few
+random examples and compared with the model.
 
-Exit codes: 0 well, 1 could not write or the answers differ, 2 usage, 130 Ctrl-C.
+Exit codes: 0 success, 1 could not write or the answers differ, 2 wrong usage, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Options:
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """What to write: .jax, .py or .onnx."""
     quiet: bool = False
-    """Print nothing but errors."""
+    """Print only errors."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,10 +58,10 @@ def run_and_show(options: Options) -> int:
 
 
 def run(options: Options) -> list[Path]:
-    """Write each file; those that answer otherwise than the model."""
+    """Write each file; return those whose answers differ from the model's."""
     if not options.paths:
         raise ValueError("give a PATH or more to write to, after MODEL")
-    with jax.enable_x64(True):  # else a model in float64 could not be read
+    with jax.enable_x64(True):  # or a float64 model could not be read
         params, metadata = js.load(options.model), js.read_metadata(options.model)
     with jax.enable_x64(params.W1.dtype == np.float64):
         return write(options, params, metadata)
@@ -77,7 +77,7 @@ def write(options: Options, params: js.Params, metadata: dict[str, Any]) -> list
 
 
 def agrees(path: Path, params: js.Params, m: int = 5) -> bool:
-    """Whether the file's labels and A2 are the model's, to rounding, on m examples."""
+    """Whether the file's labels and A2 equal the model's, up to rounding, on m examples."""
     if path.suffix.lower() != ".jax" and params.W1.dtype != "float64":
         params = jax.tree.map(lambda leaf: leaf.astype("float32"), params)
     X = examples(params, m)
@@ -114,14 +114,14 @@ def answers(path: Path, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def examples(params: js.Params, m: int) -> np.ndarray:
-    """Random X (n_x, m) for which Z1 is of size 1, as far as can be: where units saturate, all answers are alike."""
+    """Random X (n_x, m) that gives Z1 of about size 1: with saturated units, all answers would look alike."""
     rng, W1, b1 = np.random.default_rng(0), np.asarray(params.W1, float), np.asarray(params.b1, float)
     X = np.linalg.pinv(W1) @ (rng.normal(size=(len(W1), m)) - b1)
     return np.asarray(X, params.W1.dtype)
 
 
 def rounding(params: js.Params, X: np.ndarray) -> np.ndarray:
-    """(n_y, m): how far roundings alone can take two results A2 apart, since no activation is steeper than 1."""
+    """(n_y, m): how far apart rounding alone can bring two results A2, as no activation is steeper than 1."""
     W1, b1, W2, b2 = (abs(np.asarray(leaf, float)) for leaf in jax.tree.leaves(params))
     A1 = abs(np.asarray(js.forward(params, X).A1, float))
     u = 4 * float(jnp.finfo(params.W1.dtype).eps)

@@ -1,4 +1,4 @@
-"""The extra that the programs need."""
+"""The optional packages that the programs need: the extra `scripts`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class MissingExtra(ImportError):
-    """A package is missing; the text says which `pip install` brings it."""
+    """A package is missing; the message says what to `pip install`."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The state of a run on disk: what --resume goes on from."""
+"""The checkpoints of a run, for --resume."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jaxshallow.store import checkpoints
 
 
 class Keeper:
-    """Keeps the state of a run on disk, every --checkpoint-every seconds, and gives it back to --resume."""
+    """Saves a checkpoint every --checkpoint-every seconds, and loads the newest for --resume."""
 
     def __init__(self, folder: Path, options: RunOptions, dataset: data.Dataset, examples: Any):
         if not 0 <= options.checkpoint_every < float("inf"):
@@ -30,14 +30,14 @@ class Keeper:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        # These change no bit of the result.
+        # Options that do not change the result.
         apart = ("out", "report", "json", "quiet", "checkpoint_every", "resume", "course", "demo")
         settings = {option(name): value for name, value in asdict(self.options).items() if name not in apart}
         names = {"the columns": self.dataset.feature_names, "the classes": self.dataset.labels}
         return checkpoints.fingerprint({**settings, **names}, self.examples)
 
     def earlier(self) -> dict[str, np.ndarray] | None:
-        """The state to go on from; ValueError if there should be one and is none, or if one would be lost."""
+        """The checkpoint to resume; ValueError if --resume finds none, or if a run without it would overwrite one."""
         progress = checkpoints.unfinished(self.folder)
         if not self.options.resume:
             if progress is not None:
@@ -68,16 +68,16 @@ class Keeper:
         start = time.monotonic()
         try:
             checkpoints.save_state(self.folder, arrays, self.about, progress)
-        except Exception as error:  # a full disk, as Orbax says it: what was trained is worth more than its copy
+        except Exception as error:  # such as Orbax's for a full disk: training goes on without a checkpoint
             remark(f"no state was kept in {self.folder}: {error}")
         self.last = time.monotonic()
         self.seconds += self.last - start
 
     def clear(self) -> None:
-        """The run is finished and written: there is nothing to go on with."""
+        """Delete the checkpoints, once the run is finished and written."""
         checkpoints.clear(self.folder)
 
 
 def hint(folder: Path) -> str:
-    """What to say after "interrupted": that there is something to go on from, if there is."""
+    """What to add to "interrupted": that --resume continues the run, if there is a checkpoint."""
     return "" if checkpoints.unfinished(folder) is None else "; --resume goes on with it"

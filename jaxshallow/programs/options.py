@@ -1,4 +1,4 @@
-"""What the programs are asked for: options that they share, what the words in them stand for, and how they are read."""
+"""The options that the programs share, the meaning of their values, and how a command line is read."""
 
 from __future__ import annotations
 
@@ -28,31 +28,32 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "adamw": optax.adamw,
     "lbfgs": lambda learning_rate: optax.lbfgs(),
 }
-LEARNING_RATES = {"sgd": 1.2, "momentum": 0.1}  # if not given; 0.01 for the others
+LEARNING_RATES = {"sgd": 1.2, "momentum": 0.1}  # defaults; 0.01 for the others
 
 
 @dataclass
 class DataOptions:
     data: str = "flower"
-    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes, or a file
-    (.csv, .tsv, .parquet, .feather, .npz, .npy), whose rows are examples."""
+    """flower, moons, circles, blobs, quantiles, xor, spiral, digits, breast_cancer, iris, wine, diabetes,
+    or a file (.csv, .tsv, .parquet, .feather, .npz, .npy) whose rows are examples."""
     target: str | None = None
     """For a file: the column to predict; the last if not given."""
     missing: Literal["error", "mean"] = "error"
-    """For a file: what to do with missing values; mean puts that of the training examples there (--folds: of all)."""
+    """For a file: what to do with missing values.
+    mean fills them with the mean of the training examples (with --folds, of all examples)."""
     drop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """For a file: a column to leave out, such as names and numbers of customers; for several, --drop a --drop b."""
+    """For a file: a column to leave out, such as an ID. For several: --drop a --drop b."""
     categories: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """For a file: a column whose numbers are codes of categories; for several, as --drop."""
+    """For a file: a column whose numbers are codes for categories. For several: --categories a --categories b."""
     task: Literal["auto", "classification", "regression"] = "auto"
-    """For a file: what the target is. auto: text, booleans and at most 20 different integers are classes."""
+    """For a file: what the target is. auto: text, booleans and integers with at most 20 distinct values are classes."""
 
 
 class RunOptions(DataOptions):
     """What the options of train and sweep have in common, for code that takes either.
 
-    No dataclass, so these are no fields: each program declares them itself, in the order of its --help and with its own
-    defaults and words.
+    This is not a dataclass, so these are not fields: each program declares them in the order of its own --help, with
+    its own defaults and help.
     """
 
     optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"]
@@ -72,13 +73,13 @@ class RunOptions(DataOptions):
 
 
 def read(options: type[T], argv: Sequence[str] | None, program: str, description: str | None) -> T:
-    """The options on a command line; tyro answers --help and wrong ones, and exits.
+    """Read the options from a command line. On --help or a wrong option, tyro prints and exits.
 
     Args:
-        options: a dataclass, a field for each.
+        options: a dataclass with a field for each option.
         argv: the words; None for those of the command line.
-        program: its name, such as "train".
-        description: what --help says first; `jaxshallow train` in it becomes the command that was typed.
+        program: the program's name, such as "train".
+        description: the text at the top of --help; `jaxshallow train` in it becomes the command that was typed.
     """
     command = " ".join(started_as(program))
     return tyro.cli(
@@ -91,7 +92,7 @@ def read(options: type[T], argv: Sequence[str] | None, program: str, description
 
 
 def started_as(program: str) -> list[str]:
-    """The words before a program's options, as they were typed: `jaxshallow train`, or `python scripts/train.py`."""
+    """The command before the options, as typed: `jaxshallow train` or `python scripts/train.py`."""
     return ["jaxshallow", program] if by_command() else ["python", f"scripts/{program}.py"]
 
 
@@ -101,12 +102,12 @@ def by_command() -> bool:
 
 
 def option(name: str) -> str:
-    """A field's name as it is typed."""
+    """A field's name as an option: n_h is --n-h."""
     return f"--{name.replace('_', '-')}"
 
 
 def settings(options: DataclassInstance) -> dict[str, Any]:
-    """The options, as JSON can say them."""
+    """The options, JSON-serializable."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
 
 
@@ -115,7 +116,7 @@ def default_learning_rate(optimizer: str) -> float:
 
 
 def weight_scale(text: str) -> float | str:
-    """What `js.init` takes as `scale`, from the text of --scale."""
+    """The `scale` for `js.init`, from the text of --scale."""
     if text in ("glorot", "he"):
         return text
     try:

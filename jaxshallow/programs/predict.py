@@ -4,10 +4,10 @@ Examples:
     jaxshallow predict out/model.safetensors table.csv
     jaxshallow predict out/sweep.safetensors table.parquet --out out/predictions.parquet
 
-The model is one that train, sweep or an estimator's `save` wrote. Columns are found by the names of its features, in
-any order; others are passed on. The table is read and written in parts, and may be larger than memory.
+The model comes from train, sweep or an estimator's `save`. Its features are found by column name, in any order; other
+columns are copied. The table is read and written in parts, so it may be larger than memory.
 
-Exit codes: 0 well, 1 could not write, 2 usage, 130 Ctrl-C, which leaves an older file of that name as it was.
+Exit codes: 0 success, 1 could not write, 2 wrong usage, 130 Ctrl-C, which leaves an older file of that name as it was.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ with needs_scripts():
     import tyro
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-ROW = "\0row"  # which no table has
+ROW = "\0row"  # the row number's column, a name that no table has
 TABLES = (*SEPARATORS, ".parquet", ".feather")
 
 
 def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFrame:
-    """The table, unread. A .csv is all text, which is passed on as it is; or `typed`, as a .parquet will have it."""
+    """The table, not read yet. A .csv stays text, to be copied unchanged, or is `typed`, for a .parquet."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return pl.scan_parquet(path, glob=False)
@@ -74,14 +74,14 @@ class Options:
     out: Path = Path("out/predictions.csv")
     """What to write: .csv, .tsv or .parquet."""
     quiet: bool = False
-    """Print nothing but errors."""
+    """Print only errors."""
 
 
 class Model:
-    """A network, and what its file says about columns and labels."""
+    """A network, with the columns and labels from its file."""
 
     def __init__(self, path: Path):
-        with jax.enable_x64(True):  # else a model in float64 could not be read
+        with jax.enable_x64(True):  # or a float64 model could not be read
             self.params, known = js.load(path), js.read_metadata(path)
         self.known = tables.columns_of(known)
         self.features = [column.name for column in self.known]
@@ -94,21 +94,21 @@ class Model:
 
     @property
     def names_a_class(self) -> bool:
-        """Whether a prediction is the name of a class."""
+        """Whether a prediction is a class name."""
         return self.params.task in ONE_CLASS
 
     def columns(self) -> list[str]:
-        """The names of what is predicted."""
+        """The names of the predicted columns."""
         n_y = len(self.params.W2)
         if self.params.task == "regression":
             return ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
         return [*(["prediction"] if self.names_a_class else []), *(f"P({label})" for label in self.labels)]
 
     def predict(self, frame: pl.DataFrame, where: str, first_row: int) -> pl.DataFrame:
-        """The frame with the predictions beside it."""
+        """The frame with the predicted columns added."""
         m = frame.height
         X = tables.encode(frame, self.known, where, first_row)
-        X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # other lengths do not compile anew
+        X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # so that not every length compiles again
         with jax.enable_x64(self.params.W1.dtype == np.float64), np.errstate(over="ignore"):
             A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
         if not (finite := np.isfinite(A2).all(axis=0)).all():
@@ -138,7 +138,7 @@ def run_and_show(options: Options) -> int:
 
 
 def run(options: Options) -> int:
-    """Write the predictions; the number of rows."""
+    """Write the predictions; return the number of rows."""
     for what, path, suffixes in (("table", options.table, TABLES), ("--out", options.out, TABLES[:-1])):
         if path.suffix.lower() not in suffixes:
             raise ValueError(f"{what} must end in {', '.join(suffixes)}, got {path}")
@@ -160,7 +160,7 @@ def run(options: Options) -> int:
         first_row = int(frame[ROW][0]) if frame.height else 1
         try:
             frame = model.predict(frame.drop(ROW), str(options.table), first_row)
-        except ValueError as error:  # which polars would wrap in one of its own
+        except ValueError as error:  # polars would wrap it in an error of its own
             failed.append(str(error))
             raise
         heights.append(frame.height)
@@ -184,13 +184,13 @@ def run(options: Options) -> int:
 
 
 def unreadable(path: Path, error: Exception) -> ValueError:
-    """With the line that is wrong, where Python's own reader finds it."""
+    """An error that names the wrong line, if Python's own reader finds it."""
     found = tables.ragged(path) if path.suffix.lower() in SEPARATORS else None
     return tables.malformed(path, found or error)
 
 
 def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
-    """Every feature must be there; what is predicted must not be."""
+    """Every feature must be a column of the table; no predicted column may be."""
     others = [name for name in schema if name not in model.features]
     if missing := [name for name in model.features if name not in schema]:
         hint = tables.did_you_mean(missing[0], others)

@@ -1,4 +1,4 @@
-"""What is seen while networks train, and how long it took."""
+"""Progress on the terminal while networks train, and a clock."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ with needs_scripts():
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-ROWS = 20  # of the live table
+ROWS = 20  # in the live table
 
 
 class Clock:
-    """Wall time of a block, `total`, and how much of it JAX spent on compiling, `compiling`; both in seconds."""
+    """Wall time of a block, `total`, and JAX's share of it for compiling, `compiling`; both in seconds."""
 
     EVENTS = (
         "/jax/core/compile/jaxpr_trace_duration",
@@ -37,7 +37,7 @@ class Clock:
         return self
 
     def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
-        # jax has no public way to take a listener off again: a closed clock lets events pass.
+        # JAX has no public way to remove a listener, so a closed clock ignores its events.
         if self._open and event in self.EVENTS:
             self.compiling += duration_secs
 
@@ -47,7 +47,7 @@ class Clock:
 
 @contextlib.contextmanager
 def progress_bar(epochs: int) -> Iterator[Callable[[int, float], None]]:
-    """A live bar on stderr with the cost; nothing where stderr is not a terminal."""
+    """A live bar on stderr with the cost; nothing if stderr is not a terminal."""
     columns = (
         TextColumn("epochs"),
         BarColumn(),
@@ -62,7 +62,7 @@ def progress_bar(epochs: int) -> Iterator[Callable[[int, float], None]]:
 
 @contextlib.contextmanager
 def live(configs: Sequence[dict[str, Any]], swept: list[str]) -> Iterator[Callable[[js.Progress], None]]:
-    """A live table on stderr, the best kinds of networks first; nothing where stderr is not a terminal."""
+    """A live table on stderr, the best kinds of networks first; nothing if stderr is not a terminal."""
     if not is_live():
         yield lambda now: None
         return
@@ -78,10 +78,10 @@ def best_kinds(now: js.Progress, kinds: dict[tuple[Any, ...], list[int]], swept:
     """The lowest cost of each kind and how many of its networks have begun.
 
     Args:
-        now: how far training is.
-        kinds: the places of each kind's configs.
-        swept: the names of what tells kinds apart.
-        n_configs: how many configs there are; with folds, each is trained several times.
+        now: the progress of training.
+        kinds: the indices of each kind's configs.
+        swept: the names of the settings in which kinds differ.
+        n_configs: the number of configs; with folds, each is trained several times.
     """
     per_config = len(now.lowest) // n_configs
     lowest, epochs = (values.reshape(n_configs, per_config) for values in (now.lowest, now.epochs))

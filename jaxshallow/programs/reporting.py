@@ -1,4 +1,4 @@
-"""The parts of a report that train and sweep share, and the pictures of one network."""
+"""What the reports of train and sweep share, and the pictures of one network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_CATEGORIES = 10
 
 
 class Picture(NamedTuple):
-    """A figure, the name of its file without suffix, and what it shows."""
+    """A figure, its file name without suffix, and what it shows."""
 
     name: str
     drawing: plots.Figure
@@ -34,50 +34,68 @@ class Picture(NamedTuple):
 
 
 def pictures_of(params: js.Params, dataset: data.Dataset, examples: Examples, of: str, A2: Any = None) -> list[Picture]:
-    """What the network gets wrong on some examples, how sure it is, and what its hidden units see.
+    """What the network gets wrong on some examples, how sure it is, and what its hidden units respond to.
 
     Args:
-        params: the network; it takes the table's own numbers.
-        dataset: where the examples are from.
+        params: the network; it takes raw values.
+        dataset: where the examples come from.
         examples: (X, Y).
-        of: what they are called, such as "validation".
-        A2: (n_y, m) outputs for them; None for the network's own.
+        of: what to call them, such as "validation".
+        A2: (n_y, m) outputs for them; None to compute them.
     """
     X, Y = examples
     A2 = np.asarray(js.forward(params, X).A2 if A2 is None else A2, np.float64)
-    found: list[Picture] = []
-
-    def draw(name: str, shows: str, plot: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
-        drawing, (ax,) = plots.figure()
-        plot(ax, *arguments, **keywords)
-        found.append(Picture(name, drawing, shows))
-
     if params.task == "regression":
-        for k, (truth, predicted) in enumerate(zip(Y, A2, strict=True)):
-            more = f" {k + 1}" if len(Y) > 1 else ""
-            draw(
-                f"residuals{k + 1 if more else ''}",
-                f"Residuals, {of} examples",
-                plots.residuals,
-                truth,
-                predicted,
-                f"{dataset.target or 'target'}{more}",
-            )
+        found = residuals_of(dataset, Y, A2, of)
     elif params.task in ONE_CLASS:
-        truth, predicted = plots.classes_of(params, Y), plots.classes_of(params, A2)
-        draw("confusion", f"Confusion matrix, {of} examples", plots.confusion_matrix, truth, predicted, dataset.labels)
-        draw("calibration", f"Calibration, {of} examples", plots.calibration, truth, A2, dataset.labels)
+        found = answers_of(params, dataset, Y, A2, of)
+    else:
+        found = []
+    return found + units_of(params, dataset)
+
+
+def residuals_of(dataset: data.Dataset, Y: np.ndarray, A2: np.ndarray, of: str) -> list[Picture]:
+    """The residuals of each output."""
+    shows, target = f"Residuals, {of} examples", dataset.target or "target"
+    if len(Y) == 1:
+        return [picture("residuals", shows, plots.residuals, Y[0], A2[0], target)]
+    return [
+        picture(f"residuals{k}", shows, plots.residuals, truth, predicted, f"{target} {k}")
+        for k, (truth, predicted) in enumerate(zip(Y, A2, strict=True), 1)
+    ]
+
+
+def answers_of(params: js.Params, dataset: data.Dataset, Y: np.ndarray, A2: np.ndarray, of: str) -> list[Picture]:
+    """The classes that the network confuses, and how sure it is."""
+    truth, predicted = plots.classes_of(params, Y), plots.classes_of(params, A2)
+    return [
+        picture(
+            "confusion", f"Confusion matrix, {of} examples", plots.confusion_matrix, truth, predicted, dataset.labels
+        ),
+        picture("calibration", f"Calibration, {of} examples", plots.calibration, truth, A2, dataset.labels),
+    ]
+
+
+def units_of(params: js.Params, dataset: data.Dataset) -> list[Picture]:
+    """The hidden units, if there is a way to see them: as lines in a plane, or as images."""
+    found = []
     if len(dataset.X) == 2 and params.task in ONE_CLASS:
         shows = "The line where each hidden unit changes its sign"
         names = {"labels": dataset.labels, "names": dataset.feature_names}
-        draw("units", shows, plots.hidden_units, params, *dataset, **names)
+        found.append(picture("units", shows, plots.hidden_units, params, *dataset, **names))
     if dataset.name == "digits":
-        # As if features were standardised: a pixel that is nearly always white may have any weight.
+        # As for standardised features: the weight of a pixel that is nearly always white says little.
         standard = replace(params, W1=params.W1 * dataset.X.std(axis=1, keepdims=True).T.astype(params.W1.dtype))
-        draw(
-            "weights", "Weights of the hidden units, times the deviation of their pixels", plots.weight_images, standard
-        )
+        shows = "Weights of the hidden units, times the deviation of their pixels"
+        found.append(picture("weights", shows, plots.weight_images, standard))
     return found
+
+
+def picture(name: str, shows: str, plot: Callable[..., Any], *arguments: Any, **keywords: Any) -> Picture:
+    """A figure with one plot."""
+    drawing, (ax,) = plots.figure()
+    plot(ax, *arguments, **keywords)
+    return Picture(name, drawing, shows)
 
 
 def what_was_run(program: str, options: RunOptions, seconds: float) -> reports.Html:
@@ -101,7 +119,7 @@ def what_was_run(program: str, options: RunOptions, seconds: float) -> reports.H
 
 
 def command(program: str, options: RunOptions) -> str:
-    """The command line that gives these options, for the program as it was started."""
+    """The command line with these options, as the program was started."""
     words = started_as(program)
     for field in fields(options):
         value, default = getattr(options, field.name), field.default
@@ -114,7 +132,7 @@ def command(program: str, options: RunOptions) -> str:
 
 
 def about_the_data(dataset: data.Dataset) -> reports.Html:
-    """The columns, the classes, and what is odd."""
+    """The columns, the classes, and what looks suspicious."""
     rows: list[list[Any]] = [["column", "kind", "missing", "lowest", "mean", "highest"]]
     start = 0
     for column in dataset.columns[:MOST_COLUMNS]:
@@ -141,7 +159,7 @@ def about_the_data(dataset: data.Dataset) -> reports.Html:
 
 
 def forward_passes(params: js.Params, dataset: data.Dataset) -> list[reports.Html]:
-    """The forward pass to move through, where the network has two inputs and can run in a page."""
+    """The live forward pass, if the network has two inputs and can run in a page."""
     if len(dataset.X) != 2 or params.hidden not in reports.IN_JAVASCRIPT:
         return []
     labels = dataset.labels or ([dataset.target] if dataset.target and len(dataset.Y) == 1 else [])

@@ -1,4 +1,4 @@
-"""How the programs run: what they say and print, and how they are stopped."""
+"""How the programs run: messages, exit codes and interrupts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ with needs_scripts():
     from rich.markup import escape
     from rich.table import Table
 
-messages = Console(stderr=True, highlight=False)  # remarks and progress; --quiet silences it
+messages = Console(stderr=True, highlight=False)  # remarks and progress; --quiet turns them off
 errors = Console(stderr=True, highlight=False)
 
 
 class Outcome(NamedTuple):
-    """What came out of a run: for JSON, for people, and whether it went well."""
+    """The outcome of a run: results for JSON, a table for people, and whether it succeeded."""
 
     results: dict[str, Any]
     table: Table
@@ -43,7 +43,7 @@ def error(text: str) -> None:
 
 
 def show(results: dict[str, Any], table: Table, options: RunOptions) -> None:
-    """Prints the JSON or the table, as the options say."""
+    """Print the JSON or the table, as the options say."""
     if options.json:
         print(json_text(results))
     elif not options.quiet:
@@ -51,13 +51,13 @@ def show(results: dict[str, Any], table: Table, options: RunOptions) -> None:
 
 
 def remark_older(folder: Path, written: Iterable[Path], known: Iterable[str]) -> None:
-    """Says which files that a run may write are there from a run before."""
+    """Warn of files in the folder that an earlier run wrote and this one did not."""
     if older := [name for name in known if (folder / name).exists() and folder / name not in written]:
         remark(f"of an earlier run, in {folder}: {', '.join(older)}")
 
 
 class Interrupted(Exception):
-    """By Ctrl-C or SIGTERM; what was done until then has been kept."""
+    """The run was stopped by Ctrl-C or SIGTERM, and its work so far was saved."""
 
     def __init__(self, text: str, number: int):
         super().__init__(text, number)
@@ -68,9 +68,9 @@ def exit_code(program: Callable[[], int], out: Path | None = None, hint: Callabl
     """What the program returns; after an error, a one-line message on stderr and a non-zero exit code.
 
     Args:
-        program: to run.
+        program: the program to run.
         out: where it writes.
-        hint: what to say after "nothing was written", if it is interrupted.
+        hint: what to add to "nothing was written" if it is interrupted.
     """
     try:
         return program()

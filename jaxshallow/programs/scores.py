@@ -1,4 +1,4 @@
-"""How good is a network on some examples?"""
+"""How good a network is on some examples."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def score(params: js.Params, examples: Examples) -> dict[str, float]:
 
 
 def described(found: dict[str, float]) -> str:
-    """Costs and scores as words, such as "cost 0.217504, accuracy 90.50%"."""
+    """Costs and scores as text, such as "cost 0.217504, accuracy 90.50%"."""
     return ", ".join(f"{name} {value:{FORMATS[name]}}" for name, value in found.items())

@@ -7,15 +7,15 @@ Examples:
         --optimizer adam --batch-size 200 --hidden relu --scale glorot --epochs 100 --patience 10
     jaxshallow sweep --data table.csv --target price --n-h 4,16,64 --l2 0,0.1,1 --validation 0.25
 
-Lists such as 2,8,32 form a grid; --random N draws N kinds of networks from lists and ranges, low:high or low:high:log.
-The best network of the kind with the lowest mean cost is saved; with --folds, where each network has seen only a part
-of the examples, one of that kind is trained on all of them and saved.
+Lists such as 2,8,32 form a grid. --random N draws N kinds of networks from lists and ranges; a range is low:high or
+low:high:log. The best network of the kind with the lowest mean cost is saved. With --folds, a new network of that kind
+is trained on all examples and saved.
 
-A sweep that was stopped, by Ctrl-C or otherwise, goes on with --resume and the same options. The result is
-bit-identical to that of an uninterrupted sweep.
+If a sweep is stopped, --resume with the same options continues it. The result is bit-identical to an uninterrupted
+sweep.
 
-Exit codes: 0 well, 1 all networks diverged or a file could not be written, 2 usage, 130 Ctrl-C and 143 SIGTERM, keeping
-what there is.
+Exit codes: 0 success, 1 all networks diverged or a file could not be written, 2 wrong usage, 130 Ctrl-C and 143
+SIGTERM, after saving what was trained.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ from jaxshallow.programs.sweep_results import report, table_of
 from jaxshallow.programs.sweep_space import choose
 from jaxshallow.store.files import write_atomically
 
-FOLDER = "sweeping"  # in --out, of an unfinished sweep
+FOLDER = "sweeping"  # in --out, for the checkpoints of an unfinished sweep
 
 
 class Task(NamedTuple):
-    """Networks to train, a config each, and their examples."""
+    """The networks to train, a config for each, and their examples."""
 
     configs: list[dict[str, Any]]
-    swept: list[str]  # the names of what tells kinds of networks apart
+    swept: list[str]  # the names of the settings in which kinds of networks differ
     dataset: data.Dataset
     parts: Parts
     key: jax.Array
-    settings: dict[str, Any]  # of fit_many
+    settings: dict[str, Any]  # for fit_many
 
     @property
     def n_networks(self) -> int:
-        """With folds, each config is trained once for each."""
+        """With folds, each config is trained once for each fold."""
         return len(self.configs) * (1 if self.parts.folds is None else len(self.parts.folds))
 
 
@@ -87,7 +87,7 @@ def run_and_show(options: Options) -> int:
 
 
 def run(options: Options) -> tuple[Outcome, int]:
-    """Train them all; write the table, the pictures and the best network. What came out, and the signal, if any."""
+    """Train all networks; write the table, the pictures and the best network. Return the outcome and the signal."""
     task = prepare(options)
     keeper = Keeper(options.out / FOLDER, options, task.dataset, task.parts)
     earlier = keeper.earlier()
@@ -108,7 +108,7 @@ def run(options: Options) -> tuple[Outcome, int]:
 
 
 def prepare(options: Options) -> Task:
-    """Choose what is tried, load and divide the examples, and say how much memory that takes."""
+    """Choose the configs, load and divide the examples, and print how much memory the networks take."""
     configs, swept = choose(options)
     dataset, parts = divide(load(options), options)
     check_sizes(epochs=options.epochs, batch_size=options.batch_size, patience=options.patience)
@@ -133,7 +133,7 @@ def train(
     earlier: dict[str, np.ndarray] | None,
     signalled: Callable[[], int],
 ) -> js.Many:
-    """Train them from their first weights, or from an earlier state, until they are done or it is signalled."""
+    """Train the networks from their first weights, or from a checkpoint, until they finish or a signal comes."""
     parts = task.parts
     with live(task.configs, task.swept) as show:
 
@@ -149,7 +149,7 @@ def train(
 
 
 def train_again(task: Task, configs: list[dict[str, Any]], epochs: int) -> js.Many:
-    """Train networks on all examples of the sweep."""
+    """Train networks on all training examples of the sweep."""
     trained = js.fit_many(task.key, *task.parts.train, configs, epochs=epochs, **task.settings)
     if not trained.finished:
         raise KeyboardInterrupt
@@ -161,7 +161,7 @@ def progress(now: js.Progress | js.Many, task: Task, options: Options) -> str:
 
 
 def results_of(found: Found, task: Task, options: Options, seconds: float) -> dict[str, Any]:
-    """What is to be told of a sweep, but for the saved network and the files."""
+    """The results of a sweep, without the saved network and the files."""
     return {
         "data": task.dataset.name,
         "examples": task.parts.train[0].shape[1],
@@ -177,7 +177,7 @@ def results_of(found: Found, task: Task, options: Options, seconds: float) -> di
 
 
 def write(found: Found, task: Task, options: Options, results: dict[str, Any]) -> list[str]:
-    """The table, the pictures, the best network and the report, into --out; the names of the files."""
+    """Write the table, the pictures, the best network and the report into --out; return the files' names."""
     content = io.BytesIO()
     found.networks.write_csv(content)
     write_atomically(options.out / "sweep.csv", content.getvalue())
@@ -189,7 +189,7 @@ def write(found: Found, task: Task, options: Options, results: dict[str, Any]) -
 
 
 def write_best(found: Found, task: Task, options: Options, results: dict[str, Any]) -> list[Path]:
-    """The pictures, the best network, which goes into the results too, and the report."""
+    """Write the pictures, the best network and the report; add the network to the results."""
     dataset, parts = task.dataset, task.parts
     model, page = options.out / "sweep.safetensors", options.out / "sweep_report.html"
     pictures = [draw(found, by_chance=options.random is not None)]

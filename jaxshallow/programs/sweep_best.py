@@ -12,16 +12,16 @@ from jaxshallow import data
 from jaxshallow.programs.sweep_examples import Parts
 from jaxshallow.programs.sweep_kinds import Found
 
-STARTS = 5  # of the network that is trained on all examples after cross-validation
+STARTS = 5  # for the network that is trained on all examples after cross-validation
 
 
 def best_network(found: Found, parts: Parts, again: Callable[[list[dict[str, Any]], int], js.Many]) -> js.Params:
-    """The best network of the best kind; after cross-validation, one of that kind that learns from all examples.
+    """The best network of the best kind; after cross-validation, a new one of that kind, trained on all examples.
 
     Args:
-        found: what came out.
+        found: the results of the sweep.
         parts: the examples.
-        again: trains configs for so many epochs on all examples.
+        again: trains configs on all examples, for a given number of epochs.
     """
     k = place_of_best(found)
     if parts.folds is None or not found.trained.finished:
@@ -29,14 +29,14 @@ def best_network(found: Found, parts: Parts, again: Callable[[list[dict[str, Any
     else:
         config = without_fold(found.trained.configs[k])
         epochs = int(np.median(found.of_kind(found.kinds.row(0, named=True))["epochs"]))
-        # From several starts, of which the worst may get stuck.
+        # Several starts, since one may get stuck.
         tries = again([{**config, "seed": config["seed"] + k} for k in range(STARTS)], max(1, epochs))
         params = tries.params(tries.best())
     return params if parts.unscale is None else data.fold_scaling(params, targets=parts.unscale)
 
 
 def place_of_best(found: Found) -> int:
-    """The place, among all networks, of the best one of the best kind."""
+    """The index, among all networks, of the best one of the best kind."""
     place: int = found.of_kind(found.kinds.row(0, named=True)).sort(found.cost).row(0, named=True)["network"]
     return place
 
@@ -46,7 +46,7 @@ def without_fold(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def out_of_fold(found: Found, parts: Parts) -> np.ndarray | None:
-    """(n_y, m): what networks of the best kind say of examples that they were not trained on; None if some did not."""
+    """(n_y, m) outputs of the best kind's networks, each for its held-out examples; None if any is missing."""
     if parts.folds is None:
         return None
     X, Y = parts.train

@@ -1,4 +1,4 @@
-"""What a sweep trains on and validates on."""
+"""The examples that a sweep trains and validates on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ with needs_scripts():
 
 
 class Parts(NamedTuple):
-    """What is trained on and validated on; a regression's targets are standardised."""
+    """The training and validation examples; a regression's targets are standardised."""
 
     train: Examples
     validation: Examples | None
-    folds: list[tuple[np.ndarray, np.ndarray]] | None  # rows that are trained on, and the others
-    unscale: data.Scaling | None  # the (mean, deviation) that a regression's targets had
+    folds: list[tuple[np.ndarray, np.ndarray]] | None  # indices of training and of held-out examples
+    unscale: data.Scaling | None  # the (mean, deviation) of a regression's targets
 
     def in_own_units(self, targets: np.ndarray) -> np.ndarray:
-        """(n_y, m) targets, or outputs for them, as the data set has them."""
+        """(n_y, m) targets or outputs in the units of the data set."""
         if self.unscale is None:
             return targets
         mean, deviation = self.unscale
@@ -35,7 +35,7 @@ class Parts(NamedTuple):
 
 
 def divide(dataset: data.Dataset, options: Options) -> tuple[data.Dataset, Parts]:
-    """The data set, its gaps filled, and its parts: for --validation, for --folds, or all for training."""
+    """The data set, with missing values filled, and its parts: for --validation, for --folds, or all for training."""
     if options.folds is not None and options.validation:
         raise ValueError("--folds and --validation both hold examples out: give one of them")
     dataset, (X, Y), validation = split(dataset, options)
@@ -50,7 +50,7 @@ def divide(dataset: data.Dataset, options: Options) -> tuple[data.Dataset, Parts
 
 
 def folds_of(X: np.ndarray, Y: np.ndarray, output: str, n: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The rows that each fold trains on, and those it does not; stratified where each example has one label."""
+    """Each fold's training and held-out examples, as indices; stratified if each example has one class."""
     classes = Y.argmax(axis=0) if len(Y) > 1 else Y[0]
     one_label = task_of(output, len(Y)) in ONE_CLASS
     most = np.unique_counts(classes).counts.max() if one_label else len(classes)
@@ -61,6 +61,6 @@ def folds_of(X: np.ndarray, Y: np.ndarray, output: str, n: int, seed: int) -> li
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         folds = list(splitter.split(X.T, classes))
-    for warning in said:  # of classes with fewer examples than folds
+    for warning in said:  # about classes with fewer examples than folds
         remark(f"a class has fewer examples than --folds: {warning.message}")
     return folds

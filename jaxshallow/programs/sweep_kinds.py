@@ -1,4 +1,4 @@
-"""What came out of a sweep: scores of each network, and of each kind of networks."""
+"""The results of a sweep: scores of each network, and of each kind of network."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ with needs_scripts():
 
 
 class Found(NamedTuple):
-    """What came out: a row for each network that was trained, and one for each kind, the best mean cost first.
+    """The results: a row for each trained network, and a row for each kind, the best mean cost first.
 
-    `cost` and `score` are the columns to judge by: the validation's, where there are such.
+    `cost` and `score` name the columns to judge by: those of the validation examples, if there are any.
     """
 
     trained: js.Many
@@ -43,7 +43,7 @@ class Found(NamedTuple):
         return self.networks.filter(*(pl.col(name) == row[name] for name in self.swept))
 
     def median(self, row: dict[str, Any], by: str) -> dict[str, Any]:
-        """The network that stands in the middle of its kind."""
+        """The median network of its kind."""
         kind = self.of_kind(row).sort(by)  # NaN last
         return kind.row((int(kind[by].is_finite().sum()) - 1) // 2, named=True)
 
@@ -56,7 +56,7 @@ def called(row: dict[str, Any], swept: list[str]) -> str:
 
 
 def measured(trained: js.Many, parts: Parts, swept: list[str], measure: str) -> Found:
-    """The scores of all networks that have begun, and of their kinds."""
+    """The scores of all networks that have started training, and of their kinds."""
     columns: dict[str, Any] = {"network": list(range(len(trained))), **trained.table()}
     if parts.folds is None:
         columns["score"] = trained.score(*parts.train)
@@ -73,12 +73,12 @@ def measured(trained: js.Many, parts: Parts, swept: list[str], measure: str) -> 
 def scores_of_folds(
     trained: js.Many, examples: Examples, folds: list[tuple[np.ndarray, np.ndarray]], of_fold: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Each network's score on the rows that its fold trained on, and on the others.
+    """Each network's score on its fold's training examples, and on its held-out examples.
 
     Args:
         trained: the networks.
-        examples: X and Y, all rows.
-        folds: the rows of each fold.
+        examples: X and Y, all examples.
+        folds: the training and the held-out examples of each fold, as indices.
         of_fold: each network's fold.
     """
     X, Y = examples
@@ -92,7 +92,7 @@ def scores_of_folds(
 
 
 def kinds_of(networks: pl.DataFrame, swept: list[str], cost: str, score: str) -> pl.DataFrame:
-    """A row for each kind, those without diverged networks first, then by mean cost."""
+    """A row for each kind: first the kinds in which no network diverged, each group by mean cost."""
     of_each = [name for name in ("cost", "score", "validation_cost", "validation_score") if name in networks.columns]
     well = (pl.col("diverged_at") < 0) & pl.col(cost).is_finite()
     return (

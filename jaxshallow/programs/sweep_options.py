@@ -1,4 +1,4 @@
-"""What a sweep is asked for."""
+"""The options of a sweep."""
 
 from __future__ import annotations
 
@@ -14,45 +14,46 @@ class Options(RunOptions):
     n_h: str = "1,2,3,4,5,20,50"
     """Hidden units."""
     hidden: str = "tanh"
-    """Hidden activations: sigmoid, tanh, relu, leaky_relu, identity, or what else activations.py lists."""
+    """Hidden activations: sigmoid, tanh, relu, leaky_relu, identity, or others that activations.py lists."""
     learning_rate: str | None = None
-    """Step lengths. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
+    """Learning rates. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
     l2: str = "0"
     """Weight decays."""
     scale: str = "0.01"
     """Standard deviations of the first weights: numbers, glorot or he."""
     seeds: int | None = None
-    """Networks of each kind, with other first weights. If not given: 100; 1 with --random or --folds."""
+    """Networks of each kind, each with its own first weights. If not given: 100, or 1 with --random or --folds."""
     random: int | None = None
-    """Draw so many kinds, instead of trying each value with each."""
+    """Draw this many kinds at random, instead of trying the whole grid."""
     optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"] = "sgd"
-    """sgd is plain gradient descent; lbfgs finds its own step length."""
+    """sgd is plain gradient descent; lbfgs chooses its own step lengths."""
     epochs: int = 5_000
-    """Passes over the data; full-batch, one step each."""
+    """Passes over the data; with full batches, one step each."""
     batch_size: int | None = None
-    """Examples a step; full-batch if not given."""
+    """Examples a step; all of them (full batch) if not given."""
     folds: int | None = None
-    """Cross-validate: train on all but one part of the examples, validate on it, in turn; stratified for classes."""
+    """Cross-validate with this many folds, stratified for classes."""
     validation: float = 0.0
-    """Share of the examples held out for validation, 0 to below 1."""
+    """Share of the examples held out for validation, from 0 to below 1."""
     patience: int | None = None
-    """Stop a network after so many epochs without a lower cost: the validation's, where there is one."""
+    """Early stopping, per network: stop after this many epochs without a lower cost.
+    The validation cost counts, if there is one."""
     standardize: Literal["auto", "yes", "no"] = "auto"
-    """Scale features to mean 0, deviation 1 over the training examples; they stay so in the model. auto: all but sets
-    of two features."""
+    """Scale features to mean 0, deviation 1 over the training examples; the saved model takes raw values.
+    auto: all but built-in data sets with two features."""
     seed: int = 0
-    """Of the weights, the order of the examples, the parts and what is drawn."""
+    """Random seed for the weights, the order of the examples, the validation share or folds, and --random."""
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
     """The dtype of the whole computation."""
     out: Path = Path("out")
     """Folder for sweep.csv, sweep.safetensors and the pictures, as PNG and SVG."""
     report: bool = False
-    """Write sweep_report.html as well, one page with all tables and pictures."""
+    """Also write sweep_report.html, one page with all tables and pictures."""
     json: bool = False
     """Print the results as JSON instead of a table."""
     quiet: bool = False
-    """Say and print nothing but errors (and the JSON)."""
+    """Print only errors (and the JSON)."""
     checkpoint_every: float = 30.0
-    """Seconds from one state of the sweep, kept in a folder of --out for --resume, to the next; 0 keeps none."""
+    """Seconds between checkpoints, which are kept in a folder of --out for --resume; 0 keeps none."""
     resume: bool = False
-    """Go on with the sweep that was stopped."""
+    """Continue a sweep that was stopped."""

@@ -14,11 +14,11 @@ from jaxshallow.programs.sweep_kinds import Found, called
 with needs_scripts():
     import polars as pl
 
-BOUNDARIES = 12  # in the picture
+BOUNDARIES = 12  # at most, in the picture
 
 
 def draw(found: Found, *, by_chance: bool) -> reporting.Picture:
-    """The spread of the scores, or a map of them where two things were varied, beside learning curves."""
+    """The spread of the scores or, if several settings vary, a map of them; beside it, learning curves."""
     networks, swept, score = found.networks, found.swept, found.score
     drawing, (left, right) = plots.figure(1, 2, size=(5.6, 4.2))
     label = f"{'validation ' if score != 'score' else ''}{found.measure}"
@@ -47,7 +47,7 @@ def draw(found: Found, *, by_chance: bool) -> reporting.Picture:
 
 
 def draw_map(ax: plots.Axes, found: Found, label: str, *, by_chance: bool) -> None:
-    """The mean score against the two things that took most values; means over the rest."""
+    """The mean score against the two settings with the most values, averaged over the others."""
     networks, score = found.networks, found.score
     most = sorted(found.swept, key=lambda name: -networks[name].n_unique())[:2]
     x, y = (name for name in found.swept if name in most)
@@ -66,7 +66,7 @@ def draw_map(ax: plots.Axes, found: Found, label: str, *, by_chance: bool) -> No
 
 
 def draw_boundaries(found: Found, dataset: data.Dataset) -> reporting.Picture:
-    """The boundary of the median network of each kind, as they were tried; of the best where there are many."""
+    """The decision boundary of each kind's median network; if there are many kinds, of the best only."""
     finite = found.kinds.filter(pl.col("lowest").is_not_null())
     kinds = finite.head(BOUNDARIES).to_dicts()
     if len(finite) == len(kinds):

@@ -1,4 +1,4 @@
-"""What came out of a sweep: as a table and a page."""
+"""The results of a sweep, as a table and a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ with needs_scripts():
     from rich.markup import escape
     from rich.table import Table
 
-ROWS = 20  # of the table
+ROWS = 20  # in the terminal's table
 REPORT_ROWS = 100
 
 
@@ -51,7 +51,7 @@ def caption_of(results: dict[str, Any], found: Found) -> str:
 
 
 def cells(found: Found, diverged: bool) -> list[list[str]]:
-    """A row for each kind, after the headings."""
+    """The headings, then a row for each kind."""
     held_out = found.judged_by == "validation"
     costs = ("cost", "validation_cost")[: 1 + held_out]
     headings = [*found.swept, "networks", *["diverged"] * diverged, "cost J", *["validation J"] * held_out]
@@ -107,7 +107,7 @@ def report(
 
 
 def pictures_of_best(params: js.Params, dataset: data.Dataset, parts: Parts, found: Found) -> list[reporting.Picture]:
-    """Of examples that the best network was not trained on, where there are such."""
+    """Pictures of the best network, on examples that it was not trained on if there are any."""
     (X, Y), of = (parts.train, "training") if parts.validation is None else (parts.validation, "validation")
     A2 = out_of_fold(found, parts)
     if A2 is not None:

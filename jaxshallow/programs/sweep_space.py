@@ -1,4 +1,4 @@
-"""What a sweep tries: a config for each network, from lists and ranges of values."""
+"""The configs of a sweep, one for each network, from lists and ranges of values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Range(NamedTuple):
 
 
 def choose(options: Options) -> tuple[list[dict[str, Any]], list[str]]:
-    """A config for each network, and the names of what tells kinds of networks apart."""
+    """A config for each network, and the names of the settings in which kinds of networks differ."""
     for name in ("seeds", "random", "folds"):
         value, least = getattr(options, name), 2 if name == "folds" else 1
         if value is not None and value < least:
@@ -40,7 +40,7 @@ def choose(options: Options) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def kinds_of(values: dict[str, list[Any] | Range], options: Options) -> list[dict[str, Any]]:
-    """The grid of all values, or --random draws from them; each kind once."""
+    """The grid of all values, or --random draws from them, without duplicates."""
     if options.random is None:
         if ranges := [name for name, choice in values.items() if isinstance(choice, Range)]:
             raise ValueError(f"{option(ranges[0])} is a range to draw from: give --random, how many, or a list")
@@ -72,7 +72,7 @@ def parsed(name: str, text: str) -> list[Any] | Range:
 
 
 def drawn(rng: np.random.Generator, name: str, choice: list[Any] | Range) -> Any:
-    """A value, by chance."""
+    """A random value."""
     if not isinstance(choice, Range):
         return choice[rng.integers(len(choice))]
     low, high, log = choice

@@ -4,14 +4,13 @@ Examples:
     jaxshallow train                                        the course's flower, 4 hidden units
     jaxshallow train --data iris --optimizer adam --learning-rate 0.01 --epochs 500 --validation 0.25
     jaxshallow train --data table.csv --target price --n-h 32
-    jaxshallow train --course                               the course's published figures, beside ours
+    jaxshallow train --course                               the course's published results, beside ours
     jaxshallow train --demo symmetry                        what if all weights start at zero?
     jaxshallow train --demo scale                           why 0.01?
 
-A run that was stopped, by Ctrl-C or otherwise, goes on with --resume and the same options. The result is bit-identical
-to that of an uninterrupted run.
+If a run is stopped, --resume with the same options continues it. The result is bit-identical to an uninterrupted run.
 
-Exit codes: 0 well, 1 a check failed, 2 usage, 130 Ctrl-C and 143 SIGTERM, which keep what has been trained so far.
+Exit codes: 0 success, 1 a check failed, 2 wrong usage, 130 Ctrl-C and 143 SIGTERM, after saving what was trained.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ from jaxshallow.programs.scores import cost_of, described, score
 from jaxshallow.programs.train_results import curves, report, table_of
 from jaxshallow.store.files import json_text, write_atomically
 
-FOLDER = "training"  # in --out, of an unfinished run
+FOLDER = "training"  # in --out, for the checkpoints of an unfinished run
 PICTURES = tuple(
     f"{name}.png"
     for name in ("boundary", "learning_curves", "confusion", "calibration", "units", "weights", "residuals")
@@ -60,44 +59,45 @@ class Options(RunOptions):
     n_h: int = 4
     """Hidden units."""
     hidden: str = "tanh"
-    """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or what else activations.py lists."""
+    """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or another that activations.py lists."""
     optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"] = "sgd"
-    """sgd is plain gradient descent; lbfgs finds its own step length."""
+    """sgd is plain gradient descent; lbfgs chooses its own step lengths."""
     learning_rate: float | None = None
-    """Step length. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
+    """Learning rate. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
     epochs: int = 10_000
-    """Passes over the data; full-batch, one step each."""
+    """Passes over the data; with full batches, one step each."""
     patience: int | None = None
-    """Stop after so many epochs without a lower cost: that of validation, where there is one, and then the network of
-    the lowest is kept."""
+    """Early stopping: stop after this many epochs without a lower cost.
+    With --validation, the validation cost counts, and the network with the lowest is kept."""
     batch_size: int | None = None
-    """Examples a step; full-batch if not given."""
+    """Examples a step; all of them (full batch) if not given."""
     l2: float = 0.0
     """Weight decay."""
     scale: str = "0.01"
     """Standard deviation of the first weights: a number, glorot or he."""
     seed: int = 0
-    """Of the weights, the order of the examples and the validation share."""
+    """Random seed for the weights, the order of the examples and the validation share."""
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
     """The dtype of the whole computation."""
     matmul_precision: Literal["default", "high", "highest"] = "default"
-    """Of float32 matrix products; default is TF32 on many GPUs."""
+    """Precision of float32 matrix products; default means TF32 on many GPUs."""
     validation: float = 0.0
-    """Share of the examples held out for validation, 0 to below 1."""
+    """Share of the examples held out for validation, from 0 to below 1."""
     standardize: Literal["auto", "yes", "no"] = "auto"
-    """Scale features, and a regression's target, to mean 0, deviation 1. auto: all but sets of two features."""
+    """Scale features, and a regression's target, to mean 0, deviation 1; the saved model takes raw values.
+    auto: all but built-in data sets with two features."""
     out: Path = Path("out")
     """Folder for model.safetensors, history.json and the picture, as PNG and SVG."""
     report: bool = False
-    """Write report.html as well, one page with all tables and pictures, and these pictures as files."""
+    """Also write report.html, one page with all tables and pictures, and more pictures as files."""
     json: bool = False
     """Print the results as JSON instead of a table."""
     quiet: bool = False
-    """Say and print nothing but errors (and the JSON)."""
+    """Print only errors (and the JSON)."""
     checkpoint_every: float = 30.0
-    """Seconds from one state of the training, kept in a folder of --out for --resume, to the next; 0 keeps none."""
+    """Seconds between checkpoints, which are kept in a folder of --out for --resume; 0 keeps none."""
     resume: bool = False
-    """Go on with the run that was stopped."""
+    """Continue a run that was stopped."""
     course: bool = False
     """Reproduce the course's published exercise, in float64."""
     demo: Literal["symmetry", "scale"] | None = None
@@ -105,7 +105,7 @@ class Options(RunOptions):
 
 
 class Task(NamedTuple):
-    """A network to train, and its examples: as they are (`split`) and as it sees them, standardised."""
+    """A network to train, and its examples: raw (`split`) and standardised, as it sees them."""
 
     split: Split
     scalings: Scalings
@@ -116,7 +116,7 @@ class Task(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A network, before (`result`) and after the scaling was folded into its weights, so that it takes raw values."""
+    """A trained network: as trained (`result`), and with the scaling folded into its weights (`params`)."""
 
     result: js.FitResult
     params: js.Params
@@ -192,7 +192,7 @@ def train(
     earlier: dict[str, np.ndarray] | None,
     signalled: Callable[[], int],
 ) -> Trained:
-    """Train from the first weights, or from an earlier state; stop when signalled, and keep the state then."""
+    """Train from the first weights, or from a checkpoint; on a signal, save a checkpoint and stop."""
     rate = learning_rate_of(options)
     with Clock() as clock, progress_bar(options.epochs) as advance:
 
@@ -225,7 +225,7 @@ def progress(result: js.FitResult, options: Options) -> str:
 
 
 def results_of(task: Task, trained: Trained, options: Options) -> dict[str, Any]:
-    """What is to be told of a run, but for the files."""
+    """The results of a run, without the files."""
     dataset, (X, Y), validation = task.split
     device = jax.devices()[0]
     results: dict[str, Any] = {
@@ -251,7 +251,7 @@ def results_of(task: Task, trained: Trained, options: Options) -> dict[str, Any]
 
 
 def write(task: Task, trained: Trained, options: Options, results: dict[str, Any], ok: bool) -> list[str]:
-    """The model, the pictures, the report and the history, into --out; the names of the files."""
+    """Write the model, the pictures, the report and the history into --out; return the files' names."""
     files = write_model(task, trained, options, results) if ok else []
     history = trained.result.history
     costs = {name: np.asarray(h, np.float64).tolist() for name, h in history._asdict().items() if h is not None}
@@ -263,9 +263,9 @@ def write(task: Task, trained: Trained, options: Options, results: dict[str, Any
 
 
 def write_model(task: Task, trained: Trained, options: Options, results: dict[str, Any]) -> list[Path]:
-    """The model, its pictures and the report."""
+    """Write the model, its pictures and the report."""
     (dataset, train, validation), params = task.split, trained.params
-    # Without the times, so that a run that was stopped and went on writes the same bytes.
+    # Without the times, so that a resumed run writes the same bytes.
     lasting = json.loads(json_text({name: v for name, v in results.items() if not name.endswith("_seconds")}))
     model, page = options.out / "model.safetensors", options.out / "report.html"
     js.save(model, params, metadata_of(dataset, task.scalings, results=lasting))

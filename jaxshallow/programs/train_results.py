@@ -1,4 +1,4 @@
-"""What came out of a training: as a table, a picture and a page."""
+"""The results of train: as a table, a picture and a page."""
 
 from __future__ import annotations
 

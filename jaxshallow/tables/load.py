@@ -1,7 +1,7 @@
 """Tables from files: columns with numbers, categories and missing values become X and Y.
 
-`load_table` works out how to read each column (`Column`). A saved model keeps that, and `encode` reads other tables the
-same way. In files, rows are examples; in X and Y, columns are.
+`load_table` decides how to read each column and records it as a `Column`. A saved model keeps these columns, and
+`encode` uses them to read other tables in the same way. In files, rows are examples; in X and Y, columns are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jaxshallow.tables.problems import counted, listed, refuse
 
 MAX_INTEGER_CLASSES = 20
 
-# To read another format, list its suffix here, with a function of the same signature.
+# To add a file format, list its suffix here, with a function of the same signature.
 READERS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, list[Column], str]]] = {
     ".csv": read_frame,
     ".tsv": read_frame,
@@ -41,39 +41,39 @@ def load_table(
     categories: Sequence[str] = (),
     task: Literal["classification", "regression"] | None = None,
 ) -> Dataset:
-    """A table from .csv, .tsv, .parquet, .feather (polars), .npz or .npy (NumPy). In files, rows are examples.
+    """Load a table from .csv, .tsv, .parquet, .feather (polars), .npz or .npy (NumPy). In files, rows are examples.
 
-    The target decides the task, unless `task` does. Text, booleans, integers with at most 20 distinct values, and 0.0
-    and 1.0 alone are classes, sorted: two give output "sigmoid", more give "softmax". Anything else numeric is
-    regression, "identity".
+    The target decides the task, unless `task` is given. Text, booleans, integers with at most 20 distinct values, and
+    floats that are all 0.0 or 1.0 are classes, sorted: two give output "sigmoid", more give "softmax". Any other
+    numbers are a regression, output "identity".
 
-    Every other column is a feature. Numbers and booleans are one row of X; text is a row of 0 and 1 for each of its
-    categories. Constant and duplicate features are kept, and reported in `remarks`. The first line of a .csv or .tsv
-    names the columns. A .csv may have semicolons or tabs in place of commas, and decimal commas with semicolons. Blank
-    lines are skipped.
+    Every other column is a feature. Numbers and booleans become one row of X. Text is one-hot encoded: a row of 0 and 1
+    for each category. Constant and duplicate features are kept, and reported in `remarks`. The first line of a .csv or
+    .tsv names the columns. A .csv may be separated by commas, semicolons or tabs; with semicolons, decimal commas are
+    read, too. Blank lines are skipped.
 
-    An .npz holds X (m, n_x) and Y or y: (m,) or (m, 1) as above, or (m, n_y), which is n_y classes where every row
-    is one-hot and regression where one is not. An .npy is a matrix whose columns are x1, x2, .... Nothing is ever
+    An .npz holds X (m, n_x) and Y or y. A target of (m,) or (m, 1) is read as above; one of (m, n_y) is n_y classes if
+    every row is one-hot, else a regression. An .npy is a matrix whose columns are x1, x2, .... Nothing is ever
     unpickled.
 
     Args:
         path: the file.
         target: name of the target column or array. None: the last column; in an .npz, Y or else y.
-        missing: "error" refuses features with missing values, naming the columns; "mean" fills in the mean of the
-            other rows (for categories, their shares). `Dataset.filled_from` takes the means over training rows alone.
+        missing: "error" refuses features with missing values and names the columns; "mean" fills them with the mean of
+            the other rows (for categories, their shares). `Dataset.filled_from` uses means over training rows alone.
         drop: columns to leave out.
-        categories: columns whose numbers are codes, read as categories, as text is. (In .npz and .npy all are numbers.)
-        task: "classification" reads the target's values as classes, "regression" as numbers.
+        categories: columns whose numbers are codes for categories. (In .npz and .npy all features are numbers.)
+        task: "classification" makes a class of each distinct target value, "regression" keeps numbers.
 
     Returns:
         `Dataset` with X (n_x, m) and Y (n_y, m).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the suffix is unknown; the file is malformed, has no rows or one column only; the target is not
-            there, or has a single class or missing values; a feature is a date, text with more than 100 distinct
-            values, or numbers with a word among them; values are missing or infinite. It names the column, and
-            the row, counted from 1.
+        ValueError: the suffix is unknown; the file is malformed, or has no rows or only one column; the target is
+            absent, has missing values or a single class; a feature is a date, text with more than 100 distinct values,
+            or numbers with a word among them; values are missing or infinite. The message names the column and the row,
+            counted from 1.
         TypeError: `drop` or `categories` is a string, not a list.
         ImportError: polars is missing.
 
@@ -89,6 +89,23 @@ def load_table(
         [[4.1, 17.3, 30.5], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     path = Path(path)
+    _check_arguments(path, missing, drop, categories, task)
+    X, targets, columns, target = READERS[path.suffix.lower()](path, target, list(drop), list(categories), task)
+    gaps = np.isnan(X)
+    _check_values(path, X, gaps, columns)
+    if missing == "error":
+        refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
+    rows = np.where(gaps, 0, X).T
+    dataset = _dataset(path, rows, targets, columns, target, task)
+    if missing == "mean":
+        empty = [Column(c.name, c.categories, (0.0,) * len(c.feature_names)) for c in columns]
+        dataset = replace(dataset, columns=tuple(empty), missing=gaps).filled_from(np.arange(len(rows)))
+    return replace(dataset, target=target, remarks=tuple(_remarks(dataset, targets, columns, gaps)))
+
+
+def _check_arguments(
+    path: Path, missing: str, drop: Sequence[str], categories: Sequence[str], task: str | None
+) -> None:
     if missing not in ("error", "mean"):
         raise ValueError(f"missing must be 'error' or 'mean', got {missing!r}")
     if task not in (None, "classification", "regression"):
@@ -100,28 +117,22 @@ def load_table(
     for name, given in (("drop", drop), ("categories", categories)):
         if isinstance(given, str):
             raise TypeError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")
-    X, targets, columns, target = READERS[path.suffix.lower()](path, target, list(drop), list(categories), task)
+
+
+def _check_values(path: Path, X: np.ndarray, gaps: np.ndarray, columns: list[Column]) -> None:
+    """ValueError if X (n_x, m) is empty, infinite, or has gaps that no mean can fill."""
     if not X.size:
         raise ValueError(f"{path} must hold at least one row and one feature, got X (m, n_x) = {X.T.shape}")
     refuse(path, "infinity", columns, np.isinf(X), "drop those rows, or that column with drop")
-    gaps = np.isnan(X)
     refuse(path, "no values at all", columns, gaps & gaps.all(axis=1, keepdims=True), "leave them out with drop")
     if gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := ragged(path)):
         raise ValueError(f"{path}: {short}: that row was cut, and is not one with missing values")
-    if missing == "error":
-        refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
-    rows = np.where(gaps, 0, X).T
-    dataset = _dataset(path, rows, targets, columns, target, task)
-    if missing == "mean":
-        empty = [Column(c.name, c.categories, (0.0,) * len(c.feature_names)) for c in columns]
-        dataset = replace(dataset, columns=tuple(empty), missing=gaps).filled_from(np.arange(len(rows)))
-    return replace(dataset, target=target, remarks=tuple(_remarks(dataset, targets, columns, gaps)))
 
 
 def _dataset(
     path: Path, rows: np.ndarray, targets: np.ndarray, columns: list[Column], target: str, task: str | None
 ) -> Dataset:
-    """The rule of `load_table`: which targets are classes and which are numbers."""
+    """Decide whether the targets are classes or numbers, by the rule in `load_table`."""
     name, kind = path.stem, targets.dtype.kind
     if kind == "f":
         wrong = ~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
@@ -148,7 +159,7 @@ def _dataset(
 
 
 def _remarks(dataset: Dataset, targets: np.ndarray, columns: Sequence[Column], gaps: np.ndarray) -> Iterator[str]:
-    """Warnings about suspicious columns, as sentences."""
+    """What looks suspicious in the data, a sentence each."""
     X, names = dataset.X, dataset.feature_names
     low, high = X.min(axis=1), X.max(axis=1)
     if constant := [name for name, same in zip(names, low == high, strict=True) if same]:
