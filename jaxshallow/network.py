@@ -166,18 +166,19 @@ def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     return score_of(params, propagate(params, X).A2, Y)
 
 
-def score_of(params: Params, A2: Array, Y: Array) -> Array:
-    """`score`, from outputs computed already."""
+def score_of(params: Params, A2: Any, Y: Any) -> Any:
+    """`score`, from outputs computed already; in NumPy if they are NumPy arrays."""
+    xp = A2.__array_namespace__()
     if A2.dtype.itemsize < 4:  # sums of squares in bfloat16 mean nothing
-        A2, Y = A2.astype(jnp.float32), Y.astype(jnp.float32)
+        A2, Y = A2.astype(xp.float32), Y.astype(xp.float32)
     if params.task == "regression":
-        spread = jnp.sum((Y - Y.mean(axis=1, keepdims=True)) ** 2, axis=1)
-        missed = jnp.sum((A2 - Y) ** 2, axis=1)
-        constant = jnp.where(missed == 0, 1.0, 0.0).astype(Y.dtype)
-        return jnp.mean(jnp.where(spread > 0, 1 - missed / jnp.where(spread > 0, spread, 1), constant))
+        spread = xp.sum((Y - xp.mean(Y, axis=1, keepdims=True)) ** 2, axis=1)
+        missed = xp.sum((A2 - Y) ** 2, axis=1)
+        constant = xp.where(missed == 0, 1.0, 0.0).astype(Y.dtype)
+        return xp.mean(xp.where(spread > 0, 1 - missed / xp.where(spread > 0, spread, 1), constant))
     if params.task == "multiclass":
-        return jnp.mean(A2.argmax(axis=0) == Y.argmax(axis=0), dtype=A2.dtype)
-    return jnp.mean(jnp.all((A2 > 0.5) == (Y > 0.5), axis=0), dtype=A2.dtype)
+        return xp.mean(A2.argmax(axis=0) == Y.argmax(axis=0), dtype=A2.dtype)
+    return xp.mean(xp.all((A2 > 0.5) == (Y > 0.5), axis=0), dtype=A2.dtype)
 
 
 def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
