@@ -1,27 +1,27 @@
-"""Thousands of networks in one program: other seeds, rates, activations and widths, on the same examples.
+"""Thousands of networks in one program: different seeds, rates, activations and widths, on the same examples.
 
-`fit`'s own epochs, under `vmap`. All networks share X, so their first layers are one matrix product. They run in
-chunks, so few at a time that their activations stay in the cache.
+The epochs are `fit`'s own, under `vmap`. All networks share X, so their first layers are one matrix product. They run
+in chunks small enough for their activations to stay in the cache.
 
 Five words:
 
     bucket  a width that hidden layers are padded to, so that few widths are compiled
-    group   the networks that are trained together: of one activation, one bucket and one fold. One group follows
-            another. What `max_memory` has no room for is trained in several shifts, each a group of its own.
+    group   networks that are trained together: one activation, one bucket, one fold. Groups are trained one after
+            another. Networks that together need more than `max_memory` are split into several groups.
     chunk   the networks of a group that run in one program
     block   the epochs of one program
     stack   the arrays of a group's networks, along a first axis (C, ...)
 
-The files, each of which imports from those above it alone:
+The files; each imports only from those above it:
 
-    configs   what each network has of its own, and the settings that all share
-    examples  the data: checked, cut into folds, scaled, on the devices
+    configs   the config of each network, and the settings that all share
+    examples  the data: checked, split into folds, scaled, on the devices
     widths    buckets, and why padding changes nothing
     plan      which networks make a group, how many a chunk, how many epochs a block
     programs  what is compiled
     result    `Many`, and the `Progress` that a callback sees
     records   the costs of a run, written block by block
-    resume    what runs before hand on: `start` and `resume`
+    resume    continuing earlier runs: `start` and `resume`
     run       `train_group`: the loop
     fitting   `fit_many`: check, plan, train group after group, return
 """

@@ -1,4 +1,4 @@
-"""What each network has of its own, completed and checked, and the settings that all networks of a run share."""
+"""The config of each network, completed and checked, and the settings that all networks of a run share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Factory: TypeAlias = Callable[..., optax.GradientTransformation]
 
 DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
 PER_EXAMPLE = ("weights", "validation_weights")
-CUT_DEVIATION = 0.87962566103423978  # of the standard normal distribution cut off at ±2
+CUT_DEVIATION = 0.87962566103423978  # of the standard normal distribution truncated at ±2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,9 +35,9 @@ class Settings:
         validated: whether there is a validation cost.
         output: the head of all networks.
         factory: the optax factory; None for plain gradient descent.
-        epochs, batch_size, patience, tol, callback: as `fit_many` has them.
+        epochs, batch_size, patience, tol, callback: as in `fit_many`.
         devices: the JAX devices to train on.
-        epochs_before: how many epochs the runs of `start` had; the order of minibatches goes on from there.
+        epochs_before: how many epochs the runs behind `start` had; the order of minibatches continues from there.
     """
 
     key: ArrayLike
@@ -58,7 +58,7 @@ class Settings:
 
     @cached_property
     def key_words(self) -> list[int]:
-        """The integers of the key, read once: it costs more than an epoch."""
+        """The integers of the key, read once: that can cost more than an epoch."""
         return words(self.key)
 
 
@@ -66,7 +66,7 @@ def factory_of(optimizer: str | Factory) -> Factory | None:
     """The optax factory; None for plain gradient descent.
 
     Raises:
-        ValueError, TypeError: it is no factory, nor the name of one.
+        ValueError, TypeError: it is neither a factory nor the name of one.
     """
     if isinstance(optimizer, str) and optimizer == "sgd":
         return None
@@ -85,7 +85,7 @@ def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: 
     """A dict for each network, with the defaults filled in.
 
     Raises:
-        ValueError, TypeError: a value cannot be; the message names the network and the value.
+        ValueError, TypeError: a value is invalid; the message names the network and the value.
     """
     if isinstance(configs, Mapping):
         configs = _rows(configs)
@@ -113,7 +113,7 @@ def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: 
 
 
 def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A dict for each network from a dict of columns, in which a single value stands for all."""
+    """A dict for each network from a dict of columns, in which a single value applies to all."""
     many = {name: column for name, column in columns.items() if isinstance(column, list | tuple | range | np.ndarray)}
     sizes = {name: len(column) for name, column in many.items()}
     if len(set(sizes.values())) > 1:
@@ -123,7 +123,7 @@ def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check(config: dict[str, Any], numbers: Iterable[str]) -> None:
-    """The values of one config, made plain Python numbers."""
+    """Check the values of one config, and make NumPy's numbers plain Python ones."""
     check_sizes(n_h=config["n_h"])
     resolve(config["hidden"])
     check_scale(config["scale"])
@@ -143,7 +143,7 @@ def _check(config: dict[str, Any], numbers: Iterable[str]) -> None:
 
 
 def columns(settings: Settings, members: np.ndarray) -> dict[str, Any]:
-    """The numbers of the members' configs, which programs take: arrays (C,)."""
+    """The numbers in the members' configs, as arrays (C,) for the programs."""
     configs, n_x, n_y = [settings.networks[k] for k in members], settings.n_x, settings.n_y
 
     def column(name: str, dtype: Any = settings.dtype) -> np.ndarray:
@@ -165,7 +165,7 @@ def columns(settings: Settings, members: np.ndarray) -> dict[str, Any]:
 
 
 def _deviations(scale: float | str, n_x: int, n_h: int, n_y: int) -> tuple[float, float]:
-    """The standard deviations of W1 and W2, for "glorot" and "he" before the cut, as jax.nn.initializers has them."""
+    """The standard deviations of W1 and W2, for "glorot" and "he" before truncation, as in jax.nn.initializers."""
     if scale == "glorot":
         return (2 / (n_x + n_h)) ** 0.5 / CUT_DEVIATION, (2 / (n_h + n_y)) ** 0.5 / CUT_DEVIATION
     if scale == "he":
@@ -174,5 +174,5 @@ def _deviations(scale: float | str, n_x: int, n_h: int, n_y: int) -> tuple[float
 
 
 def optimizer_of(factory: Factory | None, numbers: Mapping[str, Any]) -> optax.GradientTransformation | None:
-    """The optimizer of the network that has these numbers, a row of `columns`."""
+    """The optimizer of one network, from its row of `columns`."""
     return None if factory is None else factory(learning_rate=numbers["learning_rate"], **numbers["others"])

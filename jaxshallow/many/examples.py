@@ -1,4 +1,4 @@
-"""The data of a run: checked, cut into folds, scaled, and put on the devices one fold at a time."""
+"""The data of a run: checked, split into folds, scaled, and put on the devices one fold at a time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Folds: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
 
 
 class FoldExamples(NamedTuple):
-    """What the networks of one fold are trained on, or all networks where there are no folds.
+    """What the networks of one fold are trained on, or all networks if there are no folds.
 
     Attributes:
         m: how many examples.
-        rows: which of those given; None for all.
-        scaling: how their features were scaled, (mean, deviation) of shape (n_x, 1); None if they were not.
-        weights: (m,) for networks that have none of their own; None for 1 each.
-        on_devices: for each device (X, Y, validation), X and Y with columns that no minibatch reaches.
+        rows: their indices in the examples given; None for all.
+        scaling: (mean, deviation) of their features, each (n_x, 1); None if they were not scaled.
+        weights: (m,) for networks that have none of their own; None: all 1.
+        on_devices: for each device (X, Y, validation); X and Y may have padding that no minibatch uses.
     """
 
     m: int
@@ -45,10 +45,10 @@ class Examples:
         X: (n_x, m).
         Y: (n_y, m).
         weights: (m,) or None.
-        validation: (X, Y) of the same form, or None; with `folds` there is none but theirs.
+        validation: (X, Y) of the same form, or None; with `folds`, always None.
         folds: (train, test) indices of each fold; None without.
         standardize: whether features are scaled.
-        known_scalings: by fold, those that an earlier run has found.
+        known_scalings: by fold, those that an earlier run found.
     """
 
     X: np.ndarray
@@ -65,7 +65,7 @@ class Examples:
 
     @property
     def m_validation(self) -> int | None:
-        """How many validation examples there are, apart from folds."""
+        """How many validation examples there are; None with folds or without validation."""
         return None if self.validation is None else self.validation[0].shape[1]
 
     @property
@@ -74,13 +74,13 @@ class Examples:
         return self.validation is not None or self.folds is not None
 
     def scaling_of(self, fold: int) -> Scaling | None:
-        """By what the features of a fold, or all, are scaled."""
+        """The scaling of a fold's features, or of all; None if they are not scaled."""
         if fold in self.known_scalings or not self.standardize:
             return self.known_scalings.get(fold)
         return scaling(self.X if self.folds is None else self.X[:, self.folds[fold][0]])
 
     def of_fold(self, fold: int, settings: Settings) -> FoldExamples:
-        """The examples of a fold, or all, on the devices."""
+        """The examples of a fold, or all of them, on the devices."""
         X, Y, weights, validation, rows = self.X, self.Y, self.weights, self.validation, None
         if self.folds is not None:
             rows, held_out = self.folds[fold]
@@ -104,14 +104,14 @@ def _standard(X: np.ndarray, by: Scaling) -> np.ndarray:
 
 
 def length_step(m: int) -> int:
-    """Numbers of examples are lengthened to a multiple of this, at most 3 % more, so that few are compiled."""
+    """Numbers of examples are padded to a multiple of this, at most 3 % more, so that few are compiled."""
     return max(8, 2 ** (m.bit_length() - 6))
 
 
 def _spare(m: int, batch_size: int) -> int:
-    """Columns that no minibatch reaches: with them, folds that differ by an example share a program.
+    """Columns of padding that no minibatch uses: with them, folds that differ by an example share a program.
 
-    `run_epochs` takes as many columns as places in the minibatches to mean that every place is taken.
+    Never as many columns as places in the minibatches: `run_epochs` would take every place for an example.
     """
     places, step = -(-m // batch_size) * batch_size, length_step(m)
     spare = -m % step
@@ -138,7 +138,7 @@ def validation_weights_of(settings: Settings, members: np.ndarray) -> np.ndarray
 
 
 def _first(name: str, settings: Settings) -> np.ndarray | None:
-    """The first network's weights of its own, if any has some."""
+    """The first weights that a network has of its own; None if none has any."""
     return next((network[name] for network in settings.networks if network.get(name) is not None), None)
 
 
@@ -157,7 +157,7 @@ def checked_examples(
     standardize: bool,
     dtype: DTypeLike | None,
 ) -> Examples:
-    """The examples that `fit_many` was given.
+    """Check the examples that `fit_many` was given.
 
     Raises:
         ValueError, TypeError: a shape or a value is wrong, or folds and validation are both given.
@@ -184,7 +184,7 @@ def _problem(
     validation: tuple[ArrayLike, ArrayLike] | None,
     dtype: DTypeLike | None,
 ) -> checks.Problem:
-    """The examples as `fit` checks them, for a network of one hidden unit."""
+    """Check the examples as `fit` does, for a network of one hidden unit."""
     for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
         if np.ndim(array) != 2:
             raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")
@@ -213,10 +213,10 @@ def _pairs(folds: int | Iterable[tuple[ArrayLike, ArrayLike]], m: int) -> Folds:
 
 
 def for_each_fold(networks: Sequence[dict[str, Any]], examples: Examples) -> list[dict[str, Any]]:
-    """The networks with their own weights as arrays; where there are folds, each network once for each of them.
+    """The networks, their own weights as arrays; with folds, each network once per fold.
 
     Raises:
-        ValueError: weights of another shape, that cannot be, or that leave nothing to train on.
+        ValueError: weights have another shape, are invalid, or leave nothing to train on.
     """
     networks = [_with_checked_weights(k, network, examples) for k, network in enumerate(networks)]
     if examples.folds is None:
@@ -244,5 +244,5 @@ def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -
 
 
 def indices(folds: Folds | None) -> list[list[int]]:
-    """The folds' indices as lists, to compare."""
+    """The folds' indices as lists, for comparison."""
     return [part.tolist() for pair in folds or () for part in pair]

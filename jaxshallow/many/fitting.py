@@ -46,7 +46,7 @@ def fit_many(
     start: Many | None = None,
     resume: Many | Mapping[str, np.ndarray] | None = None,
 ) -> Many:
-    """Train thousands of networks on the same examples: a compiled program for each activation and bucket of widths.
+    """Train thousands of networks on the same examples: one compiled program per activation and bucket of widths.
 
     Network k is the one that `fit` trains alone, up to rounding, which chaotic descent magnifies in long runs:
     `fit(init(jax.random.fold_in(key, seed), n_x, n_h, n_y, ...), X, Y, key=key, ...)`.
@@ -55,7 +55,7 @@ def fit_many(
         key: a JAX random key. With a network's `seed` it fixes the first weights; alone, the order of minibatches.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
-        configs: a list of dicts, or a dict of columns, in which a single value stands for all. Each network has
+        configs: a list of dicts, or a dict of columns, in which a single value applies to all. Each network has
 
             - n_h: its hidden units; everything else is optional:
             - hidden, scale: as in `init`; seed: an integer, 0 by default;
@@ -64,7 +64,7 @@ def fit_many(
             - validation_weights: the same for the validation examples;
             - other numbers that the optimizer takes, such as Adam's b1, b2 and eps.
         epochs: passes over the data.
-        batch_size: examples a step; None is full-batch.
+        batch_size: examples per step; None: full batch.
         output: the head of all networks, as in `init`.
         optimizer: "sgd" (plain gradient descent, `update`), the name of an optax optimizer such as "adam", or an optax
             factory that takes learning_rate, such as `optax.adamw` or `functools.partial(optax.sgd, momentum=0.9)`.
@@ -77,7 +77,7 @@ def fit_many(
             `folds`), without weights. The scaling is folded into W1 and b1 afterwards, so pass raw values.
         patience, tol: each network stops as in `fit`.
         callback: called with `Progress` now and then; a true return value ends the run there, as Ctrl-C does.
-        max_memory: bytes for networks in training; if they need more, they are trained in several shifts.
+        max_memory: bytes for networks in training; if they need more, they are trained in several groups.
         devices: the JAX devices to train on; None is all devices of this process.
         dtype: of the parameters, as in `init`.
         start: a finished run of the same networks to continue from: their parameters, optimizer states and scaling.

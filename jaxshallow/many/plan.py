@@ -1,4 +1,4 @@
-"""The portions of the work: which networks make a group, how many run in a chunk, how many epochs in a block."""
+"""How the work is divided: which networks make a group, how many a chunk, how many epochs a block."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jaxshallow.params import Params
 from jaxshallow.tiles import stream, tile_size
 from jaxshallow.training.epochs import operations
 
-# Numbers in A1 of the networks that run at once on a CPU: few enough for the cache, enough to be worth a product.
+# Entries of A1 over the networks that run at once on a CPU: few enough for the cache, enough for a fast product.
 CHUNK_ELEMENTS = 2**19
 OPERATIONS_A_PROGRAM = 4e9  # about a tenth of a second: Ctrl-C and `callback` get their turn
 OPERATIONS_OF_COMPILING = 2e10
@@ -30,10 +30,10 @@ class Group(NamedTuple):
 
     Attributes:
         number: its place in the order of training.
-        members: (C,) the numbers of its networks.
+        members: (C,) the indices of its networks.
         width: of their hidden layers, padded.
         hidden: their activation.
-        fold: 0 where there are none.
+        fold: 0 without folds.
     """
 
     number: int
@@ -44,13 +44,13 @@ class Group(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Training progress of a group, and its portions.
+    """Training progress of a group, and its block and chunk sizes.
 
     Attributes:
-        epoch: the next one.
+        epoch: the next to train.
         block: epochs in a program.
         size: networks in a chunk.
-        alive: (C,) whether each goes on.
+        alive: (C,) whether each network is still training.
     """
 
     epoch: int
@@ -60,12 +60,12 @@ class Place(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What is trained next of a group.
+    """The next block of a group.
 
     Attributes:
         first: its first epoch.
         epochs: how many.
-        rows: of the networks that go on, in the group's stack.
+        rows: of the networks still training, in the group's stack.
         size: networks in a chunk.
     """
 
@@ -109,10 +109,10 @@ def groups_of(
         networks: complete configs.
         n_x, n_y, dtype: of the data.
         max_memory: bytes for networks in training.
-        examples: how many each network is trained on, in all epochs together.
+        examples: how many each network is trained on, over all epochs.
 
     Raises:
-        ValueError: `max_memory` has no room for the results alone.
+        ValueError: the results alone need more than `max_memory`.
     """
 
     def bytes_of(width: int) -> int:
@@ -139,7 +139,7 @@ def groups_of(
 
 
 def _buckets(networks: Sequence[Mapping[str, Any]]) -> list[dict[int, list[int]]]:
-    """For each activation the numbers of its networks, by bucket."""
+    """For each activation, the indices of its networks by bucket."""
     activations: dict[Any, dict[int, list[int]]] = {}
     for k, network in enumerate(networks):
         activations.setdefault(network["hidden"], {}).setdefault(bucket(network["n_h"]), []).append(k)
@@ -147,7 +147,7 @@ def _buckets(networks: Sequence[Mapping[str, Any]]) -> list[dict[int, list[int]]
 
 
 def _join(buckets: dict[int, list[int]], bytes_of: Callable[[int], int], max_memory: int, padding: int) -> None:
-    """Move networks to the next wider bucket where their own is not worth a program: a padded unit costs `padding`."""
+    """Move networks to the next wider bucket if their own is not worth a program; each padded unit costs `padding`."""
     for width, wider in itertools.pairwise(sorted(buckets)):
         members = buckets[width]
         operations = (wider - width) * padding * len(members)
@@ -170,7 +170,7 @@ def _by_fold(
 
 
 def chunk(group: Group, params: Params, m: int, settings: Settings) -> tuple[int, Callable[..., tuple[Array, Params]]]:
-    """How many networks run at once, and the gradient of each: streamed where one alone outgrows the cache.
+    """How many networks run at once, and the gradient of each, streamed if one alone outgrows the cache.
 
     Args:
         group: the networks.
@@ -192,18 +192,18 @@ def chunk(group: Group, params: Params, m: int, settings: Settings) -> tuple[int
 
 
 def first_place(group: Group, params: Params, m: int, settings: Settings) -> Place:
-    """The portions of a group before its first epoch. All blocks are equal where the epochs have a divisor near."""
+    """The place of a group before its first epoch. All blocks are equal if `epochs` has a divisor near their size."""
     size, _ = chunk(group, params, m, settings)
     parts = 100 if settings.callback else 20 if settings.patience else 1
     most = min(settings.epochs // parts, OPERATIONS_A_PROGRAM / _operations(params, size, m, settings.batch_size))
     block = int(min(settings.epochs, max(2, most)))
-    # The last program would be another one, and be compiled.
+    # A shorter last block would be one more program to compile.
     block = next((n for n in range(block, block // 2, -1) if settings.epochs % n == 0), block)
     return Place(0, block, size, np.ones(len(group.members), bool))
 
 
 def next_block(place: Place, params: Params, m: int, settings: Settings) -> Block:
-    """The epochs to train next, of the networks that go on; in smaller chunks once that is worth another program."""
+    """The next epochs of the networks still training, in smaller chunks once that is worth another program."""
     rows, size, left = np.flatnonzero(place.alive), place.size, settings.epochs - place.epoch
     worth = OPERATIONS_OF_COMPILING / left / _operations(params, 1, m, settings.batch_size)
     while len(rows) <= size // 2 and size // 2 * -(-len(rows) // size) >= worth:
@@ -212,6 +212,6 @@ def next_block(place: Place, params: Params, m: int, settings: Settings) -> Bloc
 
 
 def _operations(params: Params, size: int, m: int, batch_size: int | None) -> int:
-    """Of an epoch of so many networks of a stack, as `operations` counts them."""
+    """`operations` of an epoch of `size` networks of a stack."""
     entries = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(params))
     return operations(size * entries, m, batch_size or m)

@@ -1,4 +1,4 @@
-"""What is compiled: the first states of a group's networks, and some epochs of a chunk of them."""
+"""What is compiled: drawing a group's first states, and training a chunk for some epochs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jaxshallow.training.epochs import History, State, first_state, run_epochs, 
 
 
 def new_states(group: Group, settings: Settings) -> State:
-    """The states of a group's new networks, before their first epoch."""
+    """The states of a group's new networks before their first epoch."""
     state = draw_states(
         settings.key, columns(settings, group.members), hidden=group.hidden, output=settings.output,
         factory=settings.factory, shape=(group.width, settings.n_x, settings.n_y),
@@ -30,7 +30,7 @@ def new_states(group: Group, settings: Settings) -> State:
 
 
 def watched_states(state: State, settings: Settings) -> State:
-    """The states with what `patience` needs, as before the first epoch."""
+    """The states with what `patience` needs before the first epoch."""
     return jax.vmap(lambda state: watched(state, settings.patience, settings.validated))(state)
 
 
@@ -44,7 +44,7 @@ def draw_states(
     factory: Factory | None,
     shape: tuple[int, int, int],
 ) -> State:
-    """The first state of each network, drawn as `init` does: its numbers do not depend on how many come after them.
+    """The first state of each network, drawn as by `init`: the padding does not change the numbers before it.
 
     Args:
         key: a JAX random key.
@@ -64,7 +64,7 @@ def draw_states(
 
         W1 = draw(key1, width * n_x, network["deviation1"]).reshape(width, n_x)
         W2 = draw(key2, n_y * width, network["deviation2"])
-        # Row y of W2 begins at y n_h, as in an array (n_y, n_h).
+        # Row y of W2 starts at y n_h, as in an array (n_y, n_h).
         places = np.arange(n_y, dtype=np.int32)[:, None] * network["n_h"] + jnp.arange(width, dtype=np.int32)[None, :]
         W2 = W2[jnp.minimum(places, n_y * width - 1)]
         params = Params(
@@ -97,10 +97,10 @@ def train_chunk(
     epochs: int,
     patience: int | None,
 ) -> tuple[State, tuple[History, Array]]:
-    """`epochs` epochs of a chunk of networks; X, Y and order, (epochs, batches, batch_size), are the same for all.
+    """Train a chunk of networks for `epochs` epochs on one X, Y and order (epochs, batches, batch_size).
 
     Returns:
-        Their new states, and (C, epochs) histories and whether each epoch was run.
+        Their new states, and (C, epochs) histories and whether each epoch ran.
     """
 
     def one(state: State, network: Mapping[str, Any], weights: Array | None, validation_weights: Array | None) -> Any:

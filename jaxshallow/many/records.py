@@ -1,4 +1,4 @@
-"""The records of a run: what became of each network so far, written block by block."""
+"""The records of a run: what has become of each network, written block by block."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Ended(Exception):
 
 
 class Records:
-    """What became of the K networks of a run so far.
+    """What has become of the K networks of a run.
 
     Attributes:
-        costs: (K, epochs) as `History` has them; NaN where nothing was run.
+        costs: (K, epochs) as in `History`; NaN for epochs that did not run.
         validation_costs: likewise; None if there is no validation.
         epochs: (K,) epochs that each network was trained.
-        diverged_at: (K,) the epoch, from 0, in which the cost was no longer finite; −1 if it always was.
+        diverged_at: (K,) the epoch, from 0, in which the cost stopped being finite; −1 if it never did.
         ended: (K,) whether nothing is left to train.
-        lowest: (K,) the lowest cost, the validation's where there is one; NaN before its turn.
+        lowest: (K,) the lowest cost, the validation's where there is one; NaN before the network's turn.
         stacks: the networks, by their group's number.
     """
 
@@ -43,7 +43,7 @@ class Records:
 
     @property
     def share(self) -> float:
-        """Of the work that is done."""
+        """The share of the work that is done."""
         return float(np.where(self.ended, 1, self.epochs / self._settings.epochs).mean())
 
     @property
@@ -52,16 +52,16 @@ class Records:
         return self.costs if self.validation_costs is None else self.validation_costs
 
     def record(self, members: np.ndarray, costs: History, ran: np.ndarray, epoch: int) -> np.ndarray:
-        """Write the costs of a block down.
+        """Record the costs of a block.
 
         Args:
             members: (C,) the networks that were trained.
             costs: their costs, (C, epochs of the block).
-            ran: whether each epoch was run, of the same shape.
+            ran: whether each epoch ran, of the same shape.
             epoch: the block's first.
 
         Returns:
-            (C,) whether each of them goes on.
+            (C,) whether each of them is still training.
         """
         block = slice(epoch, epoch + ran.shape[1])
         self.costs[members, block] = np.where(ran, costs.cost, np.nan)
@@ -79,7 +79,7 @@ class Records:
     def take_over(
         self, number: int, stack: Stack, history: History, epochs: np.ndarray, diverged_at: np.ndarray
     ) -> None:
-        """What an earlier run recorded of a group, and its networks."""
+        """Take over a group's networks and records from an earlier run."""
         members, place = stack.members, stack.place
         self.stacks[number] = stack
         self.costs[members, : place.epoch] = history.cost
@@ -91,7 +91,7 @@ class Records:
         self._share_before = self.share
 
     def report(self) -> None:
-        """Tell the callback how far the run has come.
+        """Report progress to the callback.
 
         Raises:
             Ended: the callback returned something true.
@@ -113,7 +113,7 @@ class Records:
             raise Ended
 
     def many(self, finished: bool) -> Many:
-        """What has come of the run; its records are a copy where they are still written."""
+        """The result so far; records that are still being written are copied."""
         records = History(self.costs, self.validation_costs), self.epochs, self.diverged_at
         history, epochs, diverged_at = records if finished else jax.tree.map(np.copy, records)
         return Many(

@@ -1,4 +1,4 @@
-"""What comes of a run: `Many`, its networks and what became of them, and the `Progress` that a callback sees."""
+"""The result of a run, `Many`, and the `Progress` that a callback sees."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Progress(NamedTuple):
     """What `fit_many` tells its `callback`.
 
     Attributes:
-        share: of the work that is done, 0 to 1; networks that stopped early count as done.
+        share: of the work done, 0 to 1; networks that stopped early count as done.
         best: the lowest cost so far, the validation's where there is one.
-        lowest: (K,) the same of each network; NaN before its turn.
+        lowest: (K,) the same for each network; NaN before its turn.
         epochs: (K,) epochs that each network was trained.
         seconds: since the start.
-        seconds_left: at the same speed.
-        many: gives the `Many` so far, as `fit_many` would return it if it ended here.
+        seconds_left: estimated, at the same speed.
+        many: returns the `Many` so far, as if the run ended here.
     """
 
     share: float
@@ -48,13 +48,13 @@ class Progress(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """The networks of a group: arrays along a first axis.
+    """The networks of a group: arrays stacked along a first axis.
 
     Attributes:
-        members: (C,) their numbers.
+        members: (C,) their indices.
         state: their `State`, each leaf (C, ...), hidden layers padded.
-        scaling: how the features that they saw were scaled, (mean, deviation) of shape (n_x, 1); None if they were not.
-        place: how far they have come.
+        scaling: (mean, deviation) of the features, each (n_x, 1); None if they were not scaled.
+        place: their training progress.
     """
 
     members: np.ndarray
@@ -63,24 +63,24 @@ class Stack(NamedTuple):
     place: Place
 
     def params(self, rows: Any = ()) -> Params:
-        """The parameters of some rows, which take in the scaling."""
+        """The parameters of some rows, with the scaling folded in."""
         params = jax.tree.map(lambda leaf: leaf[rows], self.state.result)
         return params if self.scaling is None else fold_scaling(params, self.scaling)
 
 
 @dataclass(frozen=True, eq=False)
 class Many:
-    """What `fit_many` returns: K networks and what became of them.
+    """What `fit_many` returns: K networks and their histories.
 
     Attributes:
-        configs: K dicts, in the order given, completed by the defaults; with `folds`, one for each fold of each, with
-            its number under "fold".
-        history: `History` of (K, epochs) arrays, as `fit` has them; NaN after a network's end.
+        configs: K dicts, in the order given, with defaults filled in; with `folds`, one per config and fold, the fold's
+            number under "fold".
+        history: `History` of (K, epochs) arrays, as in `fit`; NaN after a network stopped.
         epochs: (K,) epochs that each network was trained.
-        diverged_at: (K,) the epoch, from 0, in which the cost was no longer finite; −1 if it always was.
+        diverged_at: (K,) the epoch, from 0, in which the cost stopped being finite; −1 if it never did.
         finished: False after Ctrl-C or a callback that ended the run.
-        stacks: the networks as they were trained, group by group; those whose turn did not come are in none.
-        epochs_before: how many epochs the runs that it started from had had; 0 without `start`.
+        stacks: the networks as they were trained, group by group; those that were not trained are in none.
+        epochs_before: how many epochs the runs behind `start` had; 0 without `start`.
         folds: (train, test) indices of each fold; None without.
     """
 
@@ -97,7 +97,7 @@ class Many:
         return len(self.configs)
 
     def params(self, k: int) -> Params:
-        """The k-th network, without padding; with `patience` and validation, the one of its best validation cost.
+        """The k-th network, without padding; with `patience` and validation, at its best validation cost.
 
         Raises:
             IndexError: there is no such network.
@@ -128,13 +128,13 @@ class Many:
 
     @property
     def scalings(self) -> dict[int, Scaling]:
-        """By fold, how the features were scaled; 0 stands for all examples, and none is there for X as it is."""
+        """By fold (0 without folds), how the features were scaled; empty if they were not."""
         by_fold = {self.configs[stack.members[0]].get("fold", 0): stack.scaling for stack in self.stacks}
         return {fold: scaling for fold, scaling in by_fold.items() if scaling is not None}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that `fit_many(..., resume=)` needs to go on, by name; `checkpoints` keeps it on disk."""
-        # Ctrl-C may have come when a block's records were written and its state was not: the records are cut to it.
+        """Everything that `fit_many(..., resume=)` needs, by name; `checkpoints` saves it to disk."""
+        # Ctrl-C may come when a block's records are written and its state is not: the records are cut to the state.
         return named({str(number): self._saved(stack) for number, stack in enumerate(self.stacks)})
 
     def _saved(self, stack: Stack) -> dict[str, Any]:
@@ -149,12 +149,12 @@ class Many:
         }
 
     def order(self) -> np.ndarray:
-        """The numbers of the networks, best first, by validation cost where there is one; those that diverged last."""
+        """The indices of the networks, best first, by validation cost if there is one, those that diverged last."""
         costs = self.cost if self.validation_cost is None else self.validation_cost
         return np.argsort(np.where((self.diverged_at < 0) & np.isfinite(costs), costs, np.inf), kind="stable")
 
     def best(self) -> int:
-        """The number of the best network: `many.params(many.best())`.
+        """The index of the best network: `many.params(many.best())`.
 
         Raises:
             ValueError: all networks diverged.
@@ -170,7 +170,7 @@ class Many:
             name for name in dict.fromkeys(n for config in self.configs for n in config) if name not in PER_EXAMPLE
         ]
         columns: dict[str, list[Any]] = {name: [config.get(name) for config in self.configs] for name in names}
-        for name in ("hidden", "scale"):  # a column of numbers where all are, else of text
+        for name in ("hidden", "scale"):  # a column of numbers if all are, else of text
             if not all(isinstance(value, float | int) for value in columns[name]):
                 columns[name] = [str(value) for value in columns[name]]
         columns["cost"] = self.cost.tolist()
@@ -184,10 +184,10 @@ class Many:
         Args:
             X: (n_x, m) examples as columns.
             Y: (n_y, m) targets. An example with several labels counts if all are right.
-            networks: the numbers of those to score; None for all.
+            networks: the indices of those to score; None: all.
 
         Returns:
-            A score for each, in the order asked; NaN where a network diverged or was not trained.
+            A score for each, in the order asked; NaN if the network diverged or was not trained.
 
         Raises:
             ValueError, TypeError: X or Y has another shape or type.
@@ -200,13 +200,13 @@ class Many:
         return np.where((self.diverged_at < 0) & (self.epochs > 0), found, np.nan)[asked]
 
     def predict_proba(self, X: ArrayLike, top: int | None = None) -> np.ndarray:
-        """The mean output A2 of the best `top` networks, None for all that did not diverge.
+        """The mean output A2 of the best `top` networks.
 
         Probabilities are averaged, not logits or votes; for output="identity" it is the mean prediction.
 
         Args:
             X: (n_x, m) examples as columns.
-            top: the number of networks.
+            top: how many networks; None: all that did not diverge.
 
         Returns:
             (n_y, m).
@@ -231,7 +231,7 @@ def _output(params: Params, X: ArrayLike) -> Array:
 
 @jax.jit
 def _scores(networks: Params, X: ArrayLike, Y: ArrayLike) -> Array:
-    """The score of each network, leaves (C, ...), one after another and in tiles."""
+    """The score of each network, leaves (C, ...), one at a time and in tiles."""
     first = jax.tree.map(lambda leaf: leaf[0], networks)
     _, X, Y = checks.examples(first, X, Y)
     return jax.lax.map(lambda params: score_of(params, stream(_output)(params, X), Y), networks)
@@ -239,7 +239,7 @@ def _scores(networks: Params, X: ArrayLike, Y: ArrayLike) -> Array:
 
 @jax.jit
 def sum_of_outputs(networks: Params, X: ArrayLike) -> Array:
-    """Σ A2 over networks, leaves (C, ...), one after another and in tiles: memory for one output."""
+    """Σ A2 over networks, leaves (C, ...), one at a time and in tiles: memory for one output."""
 
     def add(total: Array, params: Params) -> tuple[Array, None]:
         return total + stream(_output)(params, X), None

@@ -1,4 +1,4 @@
-"""What earlier runs hand on: `start`, a finished one, and `resume`, one that was interrupted."""
+"""Continuing earlier runs: `start` from a finished one, or `resume` an interrupted one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def groups_of_start(start: Many, networks: Sequence[dict[str, Any]], examples: E
     """The groups of the run to start from.
 
     Raises:
-        ValueError: it is not of these networks and folds.
+        ValueError: it has other networks or folds.
     """
     same = [{name: c.get(name) for name in ("n_h", "hidden", "seed", "fold")} for c in (*start.configs, *networks)]
     heads = {
@@ -49,11 +49,11 @@ def groups_of_start(start: Many, networks: Sequence[dict[str, Any]], examples: E
 def arrays_of_resume(
     resume: Many | Mapping[str, np.ndarray], networks: Sequence[dict[str, Any]], examples: Examples
 ) -> Mapping[str, np.ndarray]:
-    """The `Many.arrays()` of the run that was interrupted.
+    """The `Many.arrays()` of the interrupted run.
 
     Raises:
-        ValueError: it is not of the same configs and folds.
-        TypeError: it is no run.
+        ValueError: it has other configs or folds.
+        TypeError: it is not a run.
     """
     if isinstance(resume, Many):
         if indices(resume.folds) != indices(examples.folds) or _settled(resume.configs) != _settled(networks):
@@ -65,17 +65,17 @@ def arrays_of_resume(
 
 
 def _settled(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The configs without their arrays, which do not compare."""
+    """The configs without their arrays, which == cannot compare."""
     return [{name: value for name, value in config.items() if name not in PER_EXAMPLE} for config in configs]
 
 
 def take_over(
     records: Records, arrays: Mapping[str, np.ndarray], groups: Sequence[Group], settings: Settings, examples: Examples
 ) -> None:
-    """Bring the records to where the run that was interrupted stood.
+    """Restore the records of the interrupted run.
 
     Raises:
-        ValueError: `arrays` are of another run.
+        ValueError: `arrays` are from another run.
     """
     stacks: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
@@ -92,7 +92,7 @@ def take_over(
 
 
 def _saved(arrays: dict[str, np.ndarray], group: Group, settings: Settings) -> dict[str, Any]:
-    """What `Many.arrays` says of a group."""
+    """A group's part of `Many.arrays`, checked."""
     C, epoch = len(group.members), int(arrays.get("place.epoch", 0))
     costs = np.empty((C, epoch), settings.dtype)
     like = {

@@ -1,4 +1,4 @@
-"""`train_group`: block of epochs after block, until all are run or no network of the group goes on."""
+"""`train_group`: one block of epochs after another, until all have run or every network of the group has stopped."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from jaxshallow.training.epochs import History, State, epoch_orders
 
 
 class Work(NamedTuple):
-    """What all blocks of a group have in common.
+    """What all blocks of a group share.
 
     Attributes:
         settings: of the run.
         members: (C,) the group's networks.
         columns: the numbers of their configs, (C,) each.
         examples: what they are trained on.
-        grads: the gradient of one of them.
+        grads: the gradient function of one network.
     """
 
     settings: Settings
@@ -41,17 +41,17 @@ class Work(NamedTuple):
 def train_group(
     group: Group, settings: Settings, examples: FoldExamples, records: Records, start: Stack | None = None
 ) -> None:
-    """Train the networks of a group: choose a block, run it, write it down, report.
+    """Train the networks of a group: choose a block, run it, record it, report.
 
     Args:
         group: the networks.
         settings: of the run.
         examples: of the group's fold.
-        records: keep its costs and its stack after every block; training goes on from what they have of it already.
+        records: receive its costs and its stack after every block; training continues from what they already have.
         start: the stack of the run to start from.
 
     Raises:
-        ValueError: `start` was trained by another form of optimizer.
+        ValueError: `start` was trained by an optimizer of another form.
         Ended: the callback ended the run.
     """
     stack = records.stacks.get(group.number) or first_stack(group, settings, examples, start)
@@ -83,11 +83,11 @@ def run_block(block: Block, state: State, work: Work) -> tuple[State, History, n
     """Train a block, in chunks.
 
     Returns:
-        The group's new states, the block's costs of those trained, (n, epochs), and whether each epoch was run.
+        The group's new states, the costs of those trained, (n, epochs), and whether each epoch ran.
     """
     order = _order(block, work)
     chunks = [block.rows[first : first + block.size] for first in range(0, len(block.rows), block.size)]
-    # All are launched before the first is awaited: devices work side by side.
+    # Launch all before waiting for the first: devices work in parallel.
     running = [_launch(turn, rows, block, order, state, work) for turn, rows in enumerate(chunks)]
     parts = [
         jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[: len(rows)], out)
@@ -104,7 +104,7 @@ def run_block(block: Block, state: State, work: Work) -> tuple[State, History, n
 
 
 def _order(block: Block, work: Work) -> np.ndarray | None:
-    """(epochs, batches, batch_size) the order of the examples; None is full-batch."""
+    """(epochs, batches, batch_size) the order of the examples; None: full batch."""
     settings, m = work.settings, work.examples.m
     if settings.batch_size is None:
         return None
@@ -113,9 +113,9 @@ def _order(block: Block, work: Work) -> np.ndarray | None:
 
 
 def _launch(turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None, state: State, work: Work) -> Any:
-    """Start the program of a chunk, on one device after another, and do not wait for it."""
+    """Start the program of a chunk without waiting for it; chunks take devices in turn."""
     settings, examples = work.settings, work.examples
-    full = np.resize(rows, block.size)  # the last chunk is filled up with networks that it has already
+    full = np.resize(rows, block.size)  # pad the last chunk with copies of its networks
     of_full = partial(jax.tree.map, lambda leaf: leaf[full])
     members = work.members[full]
     own = weights_of(settings, members, examples), validation_weights_of(settings, members)
@@ -129,7 +129,7 @@ def _launch(turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None,
 
 
 def after(stack: Stack, block: Block, state: State, goes_on: np.ndarray) -> Stack:
-    """The stack after a block; `goes_on` is of those that were trained."""
+    """The stack after a block; `goes_on` says which of those trained are still training."""
     alive = stack.place.alive.copy()
     alive[block.rows] = goes_on
     place = stack.place._replace(epoch=block.first + block.epochs, size=block.size, alive=alive)

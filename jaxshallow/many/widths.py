@@ -1,7 +1,7 @@
-"""Networks of other widths side by side: hidden layers are padded with units that change nothing.
+"""Networks of different widths side by side: hidden layers are padded with units that change nothing.
 
-A padded hidden unit, whose weights in and out are 0, stays exactly 0: it adds W2 g(0) = 0 to Z2, and W2ᵀ dZ2 is 0
-there, so that its dW1 and db1 are. Only its dW2 = dZ2 A1ᵀ is not where g(0) ≠ 0, as for σ, and is set to 0.
+A padded hidden unit has zero weights in and out, and they stay exactly 0: it adds W2 g(0) = 0 to Z2, and its row of
+W2ᵀ dZ2 is 0, so its dW1 and db1 are 0. Only its dW2 = dZ2 A1ᵀ is not 0 if g(0) ≠ 0, as for σ; it is set to 0.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ def bucket(n_h: int) -> int:
 
 
 def widened(params: Params, width: int, pad: Callable[..., Any] = jnp.pad) -> Params:
-    """The same network with hidden units up to `width`, whose weights are 0; `pad` is NumPy's or JAX's."""
+    """The same network, padded to `width` hidden units with zero weights; `pad` is NumPy's or JAX's."""
     spare = ((0, width - len(params.W1)), (0, 0))
     return replace(params, W1=pad(params.W1, spare), b1=pad(params.b1, spare), W2=pad(params.W2, spare[::-1]))
 
 
 def narrowed(params: Params, n_h: int) -> Params:
-    """The first n_h hidden units: what `widened` began with."""
+    """The first n_h hidden units: the inverse of `widened`."""
     return replace(params, W1=params.W1[:n_h], b1=params.b1[:n_h], W2=params.W2[:, :n_h])
 
 
 def padded(grads: Callable[..., tuple[Array, Params]], n_h: ArrayLike) -> Callable[..., tuple[Array, Params]]:
-    """`grads`, such as `cost_and_grads`, for networks whose hidden units from n_h on are padding, and stay it."""
+    """`grads`, such as `cost_and_grads`, for networks whose hidden units from n_h on are padding, and stay so."""
 
     def of_padded(
         params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
