@@ -121,14 +121,14 @@ def test_examples_that_outgrow_the_cache_are_streamed(x64, monkeypatch):
     assert_close(got.history.cost, expected.history.cost, "float64")
 
 
-def test_more_than_memory_holds_are_trained_in_shifts(x64):
+def test_more_than_memory_holds_are_trained_in_several_groups(x64):
     case = draw(m=20)
     configs = {"n_h": 4, "seed": range(7), "learning_rate": 0.5}
     expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=5)
-    shifts = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=6000)
-    assert len(shifts.stacks) > 1
-    assert_close(shifts.history.cost, expected.history.cost, "float64")
-    assert_close([shifts.params(k) for k in range(7)], [expected.params(k) for k in range(7)], "float64")
+    groups = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=6000)
+    assert len(groups.stacks) > 1
+    assert_close(groups.history.cost, expected.history.cost, "float64")
+    assert_close([groups.params(k) for k in range(7)], [expected.params(k) for k in range(7)], "float64")
     with pytest.raises(ValueError, match=r"7 networks take .* MiB .* max_memory .*: raise it"):
         js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=100)
 

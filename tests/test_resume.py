@@ -97,7 +97,7 @@ FOLDS = {"folds": 2, "standardize": True, "patience": 3, "batch_size": 16, "opti
 def test_many_that_were_stopped_end_in_the_bits_of_those_that_were_not(
     little_optimization, monkeypatch, output, options
 ):
-    """With networks that stop alone, by patience or by diverging, and with shifts that have not begun."""
+    """With networks that stop alone, by patience or by diverging, and with groups that have not begun."""
     monkeypatch.setattr(plan, "OPERATIONS_OF_COMPILING", 0)  # a program for each width and number of networks
     case = draw("tanh", output, m=50, dtype=np.float32)
     configs = CONFIGS if output == "sigmoid" else [CONFIGS[0], {**CONFIGS[2], "learning_rate": 1e6}, CONFIGS[3]]
