@@ -18,7 +18,7 @@ from jaxshallow.store.files import version
 ROOT = Path(__file__).parents[1]
 
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = pytest.mark.usefixtures("standard_promotion", "little_optimization")
 
 
 @pytest.fixture
@@ -131,7 +131,6 @@ import contextlib, sys
 import jaxshallow
 assert not any(name.startswith("jaxshallow.programs") for name in sys.modules)
 from jaxshallow.programs import cli
-from jaxshallow.store.files import version
 def imported():
     return [name for name in cli.PROGRAMS if f"jaxshallow.programs.{name}" in sys.modules]
 for words, programs in (["--help"], []), (["train", "--help"], ["train"]), (["export", "--help"], ["train", "export"]):
@@ -147,7 +146,6 @@ def test_without_the_extra_one_line_says_what_to_install():
 import sys
 sys.modules.update(tyro=None, rich=None, polars=None)
 from jaxshallow.programs import cli
-from jaxshallow.store.files import version
 cli.prepare = None
 assert [cli.main(words) for words in ([], ["--help"], *([name] for name in cli.PROGRAMS))] == [1] * 7
 """)
