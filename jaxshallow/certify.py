@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jaxshallow.certificate.rows import Certificate
 
 PRECISIONS = ("default", "high", "highest")
-MOST_EXAMPLES = 65537
+MOST_EXAMPLES = 65537  # the largest of THREAD_SPLIT_SIZES in certificate/comparison.py, which a test holds
 
 
 def certify(

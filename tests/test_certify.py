@@ -1,5 +1,6 @@
 """The certificate: it holds for the library, and it fails for planted and for real faults."""
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from cases import HEADS, HIDDEN
 
 import jaxshallow as js
+from jaxshallow.certificate import comparison
 from jaxshallow.certificate.bounds import Arithmetic, Bounded, arithmetic_of
 from jaxshallow.certificate.executions import name_result
 from jaxshallow.certificate.reference import Reference
@@ -211,6 +213,10 @@ def test_a_students_numpy_is_certified_eagerly():
     certificate = js.certify(*problem(), executions={"student": students}, precisions=ONE)
     assert certificate.ok, str(certificate)
     assert [row.mode for row in certificate.rows if row.execution == "student"] == ["eager"]
+
+
+def test_by_default_every_size_at_which_threads_split_is_certified():
+    assert inspect.signature(js.certify).parameters["max_examples"].default == comparison.THREAD_SPLIT_SIZES[-1]
 
 
 def test_a_fault_in_the_library_itself_is_found(monkeypatch, little_optimization):

@@ -1,17 +1,4 @@
-"""A network for use without this library: a `jax.export` artifact, one Python file that needs NumPy alone, or ONNX.
-
-Each holds the same four equations and the same numbers. To load them:
-
-    # model.jax: JAX alone, on cpu, cuda or tpu; X is (n_x, m), for any m, in the parameters' dtype
-    labels, A2 = jax.export.deserialize(bytearray(Path("model.jax").read_bytes())).call(X)
-
-    # model.py: NumPy alone; also a program, `python model.py table.csv` or `python model.py < table.csv`
-    import model
-    labels, A2 = model.predict(X), model.forward(X).A2
-
-    # model.onnx: onnxruntime, or anything else that reads ONNX; there rows are examples
-    label, A2 = onnxruntime.InferenceSession("model.onnx").run(["label", "A2"], {"X": X.T})
-"""
+"""`export`: the format is the suffix of the path."""
 
 from __future__ import annotations
 
