@@ -1,15 +1,19 @@
 """Models on disk: safetensors, never pickle; written atomically, and checked when read.
 
 A file holds W1, b1, W2 and b2 bit for bit, and in the safetensors header, under the key "jaxshallow", one JSON text:
-{"format": 1, "version": ..., "hidden": ..., "output": ..., "metadata": ...}.
+{"format": 1, "version": ..., "hidden": ..., "output": ..., "metadata": ..., "checksum": ...}. The checksum is the
+SHA-256 of all the rest: a file that was changed anywhere is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from pathlib import Path
-from typing import Any
+import stat
+import warnings
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +23,19 @@ from jaxshallow import checks
 from jaxshallow.checks import LEAVES
 from jaxshallow.extras import require
 from jaxshallow.params import Params
-from jaxshallow.store.files import version, write_atomically
+from jaxshallow.store.files import kind_of, version, write_atomically
 
 FORMAT = 1
+
+KINDS = {
+    "format": int,
+    "version": str,
+    "hidden": object,
+    "output": object,
+    "metadata": dict,
+}  # the last but one by Params
+
+LONGEST_HEADER = 100_000_000  # as safetensors has it
 
 DTYPES = {"F16": jnp.float16, "BF16": jnp.bfloat16, "F32": jnp.float32, "F64": jnp.float64}
 
@@ -48,7 +62,7 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] 
         ...     load(f"{folder}/flower.safetensors").hidden, read_metadata(f"{folder}/flower.safetensors")
         ('tanh', {'trained_on': 'flower'})
     """
-    safetensors = require("safetensors.numpy", "scripts")
+    safetensors, safetensors_numpy = require("safetensors", "scripts"), require("safetensors.numpy", "scripts")
     checks.parameters(params)
     if not isinstance(params.hidden, str):
         fix = "list it under a name, js.activations.HIDDEN['sine'] = js.Activation(...), here and before loading"
@@ -58,10 +72,12 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] 
     leaves = {name: _checked(name, np.ascontiguousarray(getattr(params, name))) for name in LEAVES}
     header = {"format": FORMAT, "version": version(), "hidden": params.hidden, "output": params.output}
     try:
-        text = json.dumps({**header, "metadata": metadata or {}}, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        header = json.loads(json.dumps({**header, "metadata": metadata or {}}, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"metadata must be JSON-serializable: {error}") from error
-    write_atomically(path, safetensors.save(leaves, metadata={"jaxshallow": text}))
+    tensors = dict(safetensors.deserialize(safetensors_numpy.save(leaves)))
+    text = json.dumps({**header, "checksum": _checksum(header, tensors)})
+    write_atomically(path, safetensors_numpy.save(leaves, metadata={"jaxshallow": text}))
 
 
 def load(path: str | os.PathLike[str]) -> Params:
@@ -75,18 +91,21 @@ def load(path: str | os.PathLike[str]) -> Params:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, is not a jaxshallow model, or has a later format; a shape does not fit, a
-            number is not finite, or `hidden` or `output` is unknown here; or it is float64 while JAX's x64 is off.
+        ValueError: the file is truncated, was changed, is not a jaxshallow model, or has a later format; a shape does
+            not fit, a number is not finite, or `hidden` or `output` is unknown here; or it is float64 while JAX's x64
+            is off.
         ImportError: safetensors is missing.
+
+    Warns:
+        UserWarning: the file has no checksum, since an earlier version wrote it.
     """
+    return _network(path, *_read(path))
+
+
+def load_with_metadata(path: str | os.PathLike[str]) -> tuple[Params, dict[str, Any]]:
+    """What `load` and `read_metadata` give, of one and the same file even if another takes its place meanwhile."""
     header, tensors = _read(path)
-    try:
-        if set(tensors) != set(LEAVES):
-            raise ValueError(f"its arrays must be {', '.join(LEAVES)}, got {', '.join(sorted(tensors))}")
-        leaves = {name: jnp.array(_checked(name, _array(name, **tensors[name]))) for name in LEAVES}
-        return checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
+    return _network(path, header, tensors), header["metadata"]
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -96,35 +115,88 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: the file.
 
     Raises:
-        FileNotFoundError, ValueError, ImportError: as for `load`.
+        FileNotFoundError, ValueError, ImportError, UserWarning: as for `load`.
     """
     metadata: dict[str, Any] = _read(path)[0]["metadata"]
     return metadata
 
 
+def _network(
+    path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Any]]
+) -> Params:
+    try:
+        if set(tensors) != set(LEAVES):
+            raise ValueError(f"its arrays must be {', '.join(LEAVES)}, got {', '.join(sorted(tensors))}")
+        leaves = {name: jnp.array(_checked(name, _array(name, **tensors[name]))) for name in LEAVES}
+        return checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
+
+
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The header that `save` wrote, checked, and the tensors by name."""
-    safetensors = require("safetensors", "scripts")
-    if Path(path).is_dir():
-        raise FileNotFoundError(f"{os.fspath(path)} is a folder, not a model")
-    data = Path(path).read_bytes()
+    safetensors, name = require("safetensors", "scripts"), os.fspath(path)
+    mode = os.stat(path).st_mode  # to open a pipe would wait for its writer
+    if stat.S_ISDIR(mode):
+        raise FileNotFoundError(f"{name} is a folder, not a model")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{name} is {kind_of(mode)}, not a model: copy what it gives to a file")
+    with open(path, "rb") as file:
+        try:
+            start = _start(file)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{name} is truncated or not a safetensors file: {error}") from error
+        header = _header(name, start)
+        file.seek(0)
+        data = file.read()
     try:
         tensors = dict(safetensors.deserialize(data))
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{os.fspath(path)} is truncated or not a safetensors file: {error}") from error
-    size = int.from_bytes(data[:8], "little")
+        raise ValueError(f"{name} is truncated or not a safetensors file: {error}") from error
+    checksum = header.pop("checksum", None)
+    if checksum is None:
+        fix = "save it again, js.save(path, js.load(path), js.read_metadata(path))"
+        warnings.warn(f"{name} has no checksum, which would tell if it was damaged: {fix}", stacklevel=3)
+    elif checksum != _checksum(header, tensors):
+        raise ValueError(f"{name} is not as it was written, by its checksum: it was damaged or changed")
+    return header, tensors
+
+
+def _start(file: BinaryIO) -> dict[str, Any]:
+    """The safetensors header. No more is read, however large the file; its size must be what the header says."""
+    available, length = os.fstat(file.fileno()).st_size - 8, int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(available, LONGEST_HEADER):
+        raise ValueError(f"of its {available + 8:,} bytes, {length:,} should be the header")
+    start: dict[str, Any] = json.loads(file.read(length).decode())
+    ends = [tensor["data_offsets"][1] for name, tensor in start.items() if name != "__metadata__"]
+    if available - length != max(ends, default=0):
+        raise ValueError(f"it should have {8 + length + max(ends, default=0):,} bytes, and has {available + 8:,}")
+    return start
+
+
+def _header(name: str, start: dict[str, Any]) -> dict[str, Any]:
+    """What `save` wrote into the safetensors header, under "jaxshallow"."""
     try:
-        header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["jaxshallow"])
-        header = {key: header[key] for key in ("format", "version", "hidden", "output", "metadata")}
-        later = header["format"] > FORMAT
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)} is a safetensors file, but not one that jaxshallow.save wrote") from error
-    if later:
+        header = json.loads(start["__metadata__"]["jaxshallow"])
+        for key, kind in KINDS.items():
+            if not isinstance(header[key], kind):
+                raise TypeError(f"{key} must be {kind.__name__}, got {type(header[key]).__name__}")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is a safetensors file, but not one that jaxshallow.save wrote") from error
+    if header["format"] > FORMAT:
         raise ValueError(
-            f"{os.fspath(path)} is of format {header['format']}, from jaxshallow {header['version']}; "
+            f"{name} is of format {header['format']}, from jaxshallow {header['version']}; "
             f"this is {version()}, which reads formats up to {FORMAT}: upgrade"
         )
-    return header, tensors
+    return header
+
+
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(header).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor['dtype']} {tensor['shape']}".encode())
+        digest.update(tensor["data"])
+    return digest.hexdigest()
 
 
 def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
