@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxshallow import given
 from jaxshallow.activations import OUTPUTS, Activation, resolve
 
 
@@ -121,6 +122,7 @@ def init(
         >>> params.W1.shape, params.b1.shape, params.W2.shape, params.b2.shape
         ((4, 3), (4, 1), (1, 4), (1, 1))
     """
+    given.key(key)
     check_sizes(n_x=n_x, n_h=n_h, n_y=n_y)
     check_scale(scale)
     if output == "softmax" and n_y == 1:
@@ -128,7 +130,7 @@ def init(
     dtype = jax.eval_shape(lambda: jnp.zeros((), dtype)).dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
-    rule, deviation = (scale, 0.0) if isinstance(scale, str) else (None, scale)
+    rule, deviation = (scale, 0.0) if isinstance(scale, str) else (None, given.scalar("scale", scale, dtype))
     W1, W2 = _draw(key, deviation, rule=rule, n_x=int(n_x), n_h=int(n_h), n_y=int(n_y), dtype=dtype)
     b1, b2 = (np.zeros((n, 1), dtype) for n in (n_h, n_y))
     return Params(W1, jnp.asarray(b1), W2, jnp.asarray(b2), hidden=hidden, output=output)
@@ -137,18 +139,18 @@ def init(
 def check_sizes(**sizes: int | None) -> None:
     """TypeError or ValueError for a size that is not an integer of at least 1; None is a size that was not given."""
     for name, size in sizes.items():
-        if size is not None and not isinstance(size, int | np.integer):
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int | np.integer)):
             raise TypeError(f"{name} must be an integer, got {size!r}")
         if size is not None and size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
 
 
 def check_scale(scale: float | str) -> None:
-    """ValueError for a scale that is neither a number of at least 0 nor the name of a rule."""
+    """ValueError or TypeError for a scale that is neither a number of at least 0 nor the name of a rule."""
     if isinstance(scale, str) and scale not in INITIALIZERS:
         raise ValueError(f"scale must be a number, {' or '.join(INITIALIZERS)}, got {scale!r}")
-    if isinstance(scale, int | float) and not 0 <= scale < float("inf"):
-        raise ValueError(f"scale must be at least 0 and finite, got {scale}")
+    if not isinstance(scale, str):
+        given.number("scale", scale)
 
 
 # One program: to compile its dozen operations one by one would take most of a first run's start-up time.
