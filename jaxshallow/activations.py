@@ -19,6 +19,8 @@ Elementwise: TypeAlias = Callable[[Array], Array]
 class Activation(NamedTuple):
     """An elementwise activation g and its derivative g′; without `g_prime` the derivative comes from JAX.
 
+    `g_prime` is taken at its word, as for a surrogate gradient; `certify` tells where it is not g's derivative.
+
     Example:
         >>> sine = Activation(jnp.sin, jnp.cos)
         >>> float(sine.g_prime(jnp.array(0.0)))
@@ -89,6 +91,8 @@ HIDDEN = {
     "identity": Activation(identity, identity_prime),
 }
 
+OURS = tuple(HIDDEN.values())
+
 
 # ---- output heads: Z2 and Y are (n_y, m), a loss is (m,); each loss is computed from Z2, so log never sees 0 ----
 
@@ -126,17 +130,44 @@ OUTPUTS = {
 def resolve(hidden: str | Activation | Elementwise) -> tuple[Elementwise, Elementwise]:
     """The pair (g, g′) that `hidden` stands for: a name in `HIDDEN`, an `Activation`, or g alone.
 
+    A user's g and g′ are checked where they are used: they must keep the shape and dtype.
+
     Raises:
         ValueError: `hidden` is a name that is not in `HIDDEN`.
-        TypeError: `hidden` is neither a name nor callable.
+        TypeError: `hidden` is neither a name nor callable, or cannot be hashed, as `jit` needs it.
     """
+    name = f"hidden={hidden!r}" if isinstance(hidden, str) else "hidden"
     if isinstance(hidden, str):
         if hidden not in HIDDEN:
             raise ValueError(f"hidden must be one of {', '.join(HIDDEN)}, or an Activation, got {hidden!r}")
         hidden = HIDDEN[hidden]
-    if not isinstance(hidden, Activation):
-        if not callable(hidden):
-            raise TypeError(f"hidden must be a name, a function or an Activation, got {type(hidden).__name__}")
-        hidden = Activation(hidden)
-    g = hidden.g
-    return g, hidden.g_prime or (lambda Z: jax.jvp(g, (Z,), (jnp.ones_like(Z),))[1])
+    if isinstance(hidden, Activation) and hidden.g_prime is not None and hidden in OURS:
+        return hidden.g, hidden.g_prime
+    g, g_prime = hidden if isinstance(hidden, Activation) else (hidden, None)
+    for part in (g, g_prime):
+        if not (callable(part) or (part is None and part is not g)):
+            raise TypeError(f"hidden must be a name, a function or an Activation, got {type(part).__name__}")
+    checked = elementwise(g, name)
+    if g_prime is None:
+        return checked, lambda Z: jax.jvp(checked, (Z,), (jnp.ones_like(Z),))[1]
+    return checked, elementwise(g_prime, f"g_prime of {name}")
+
+
+def elementwise(f: Elementwise, name: str) -> Elementwise:
+    """A user's function, with a TypeError if its result is not an array of the shape and dtype of Z."""
+
+    def checked(Z: Array) -> Array:
+        try:
+            A = f(Z)
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+            fix = "use jax.numpy in the place of numpy, and jnp.where in the place of if"
+            raise TypeError(f"{name} must be made of JAX's operations: {fix}") from error
+        wanted = f"Z's shape and dtype, {Z.shape} {Z.dtype}"
+        if not isinstance(A, Array):
+            raise TypeError(f"{name} must give a JAX array of {wanted}, got {type(A).__name__}: use jax.numpy")
+        exact = A.dtype == Z.dtype or A.weak_type or A.dtype.kind in "biu"  # such as where(Z > 0, 1, 0), or Z > 0
+        if A.shape != Z.shape or not exact or A.dtype.kind == "c":
+            raise TypeError(f"{name} must give a JAX array of {wanted}, got {A.shape} {A.dtype}")
+        return A.astype(Z.dtype)
+
+    return checked

@@ -128,13 +128,37 @@ def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayL
         raise ValueError(f"weights must be (m,) = ({m},), got {before.shape}")
     weights = given.cast("weights", before, dtype)
     if not given.is_traced(before):
-        w, limits = given.on_host(before), jnp.finfo(dtype)
-        _check_finite("weights", w)
-        if w.min() < 0:
-            raise ValueError(f"weights must be at least 0, got values from {w.min()} to {w.max()}")
-        if (total := w.sum(dtype=np.float64)) and not float(limits.tiny) <= min(total, 1 / total):
-            raise ValueError(f"weights must sum to a number that {dtype} can divide by, got {total:g}: scale them")
+        _check_weights(given.on_host(before), dtype)
     return weights, decay
+
+
+def _check_weights(w: np.ndarray, dtype: Any) -> None:
+    _check_finite("weights", w)
+    if w.min() < 0:
+        raise ValueError(f"weights must be at least 0, got values from {w.min()} to {w.max()}")
+    if (total := w.sum(dtype=np.float64)) and not float(jnp.finfo(dtype).tiny) <= min(total, 1 / total):
+        raise ValueError(f"weights must sum to a number that {dtype} can divide by, got {total:g}: scale them")
+
+
+def snapshot(params: Any, X: Any, Y: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """X, Y and weights for a compiled step: what is not JAX's own is looked at, and copied.
+
+    A step may still be running when its caller writes the next batch into the same NumPy array.
+    """
+    dtype = getattr(getattr(params, "W1", None), "dtype", None)
+
+    def taken(name: str, array: Any) -> Any:
+        if array is None or isinstance(array, Array):
+            return array
+        array = given.numbers(name, array)
+        if dtype is None or isinstance(array, Array) or (name == "X" and array.dtype.kind in "biu"):
+            return array  # the step itself says what is wrong
+        if name == "weights" and array.size:
+            _check_weights(array, dtype)
+        narrow = given.narrowed(name, array, jax.dtypes.canonicalize_dtype(dtype))
+        return narrow.copy() if narrow is array else narrow
+
+    return taken("X", X), taken("Y", Y), taken("weights", weights)
 
 
 def max_norm(params: Params, max_norm: ArrayLike) -> Array:

@@ -6,14 +6,17 @@ Any optax transformation can take the place of plain gradient descent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxshallow import checks, given
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.params import Params
 
@@ -29,10 +32,13 @@ def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
     Args:
         params: the network.
         grads: its gradient, of the same shapes.
-        learning_rate: α.
+        learning_rate: α, ≥ 0.
 
     Returns:
         The new `Params`.
+
+    Raises:
+        ValueError, TypeError: `learning_rate` is not a single finite number of at least 0.
 
     Example:
         >>> from jaxshallow import init
@@ -40,6 +46,7 @@ def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
         >>> float(update(params, jax.tree.map(jnp.ones_like, params), 0.5).b1[0, 0])
         -0.5
     """
+    given.number("learning_rate", learning_rate)
     return jax.tree.map(lambda W, dW: (W - learning_rate * dW).astype(W.dtype), params, grads)
 
 
@@ -85,7 +92,8 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
     """A compiled training step for a loop of your own.
 
     `params` and `opt_state` are donated: their memory is reused for the results, so continue with the returned ones.
-    (Nothing is donated if the optimizer's state shares the parameters' memory, as L-BFGS's does.)
+    (Nothing is donated if the optimizer's state shares the parameters' memory, as L-BFGS's does.) NumPy arrays are
+    copied: fill the same one with the next batch at once, though the step may still be running.
 
     Args:
         optimizer: any optax transformation.
@@ -114,4 +122,16 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
         (params, opt_state), J = take_step(optimizer, None, grads, params, opt_state, X, Y, weights, l2)
         return params, opt_state, J
 
-    return jax.jit(step, donate_argnums=() if _keeps_params(optimizer) else (0, 1))
+    compiled = jax.jit(step, donate_argnums=() if _keeps_params(optimizer) else (0, 1))
+
+    @wraps(step)
+    def on_a_snapshot(
+        params: Params, opt_state: Any, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[Params, Any, Array]:
+        if any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves((params, opt_state))):
+            params, opt_state = jax.tree.map(
+                lambda leaf: jnp.array(leaf) if isinstance(leaf, np.ndarray) else leaf, (params, opt_state)
+            )
+        return compiled(params, opt_state, *checks.snapshot(params, X, Y, weights))
+
+    return on_a_snapshot

@@ -17,6 +17,8 @@ from jax.typing import DTypeLike
 
 WAYS_OUT = {
     "O": ": make it numbers, np.array({name}, float), with NaN where a value is missing",
+    "U": ": make it numbers, np.array({name}, float)",
+    "S": ": make it numbers, np.array({name}, float)",
     "M": ": say what matters of it in numbers, such as the days since the first",
     "m": ": divide it by its unit, {name} / np.timedelta64(1, 's')",
     "V": ": use numpy.lib.recfunctions.structured_to_unstructured",
@@ -45,7 +47,8 @@ def numbers(name: str, given: Any) -> Array | np.ndarray:
         ValueError: entries are masked, or rows differ in length.
     """
     array = given if isinstance(given, jax.Array) else _in_numpy(name, given)
-    if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+    real = any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_))
+    if not real or array.dtype.kind == "m":  # NumPy takes spans of time for integers
         if array.dtype.kind == "O" and array.ndim == 0:
             raise TypeError(f"{name} must be real, got object: {type(given).__name__} is no array of numbers")
         example = f", such as {np.ravel(array)[0]!r}" if array.dtype.kind == "O" and array.size else ""
@@ -105,11 +108,12 @@ def narrowed(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
             narrow = array.astype(dtype)
     if not (lost := np.isfinite(array) & ~np.isfinite(narrow)).any():
         return narrow
-    wider = {2: " or use float32 parameters", 4: " or compute in float64, jax.config.update('jax_enable_x64', True)"}
+    wider = {2: "float32 parameters", 4: "float64 parameters, after jax.config.update('jax_enable_x64', True)"}
     where = f" at {_first(lost)} ({lost.sum()} in all)" if array.ndim else ""
-    range_ = f"{dtype}'s range, ±{float(jnp.finfo(dtype).max):.3g}"
+    fix = f"scale it, or use {wider[dtype.itemsize]}" if dtype.itemsize in wider else "scale it"
     raise ValueError(
-        f"{name} must lie within {range_}, got {array[_first(lost)]}{where}: scale it{wider.get(dtype.itemsize, '')}"
+        f"{name} must lie within {dtype}'s range, ±{float(jnp.finfo(dtype).max):.3g}, "
+        f"got {array[_first(lost)]}{where}: {fix}"
     )
 
 

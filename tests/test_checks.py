@@ -4,9 +4,13 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import polars as pl
 import pytest
+import scipy.sparse
 from cases import FUNCTIONS as RESULTS
 from cases import draw, stack
+from jax.experimental.sparse import BCOO
 
 import jaxshallow as js
 from jaxshallow import checks
@@ -328,3 +332,251 @@ def test_a_public_function_checks_once(function, monkeypatch):
         monkeypatch.setattr(checks, name, lambda *a, check=check, name=name, **k: calls.append(name) or check(*a, **k))
     function(*BINARY[:3])
     assert calls == ["parameters", "features", "targets"]
+
+
+# ---- what was given is looked at before it is cast ----
+
+PLACES = {"X": (2, 5), "Y": (0, 3), "weights": (6,), "W1": (1, 2), "W2": (0, 3)}
+
+
+def given_as(change):
+    """The case, with each array in turn changed: (name, case), the leaves of the parameters among them."""
+    for name in ("X", "Y", "weights"):
+        yield name, BINARY._replace(**{name: change(getattr(BINARY, name), PLACES[name])})
+    for name in ("W1", "W2"):
+        leaf = change(getattr(BINARY.params, name), PLACES[name])
+        yield name, BINARY._replace(params=replace(BINARY.params, **{name: leaf}))
+
+
+def cost(case):
+    return float(js.cost(case.params, case.X, case.Y, weights=case.weights))
+
+
+def test_masked_entries_are_refused_and_fully_unmasked_arrays_pass():
+    def masked(array, place):
+        mask = np.zeros(array.shape, bool)
+        mask[place] = True
+        return np.ma.array(array, mask=mask)
+
+    for name, case in given_as(masked):
+        message = f"{name} must not hold masked entries, got one at {PLACES[name]} (1 in all): fill them, {name}.filled"
+        for function in (cost, lambda case: js.fit(case.params, case.X, case.Y, weights=case.weights, epochs=1)):
+            with pytest.raises(ValueError, match=re.escape(message)):
+                function(case)
+    with pytest.raises(ValueError, match="X must not hold masked entries"):
+        js.data.scaling(masked(BINARY.X, (0, 0)))
+    with pytest.raises(ValueError, match="X must not hold masked entries"):
+        js.losses(BINARY.params, list(masked(BINARY.X, (0, 0))), BINARY.Y)
+    with pytest.raises(ValueError, match="X must not hold masked entries"):
+        js.stream(js.cost)(BINARY.params, [(masked(BINARY.X, (0, 0)), BINARY.Y)])
+    for _, case in given_as(lambda array, place: np.ma.array(array)):
+        assert cost(case) == cost(BINARY)
+
+
+def test_byte_order_width_and_layout_do_not_matter():
+    expected = cost(BINARY)
+
+    def read_only(array, place):
+        array = array.copy()
+        array.flags.writeable = False
+        return array
+
+    for change in (
+        lambda array, place: array.astype(">f4"),
+        lambda array, place: array.astype(np.float64),
+        lambda array, place: array.astype(np.float64).tolist(),
+        lambda array, place: np.asfortranarray(array),
+        lambda array, place: np.ascontiguousarray(array[..., ::-1])[..., ::-1],
+        read_only,
+    ):
+        for name, case in given_as(change):
+            assert cost(case) == expected, name
+    wide = jax.tree.map(lambda array: array.astype(np.longdouble), BINARY._replace(l2=None))
+    assert cost(wide) == expected  # each of them, since all leaves of Params must have one dtype
+    assert cost(BINARY._replace(Y=BINARY.Y.astype(">u8"))) == expected
+
+
+def test_a_number_beyond_the_dtype_is_told_as_such_with_its_place():
+    def huge(array, place):
+        array = array.astype(np.float64)
+        array[place] = 1e300
+        return array
+
+    for name, case in given_as(huge):
+        message = f"{name} must lie within float32's range, ±3.4e+38, got 1e+300 at {PLACES[name]} (1 in all): scale it"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            cost(case)
+    with pytest.raises(
+        ValueError, match=re.escape("X must lie within float16's range, ±6.55e+04, got 70000.0 at (0, 0)")
+    ):
+        js.forward(js.init(jax.random.key(0), 2, 3, dtype=jnp.float16), np.full((2, 1), 7e4, np.float32))
+    with jax.enable_x64(True):  # the way out
+        params = jax.tree.map(lambda leaf: leaf.astype(np.float64), BINARY.params)
+        assert np.isfinite(js.forward(params, huge(BINARY.X, PLACES["X"])).A2).all()
+        with pytest.raises(ValueError, match="X must lie within float32's range"):
+            js.forward(BINARY.params, jnp.asarray(huge(BINARY.X, PLACES["X"])))
+    with pytest.raises(ValueError, match="X must lie within float64's range"):
+        js.forward(BINARY.params, np.full((3, 1), np.longdouble("1e400")))
+    wide = np.array([[0, 2**40, 1]])  # as int32 it would be 0
+    params = js.Params([[1.0]], [[0.0]], [[1.0]], [[0.0]], hidden="identity", output="identity")
+    assert js.losses(params, np.zeros((1, 3)), wide)[1] == 2.0**79
+
+
+def test_what_would_vanish_in_the_dtype_is_told():
+    with pytest.raises(
+        ValueError, match="weights must sum to a number that float32 can divide by, got 7e-50: scale them"
+    ):
+        cost(BINARY._replace(weights=np.full(7, 1e-50)))
+    X = BINARY.X * np.array([[1], [1e-50], [1]])
+    with pytest.raises(ValueError, match=r"X must hold numbers of at least 1.18e-38, .* got less in all of row 1"):
+        js.fit(BINARY.params, X, BINARY.Y, epochs=1)
+    assert np.isfinite(js.forward(BINARY.params, X).A2).all()  # one example may well have so little of something
+
+
+def test_what_is_no_array_of_real_numbers_is_refused_with_its_way_out():
+    class Elsewhere:
+        def __array__(self, *_, **__):
+            raise RuntimeError("copy it to the host first, use .cpu()")
+
+    X = BINARY.X
+    for wrong, error, message in (
+        (X.astype(object), TypeError, r"X must be real, got object, such as .*: make it numbers, np.array\(X, float\)"),
+        (X.astype(str), TypeError, r"X must be real, got <U.*: make it numbers, np.array\(X, float\)"),
+        (X.astype("M8[s]"), TypeError, r"X must be real, got datetime64\[s\]: say what matters of it in numbers"),
+        (X.astype("m8[s]"), TypeError, r"X must be real, got timedelta64\[s\]: divide it by its unit"),
+        (np.zeros(7, [("a", "f4"), ("b", "f4")]), TypeError, "X must be real, got .*structured_to_unstructured"),
+        (scipy.sparse.csr_matrix(X), TypeError, r"X must be a dense array, got csr_matrix: use X.toarray\(\)"),
+        (BCOO.fromdense(X), TypeError, r"X must be a dense array, got BCOO: use X.todense\(\)"),
+        ([[1.0, 2.0], [3.0], [4.0]], ValueError, "X must be an array, got a list with rows of different lengths"),
+        ((row for row in X), TypeError, "X must be real, got object: generator is no array of numbers"),
+        ({"a": 1.0}, TypeError, "X must be real, got object: dict is no array of numbers"),
+        (Elsewhere(), TypeError, r"X must be an array that NumPy can read, got Elsewhere: .*use .cpu\(\)"),
+    ):
+        with pytest.raises(error, match=message):
+            js.forward(BINARY.params, wrong)
+    np.testing.assert_array_equal(np.array(X.astype(object), float), X)
+
+
+def test_ways_out_fit_lists_and_frames_too():
+    frame = pl.DataFrame(BINARY.X.T)
+    for X in (BINARY.X.T.tolist(), frame):
+        with pytest.raises(ValueError, match=r"examples are columns, use np.asarray\(X\).T$"):
+            js.forward(BINARY.params, X)
+        np.testing.assert_array_equal(
+            js.forward(BINARY.params, np.asarray(X).T).A2, js.forward(BINARY.params, BINARY.X).A2
+        )
+    with pytest.raises(ValueError, match=r"use np.asarray\(Y\).reshape\(1, -1\)$"):
+        js.losses(BINARY.params, BINARY.X, BINARY.Y[0].tolist())
+
+
+def test_weights_are_checked_outside_of_jit_and_all_zero_ones_are_a_padded_batch():
+    for weights, message in (
+        (-np.ones(7), "weights must be at least 0, got values from -1.0 to -1.0"),
+        ([1, 1, -2, 1, 1, 1, 1], "weights must be at least 0, got values from -2 to 1"),
+        (jnp.full(7, -1.0), "weights must be at least 0"),
+        (np.full(7, np.nan), "weights must be finite, got nan at (0,) (7 in all)"),
+        (np.full(7, np.inf), "weights must be finite, got inf"),
+    ):
+        for name in TAKE_WEIGHTS:
+            with pytest.raises(ValueError, match=re.escape(message)):
+                FUNCTIONS[name](*BINARY._replace(weights=weights))
+    assert cost(BINARY._replace(weights=np.zeros(7, int))) == 0
+    assert cost(BINARY._replace(weights=np.ones(7, bool))) == cost(BINARY._replace(weights=np.ones(7)))
+    by_list = jax.grad(lambda a: js.cost(*BINARY[:3], weights=[a, *BINARY.weights[1:]]))(float(BINARY.weights[0]))
+    by_array = jax.grad(lambda w: js.cost(*BINARY[:3], weights=w))(jnp.asarray(BINARY.weights))
+    np.testing.assert_allclose(by_list, by_array[0], rtol=1e-5)  # one float32 sum in two programs
+
+
+def test_a_single_number_is_one_real_number_in_bounds():
+    schedule = optax.constant_schedule(0.1)
+    never = [1j, True, [0.1], np.ones(1), np.nan, -1, np.float32(-1), np.ma.masked, schedule]
+    beyond = [1e300, 1e-50]  # in float32 infinity and 0
+    for name, wrong, call in (
+        ("learning_rate", [*beyond, np.inf, "1"], lambda a: js.fit(*BINARY[:3], learning_rate=a, epochs=1)),
+        ("learning_rate", [np.inf, "1", None], lambda a: js.update(BINARY.params, BINARY.params, a)),
+        ("l2", [*beyond, np.inf, "1", None], lambda l2: js.cost(*BINARY[:3], l2=l2)),
+        ("max_norm", [*beyond, 0, "1", None], lambda norm: js.clipped_grads(*BINARY[:3], norm)),
+        ("scale", [*beyond, np.inf, None], lambda scale: js.init(jax.random.key(0), 3, 4, scale=scale)),
+        ("tol", [np.inf, "1", None], lambda tol: js.fit(*BINARY[:3], epochs=1, patience=1, tol=tol)),
+    ):
+        for value in never + wrong:
+            with pytest.raises((ValueError, TypeError), match=f"^{name} must "):
+                call(value)
+    message = "got a function: give a schedule to an optimizer, optimizer=optax.sgd(schedule)"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        js.fit(*BINARY[:3], learning_rate=schedule, epochs=1)
+
+
+def test_keys_and_sizes_are_what_they_must_be():
+    with pytest.raises(TypeError, match=r"key must be a JAX random key such as jax.random.key\(0\), got 3"):
+        js.init(3, 3, 4)
+    with pytest.raises(TypeError, match="key must be a JAX random key"):
+        js.fit(*BINARY[:3], epochs=1, batch_size=2, key=3)
+    for keys in (jax.random.split(jax.random.key(0)), jax.random.split(jax.random.PRNGKey(0))):
+        with pytest.raises(ValueError, match="key must be a single key"):
+            js.init(keys, 3, 4)
+    np.testing.assert_array_equal(js.init(jax.random.PRNGKey(0), 3, 4).W1, js.init(jax.random.key(0), 3, 4).W1)
+    with pytest.raises(TypeError, match="n_h must be an integer, got True"):
+        js.init(jax.random.key(0), 3, True)
+
+
+def test_a_users_activation_that_does_not_keep_shape_and_dtype_is_named():
+    Activation = js.Activation
+    for hidden, message in (
+        (lambda Z: Z.astype(jnp.bfloat16), r"hidden must give .*, \(4, 7\) float32, got \(4, 7\) bfloat16"),
+        (lambda Z: Z.astype(complex), r"hidden must give .* got \(4, 7\) complex64"),
+        (lambda Z: Z.sum(axis=0), r"hidden must give .* got \(7,\) float32"),
+        (lambda Z: None, "hidden must give .* got NoneType"),
+        (np.tanh, "hidden must .* use jax.numpy"),
+        (lambda Z: Z if (Z > 0).all() else -Z, "hidden must be made of JAX's operations: .* jnp.where"),
+        (Activation(jnp.tanh, lambda Z: 1.0), "g_prime of hidden must give .* got float"),
+        (Activation(jnp.sin, lambda Z: Z.astype(jnp.float16)), "g_prime of hidden must give .* float16"),
+    ):
+        params = replace(BINARY.params, hidden=hidden)
+        with pytest.raises(TypeError, match=message):
+            jax.eval_shape(js.manual_grads, params, BINARY.X, BINARY.Y)
+    with pytest.raises(TypeError, match="hidden must be a name, a function or an Activation, got str"):
+        replace(BINARY.params, hidden=Activation(jnp.tanh, "tanh_prime"))
+    for g_prime in (lambda Z: Z > 0, lambda Z: jnp.where(Z > 0, 1, 0)):  # exact in any dtype
+        ours = replace(BINARY.params, hidden="relu")
+        own = replace(BINARY.params, hidden=Activation(jax.nn.relu, g_prime))
+        np.testing.assert_array_equal(js.manual_grads(own, *BINARY[1:3]).W1, js.manual_grads(ours, *BINARY[1:3]).W1)
+
+
+def test_a_buffer_that_is_refilled_does_not_change_a_step_in_flight(standard_promotion):
+    def aligned(shape):  # memory that a program on a CPU reads in place
+        memory = np.zeros(4 * int(np.prod(shape)) + 64, np.uint8)
+        start = -memory.ctypes.data % 64
+        return memory[start : start + 4 * int(np.prod(shape))].view(np.float32).reshape(shape)
+
+    optimizer = optax.sgd(0.1)
+    step, start = js.make_train_step(optimizer), js.init(jax.random.key(0), 3, 2000, scale=1.0)
+    buffers = {"X": aligned((3, 4000)), "Y": aligned((1, 4000)), "weights": aligned((4000,))}
+    leaves = {name: aligned(getattr(start, name).shape) for name in ("W1", "b1", "W2", "b2")}
+    results = []
+    for refill in (False, True):
+        for array in buffers.values():
+            array[...] = 1
+        for name, leaf in leaves.items():
+            leaf[...] = getattr(start, name)
+        params = js.Params(**leaves)
+        result = step(params, optimizer.init(start), **buffers)
+        for array in (*buffers.values(), *leaves.values()) if refill else ():
+            array[...] = 0
+        results.append(jax.tree.map(np.array, result[0]))
+    np.testing.assert_array_equal(results[0].W1, results[1].W1)
+    np.testing.assert_array_equal(results[0].W2, results[1].W2)
+
+
+def test_a_train_step_looks_at_its_batch(standard_promotion):
+    optimizer = optax.sgd(0.1)
+    step, params = js.make_train_step(optimizer), js.init(jax.random.key(0), 3, 4)
+    X, Y = BINARY.X, BINARY.Y
+    for batch, message in (
+        ((np.ma.array(X, mask=X > 0), Y), "X must not hold masked entries"),
+        ((np.where(X > 0, 1e300, X.astype(np.float64)), Y), "X must lie within float32's range"),
+        ((X, Y, -np.ones(7)), "weights must be at least 0"),
+        ((X.T, Y), "X must be .* use X.T"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            step(params, optimizer.init(params), *batch)

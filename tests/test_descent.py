@@ -329,7 +329,7 @@ WRONG = {
     "weights must be at least 0 and not all 0": lambda X, Y: {"weights": jnp.zeros(60)},
     "weights must be \\(m,\\) = \\(60,\\), got \\(1, 60\\)": lambda X, Y: {"weights": jnp.ones((1, 60))},
     "l2 must be at least 0 and finite, got -1": lambda X, Y: {"l2": -1},
-    "learning_rate must be finite, got nan": lambda X, Y: {"learning_rate": float("nan")},
+    "learning_rate must be at least 0 and finite, got nan": lambda X, Y: {"learning_rate": float("nan")},
     "epochs must be at least 1, got 0": lambda X, Y: {"epochs": 0},
     "batch_size must be at least 1, got -4": lambda X, Y: {"batch_size": -4, "key": jax.random.key(0)},
     "batch_size needs a key": lambda X, Y: {"batch_size": 4},

@@ -136,8 +136,9 @@ def _check(config: dict[str, Any], numbers: Iterable[str]) -> None:
             raise TypeError(f"{name} must be a number, got {config[name]!r}")
         if not np.isfinite(config[name]):
             raise ValueError(f"{name} must be finite, got {config[name]}")
-    if config["l2"] < 0:
-        raise ValueError(f"l2 must be at least 0, got {config['l2']}")
+    for name in ("l2", "learning_rate"):
+        if config[name] < 0:
+            raise ValueError(f"{name} must be at least 0, got {config[name]}")
     plain = ("n_h", "seed", "scale", *numbers)
     config.update({name: config[name].item() for name in plain if isinstance(config[name], np.generic)})
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxshallow import checks
+from jaxshallow import checks, given
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
 from jaxshallow.params import init
 from jaxshallow.training.scaling import Scaling, scaling
@@ -186,7 +186,7 @@ def _problem(
 ) -> checks.Problem:
     """Check the examples as `fit` does, for a network of one hidden unit."""
     for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
-        if np.ndim(array) != 2:
+        if np.ndim(given.numbers(name, array)) != 2:
             raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")
     one = init(key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype)
     return checks.problem(one, X, Y, weights, validation=validation)
@@ -235,7 +235,7 @@ def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -
             continue
         if m is None:
             raise ValueError(f"configs[{k}]: validation_weights need validation=(X, Y)")
-        w = checked[name] = np.asarray(network[name])
+        w = checked[name] = np.asarray(given.numbers(f"configs[{k}]: {name}", network[name]))
         if w.shape != (m,):
             raise ValueError(f"configs[{k}]: {name} must be (m,) = ({m},), got {w.shape}")
         if not np.isfinite(w).all() or w.min() < 0 or w.max() == 0:

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow import checks
+from jaxshallow import checks, given
 from jaxshallow.params import Params
 from jaxshallow.tiles.parts import Parts, arguments
 
@@ -36,10 +36,11 @@ def _host_tiles(params: Params, X: Any, rest: tuple[Any, ...], weights: ArrayLik
             if not all(hasattr(array, "shape") for array in tile) or not 1 <= len(tile) <= 3:
                 raise TypeError("a tile must be arrays X, (X, Y) or (X, Y, weights)")
             # A copy, since the iterable may reuse its memory while the device still reads.
-            x, *more = (array if isinstance(array, Array) else np.array(array, order="K") for array in tile)
+            x, *more = (_own(name, array) for name, array in zip(("X", "Y", "weights"), tile, strict=False))
             yield (x, *more[:1]), more[1] if len(more) > 1 else None
         return
-    data = (X, *rest)
+    data = (X, *(given.numbers("Y", Y) for Y in rest))
+    weights = None if weights is None else given.numbers("weights", weights)
     shapes = [jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)) for array in data]
     jax.eval_shape(lambda *data: arguments(params, data[0], data[1:], {"weights": weights}), *shapes)
     m = X.shape[1]
@@ -52,6 +53,12 @@ def _host_tiles(params: Params, X: Any, rest: tuple[Any, ...], weights: ArrayLik
         )
         for array in data:
             _forget(array)
+
+
+def _own(name: str, array: Any) -> Array | np.ndarray:
+    """The array as it is now, in memory of its own."""
+    array = given.numbers(name, array)
+    return array if isinstance(array, Array) else np.array(array, order="K")
 
 
 def _forget(array: Any) -> None:

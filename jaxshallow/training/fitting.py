@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow import checks
+from jaxshallow import checks, given
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.descent import CostAndGrads, Optimizer
 from jaxshallow.network import cost
@@ -86,7 +86,8 @@ def fit(
         Y: (n_y, m) targets as columns.
         optimizer: any optax transformation; None is plain gradient descent, `update`. A new object compiles
             again: keep it for the next call.
-        learning_rate: α of plain gradient descent, 0.1 if not given; an optax optimizer has its own.
+        learning_rate: α of plain gradient descent, ≥ 0, 0.1 if not given; an optax optimizer has its own, and may
+            take a schedule, `optax.sgd(schedule)`.
         epochs: passes over the data.
         batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
         key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
@@ -109,10 +110,11 @@ def fit(
         `FitResult` with `params`, `opt_state` and `history`.
 
     Raises:
-        ValueError: wrong shapes; NaN or infinity; labels outside [0, 1] (sigmoid) or not one-hot (softmax); negative
-            or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
-            `key`; `tol` below 0; `learning_rate` beside an optimizer; `resume` is of other data, networks or
-            optimizers, as far as sizes show, or has more epochs already.
+        ValueError: wrong shapes; NaN, infinity, masked entries or numbers that the dtype cannot hold; labels outside
+            [0, 1] (sigmoid) or not one-hot (softmax); negative or all-zero weights; negative l2 or `learning_rate`;
+            `epochs`, `batch_size` or `patience` below 1; `batch_size` without `key`; `tol` below 0; `learning_rate`
+            beside an optimizer; `resume` is of other data, networks or optimizers, as far as sizes show, or has more
+            epochs already.
         TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
 
     A run that diverges is not an error: its history holds NaN, and `patience` ends it.
@@ -129,7 +131,7 @@ def fit(
     _check_options(optimizer, learning_rate, epochs, batch_size, key, patience, tol)
     params, X, Y, weights, l2, validation = checks.problem(params, X, Y, weights, l2, validation)
     m, dtype = X.shape[1], X.dtype
-    learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
+    learning_rate = given.scalar("learning_rate", 0.1 if learning_rate is None else learning_rate, dtype)
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
@@ -178,8 +180,8 @@ def _check_options(
         raise ValueError("batch_size needs a key for the order of the examples, e.g. key=jax.random.key(0)")
     if optimizer is not None and learning_rate is not None:
         raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
-    if isinstance(learning_rate, int | float) and not np.isfinite(learning_rate):
-        raise ValueError(f"learning_rate must be finite, got {learning_rate}")
+    if key is not None:
+        given.key(key)
 
 
 def _stopped(ran: Array) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxshallow import given
 from jaxshallow.checks import LEAVES
 from jaxshallow.params import Params
 
@@ -31,7 +32,7 @@ def scaling(X: np.ndarray) -> Scaling:
         >>> mean.ravel().tolist(), std.ravel().tolist()
         ([2.0, 5.0], [1.0, 1.0])
     """
-    X = np.asarray(X, dtype=np.float64)
+    X = np.asarray(given.numbers("X", X), dtype=np.float64)
     if X.ndim != 2 or X.shape[1] == 0:
         raise ValueError(f"X must be (n_x, m) with m at least 1, got {X.shape}")
     mean, std = X.mean(axis=1, keepdims=True), X.std(axis=1, keepdims=True)
