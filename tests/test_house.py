@@ -50,6 +50,7 @@ ORDER = {
         "cli",
         "options",
         "running",
+        "saved",
         "keeper",
         "examples",
         "scores",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxshallow import activations, checks
+from jaxshallow import activations, checks, given
 from jaxshallow.checks import LEAVES
 from jaxshallow.params import Params
 from jaxshallow.tables.columns import columns_of
@@ -20,7 +21,7 @@ HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
 def on_host(params: Params) -> Params:
     """`params`, checked, as NumPy arrays: what is written must not depend on a device."""
     checks.parameters(params)
-    leaves: dict[str, Any] = {name: np.asarray(getattr(params, name)) for name in LEAVES}
+    leaves: dict[str, Any] = {name: np.asarray(given.numbers(name, getattr(params, name))) for name in LEAVES}
     for name, leaf in leaves.items():
         if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
             raise ValueError(f"{name} is {leaf.dtype}: first jax.config.update('jax_enable_x64', True)")
@@ -38,8 +39,10 @@ def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[st
 
     n_y = len(params.W2)
     n_labels = {"identity": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
-    given = metadata.get("labels")
-    labels = [str(label) for label in (range(n_labels) if given is None or not len(given) else given)]
+    chosen = _listed(metadata, "labels") or list(range(n_labels))
+    if strange := [label for label in chosen if isinstance(label, list | dict | None)]:
+        raise ValueError(f"metadata's labels must be text or numbers, got {strange[0]!r}")
+    labels = [str(label) for label in chosen]
     if len(labels) != n_labels:
         head = f"output={params.output!r} with n_y = {n_y}"
         raise ValueError(f"metadata's labels must be {n_labels} for {head}, got {len(labels)}: {labels}")
@@ -48,12 +51,13 @@ def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[st
 
 def _columns(n_x: int, metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """The columns of a table, as dicts whose text is valid in JSON and Python, and the rows of X that they become."""
+    names = _listed(metadata, "feature_names")
+    _listed(metadata, "columns")
     columns = columns_of(metadata) or tuple(Column(f"x{i + 1}") for i in range(n_x))
     rows = [name for column in columns for name in column.feature_names]
-    names = metadata.get("feature_names")
     if len(rows) != n_x:
         raise ValueError(f"metadata's columns must make n_x = {n_x} rows of X, got {len(rows)}: {rows}")
-    if names is not None and len(names) and [str(name) for name in names] != rows:
+    if names and [str(name) for name in names] != rows:
         raise ValueError(f"metadata's feature_names must be what its columns make, {rows}, got {list(names)}")
     if len({column.name for column in columns}) < len(columns):
         raise ValueError(f"metadata's columns must have names, each its own, got {[c.name for c in columns]}")
@@ -62,6 +66,14 @@ def _columns(n_x: int, metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], 
         for c in columns
     ]
     return plain, rows
+
+
+def _listed(metadata: dict[str, Any], name: str) -> list[Any]:
+    """An entry of the metadata as a list, [] if there is none."""
+    entry = metadata.get(name)
+    if isinstance(entry, str | bytes | Mapping) or not (entry is None or hasattr(entry, "__len__")):
+        raise ValueError(f"metadata's {name} must be a list, got {type(entry).__name__}")
+    return [] if entry is None else list(entry)
 
 
 def portable(params: Params) -> tuple[dict[str, np.ndarray], str]:

@@ -25,7 +25,7 @@ import numpy as np
 from jax import export as jax_export
 
 import jaxshallow as js
-from jaxshallow.programs import running
+from jaxshallow.programs import running, saved
 from jaxshallow.programs.extra import needs_scripts
 from jaxshallow.programs.options import read
 
@@ -61,8 +61,7 @@ def run(options: Options) -> list[Path]:
     """Write each file; return those whose answers differ from the model's."""
     if not options.paths:
         raise ValueError("give a PATH or more to write to, after MODEL")
-    with jax.enable_x64(True):  # or a float64 model could not be read
-        params, metadata = js.load(options.model), js.read_metadata(options.model)
+    params, metadata = saved.network(options.model)
     with jax.enable_x64(params.W1.dtype == np.float64):
         return write(options, params, metadata)
 

@@ -24,7 +24,7 @@ import jaxshallow as js
 from jaxshallow import tables
 from jaxshallow.many import bucket
 from jaxshallow.params import ONE_CLASS
-from jaxshallow.programs import running
+from jaxshallow.programs import running, saved
 from jaxshallow.programs.extra import needs_scripts
 from jaxshallow.programs.options import read
 from jaxshallow.store.files import replacing
@@ -81,15 +81,15 @@ class Model:
     """A network, with the columns and labels from its file."""
 
     def __init__(self, path: Path):
-        with jax.enable_x64(True):  # or a float64 model could not be read
-            self.params, known = js.load(path), js.read_metadata(path)
+        self.params, metadata = saved.network(path)
+        if not (metadata.get("columns") or metadata.get("feature_names")):
+            raise ValueError(f"{path} does not say which columns its {self.params.W1.shape[1]} features are")
+        known = saved.known(path, self.params, metadata)
         self.known = tables.columns_of(known)
         self.features = [column.name for column in self.known]
-        n_x = self.params.W1.shape[1]
-        if sum(len(column.feature_names) for column in self.known) != n_x:
-            raise ValueError(f"{path} does not say which columns its {n_x} features are")
-        n_labels = 2 if self.params.task == "binary" else len(self.params.W2)
-        self.labels = np.array(known.get("labels") or [str(k) for k in range(n_labels)])
+        self.labels = np.array(known["labels"])
+        if len(set(self.columns())) < len(self.columns()):
+            raise ValueError(f"{path}: each of its labels must differ from the others, got {known['labels']}")
         self.outputs = jax.jit(lambda params, X: js.forward(params, X).A2)
 
     @property

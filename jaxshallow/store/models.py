@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxshallow import checks
+from jaxshallow import checks, given
 from jaxshallow.checks import LEAVES
 from jaxshallow.extras import require
 from jaxshallow.params import Params
@@ -69,7 +69,8 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] 
         raise ValueError(f"hidden must be a name to be saved, got {params.hidden!r}: {fix}")
     if not isinstance(metadata, dict | None):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
-    leaves = {name: _checked(name, np.ascontiguousarray(getattr(params, name))) for name in LEAVES}
+    arrays = {name: np.ascontiguousarray(given.numbers(name, getattr(params, name))) for name in LEAVES}
+    leaves = {name: _checked(name, array) for name, array in arrays.items()}
     header = {"format": FORMAT, "version": version(), "hidden": params.hidden, "output": params.output}
     try:
         header = json.loads(json.dumps({**header, "metadata": metadata or {}}, allow_nan=False))

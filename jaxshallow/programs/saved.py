@@ -1,0 +1,33 @@
+"""A model from its file, with the columns and the labels that a program needs; every error names the file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxshallow import store
+from jaxshallow.exports.known import checked_metadata
+from jaxshallow.params import Params
+from jaxshallow.programs import running
+
+
+def network(path: Path) -> tuple[Params, dict[str, Any]]:
+    """The network, in its own dtype, and the metadata as `read_metadata` gives it."""
+    with warnings.catch_warnings(record=True) as said, jax.enable_x64(True):  # or a float64 model could not be read
+        warnings.simplefilter("always", UserWarning)
+        params, metadata = store.load_with_metadata(path)
+    for warning in said:
+        running.remark(str(warning.message))
+    known(path, params, metadata)
+    return params, metadata
+
+
+def known(path: Path, params: Params, metadata: dict[str, Any]) -> dict[str, list[Any]]:
+    """The columns, feature names and labels, checked against the network's sizes; the defaults where there are none."""
+    try:
+        return checked_metadata(params, metadata)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
