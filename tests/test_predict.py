@@ -4,6 +4,7 @@ import json
 import os
 import runpy
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -13,7 +14,7 @@ from sklearn.datasets import load_diabetes, load_iris
 import jaxshallow as js
 from jaxshallow import data
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor
-from jaxshallow.programs import predict, sweep, train
+from jaxshallow.programs import export, predict, sweep, train
 
 NAMES = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
 
@@ -220,3 +221,70 @@ def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
         assert message in errors
     assert out.read_text() == "older"
     assert not [name for name in os.listdir(folder) if name.endswith(".tmp")]
+
+
+def test_a_model_that_says_nonsense_of_its_columns_is_refused_in_one_line(capsys, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,u\n")
+    params, model, out = js.init(jax.random.key(0), 3, 2, 3, output="softmax"), tmp_path / "m.safetensors", tmp_path
+    columns = [{"name": "a"}, {"name": "b", "categories": ["u", "v"], "fill": [0.5, 0.5]}]
+    right = {"columns": columns, "labels": ["x", "y", "z"]}
+    for change, message in (
+        ({"columns": 5}, "metadata's columns must be a list, got int"),
+        ({"columns": "ab"}, "metadata's columns must be a list, got str"),
+        ({"columns": [5]}, "must have a name, categories and fill, got 5"),
+        ({"columns": [{"name": "a"}]}, "must make n_x = 3 rows of X, got 1"),
+        (
+            {"columns": [*columns[:1], {**columns[1], "fill": [10**400, 0]}]},
+            "must fill with numbers that float64 holds",
+        ),
+        ({"feature_names": 3}, "metadata's feature_names must be a list, got int"),
+        ({"labels": ["x", "y"]}, "labels must be 3"),
+        ({"labels": 3}, "metadata's labels must be a list, got int"),
+        ({"labels": ["x", ["y"], None]}, "labels must be text or numbers, got ['y']"),
+    ):
+        js.save(model, params, {**right, **change})
+        for code, _, errors in (
+            run(capsys, model, tmp_path / "t.csv", out / "p.csv"),
+            runner(export.main)(capsys, None, model, out / "m.py"),
+        ):
+            errors = " ".join(errors.split())
+            assert code == 2
+            assert errors.startswith(f"error: {model}"), errors
+            assert message in errors
+    js.save(model, params, {**right, "labels": ["x", "x", "z"]})
+    assert "each of its labels must differ" in run(capsys, model, tmp_path / "t.csv", out / "p.csv")[2]
+    assert sorted(os.listdir(tmp_path)) == ["m.safetensors", "t.csv"]
+
+
+def test_a_damaged_model_ends_in_one_line_and_an_old_one_in_a_remark(capsys, tmp_path):
+    (tmp_path / "t.csv").write_text("x1\n1\n")
+    model, out = tmp_path / "m.safetensors", tmp_path / "p.csv"
+    js.save(model, js.init(jax.random.key(0), 1, 2), {"feature_names": ["x1"]})
+    file, deep = model.read_bytes(), b"[" * 100_000
+    for damaged in (file[:-1], file[:-1] + b"\x7f", b"", deep, len(deep).to_bytes(8, "little") + deep):
+        model.write_bytes(damaged)
+        code, _, errors = run(capsys, model, tmp_path / "t.csv", out)
+        assert code == 2
+        assert errors.startswith(f"error: {model} is ")
+    model.write_bytes(file.replace(b"checksum", b"old name"))
+    code, printed, errors = run(capsys, model, tmp_path / "t.csv", out)
+    assert (code, printed) == (0, f"{out}: 1 rows\n")
+    assert errors.startswith(f"remark: {model} has no checksum")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_full_disk_is_not_blamed_on_the_table(capsys, tmp_path, suffix):
+    """A limit on the size of files stands for the full disk; polars notices it."""
+    resource = pytest.importorskip("resource")
+    pl.DataFrame({"x1": np.random.default_rng(0).normal(size=3000)}).write_csv(tmp_path / "t.csv")
+    model, out = tmp_path / "m.safetensors", tmp_path / f"p.{suffix}"
+    js.save(model, js.init(jax.random.key(0), 1, 2), {"feature_names": ["x1"]})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        code, _, errors = run(capsys, model, tmp_path / "t.csv", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    assert f"could not write to {out}: [Errno 27] File too large, while writing: '{out}'" in errors
+    assert sorted(os.listdir(tmp_path)) == ["m.safetensors", "t.csv"]

@@ -53,7 +53,10 @@ def _columns(n_x: int, metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     """The columns of a table, as dicts whose text is valid in JSON and Python, and the rows of X that they become."""
     names = _listed(metadata, "feature_names")
     _listed(metadata, "columns")
-    columns = columns_of(metadata) or tuple(Column(f"x{i + 1}") for i in range(n_x))
+    try:
+        columns = columns_of(metadata) or tuple(Column(f"x{i + 1}") for i in range(n_x))
+    except OverflowError as error:
+        raise ValueError(f"metadata's columns must fill with numbers that float64 holds: {error}") from error
     rows = [name for column in columns for name in column.feature_names]
     if len(rows) != n_x:
         raise ValueError(f"metadata's columns must make n_x = {n_x} rows of X, got {len(rows)}: {rows}")
