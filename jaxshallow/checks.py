@@ -128,16 +128,17 @@ def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayL
         raise ValueError(f"weights must be (m,) = ({m},), got {before.shape}")
     weights = given.cast("weights", before, dtype)
     if not given.is_traced(before):
-        _check_weights(given.on_host(before), dtype)
+        check_weights("weights", given.on_host(before), dtype)
     return weights, decay
 
 
-def _check_weights(w: np.ndarray, dtype: Any) -> None:
-    _check_finite("weights", w)
+def check_weights(name: str, w: np.ndarray, dtype: Any) -> None:
+    """ValueError for weights that are negative or not finite, or whose sum the dtype cannot divide by. It may be 0."""
+    _check_finite(name, w)
     if w.min() < 0:
-        raise ValueError(f"weights must be at least 0, got values from {w.min()} to {w.max()}")
+        raise ValueError(f"{name} must be at least 0, got values from {w.min()} to {w.max()}")
     if (total := w.sum(dtype=np.float64)) and not float(jnp.finfo(dtype).tiny) <= min(total, 1 / total):
-        raise ValueError(f"weights must sum to a number that {dtype} can divide by, got {total:g}: scale them")
+        raise ValueError(f"{name} must sum to a number that {dtype} can divide by, got {total:g}: scale them")
 
 
 def snapshot(params: Any, X: Any, Y: Any, weights: Any) -> tuple[Any, Any, Any]:
@@ -154,7 +155,7 @@ def snapshot(params: Any, X: Any, Y: Any, weights: Any) -> tuple[Any, Any, Any]:
         if dtype is None or isinstance(array, Array) or (name == "X" and array.dtype.kind in "biu"):
             return array  # the step itself says what is wrong
         if name == "weights" and array.size:
-            _check_weights(array, dtype)
+            check_weights(name, array, dtype)
         narrow = given.narrowed(name, array, jax.dtypes.canonicalize_dtype(dtype))
         return narrow.copy() if narrow is array else narrow
 

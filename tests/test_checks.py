@@ -520,6 +520,37 @@ def test_keys_and_sizes_are_what_they_must_be():
         js.init(jax.random.key(0), 3, True)
 
 
+def test_tiles_and_configs_are_looked_at_as_well(tmp_path, standard_promotion):
+    params, X, Y = BINARY[:3]
+    mapped = np.memmap(tmp_path / "X", ">f4", "w+", shape=X.shape)
+    mapped[:] = X
+    streamed = js.stream(js.cost)
+    np.testing.assert_array_equal(streamed(params, mapped, Y.astype(">i2")), streamed(params, [(X, Y)]))
+    for tile, message in (
+        ((X, np.ma.array(Y, mask=Y == 1)), "Y must not hold masked entries"),
+        ((X, Y, -np.ones(7)), "weights must be at least 0, got values from -1.0"),
+        ((np.where(X > 0, 1e300, X.astype(np.float64)), Y), "X must lie within float32's range"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            streamed(params, [tile])
+    for config, error, message in (
+        (
+            {"weights": np.ma.array(np.ones(7), mask=X[0] > 0)},
+            ValueError,
+            r"weights must not hold masked",
+        ),
+        ({"weights": np.full(7, 1e-50)}, ValueError, r"configs\[0\]: weights must sum to a number that float32"),
+        ({"learning_rate": -0.1}, ValueError, r"configs\[0\]: learning_rate must be at least 0, got -0.1"),
+        ({"scale": 1j}, TypeError, r"configs\[0\]: scale must be real, got complex128"),
+    ):
+        with pytest.raises(error, match=message):
+            js.fit_many(jax.random.key(0), X, Y, [{"n_h": 2, **config}], epochs=1)
+    with pytest.raises(ValueError, match=r"X must be an array, got a list with rows of different lengths"):
+        js.fit_many(jax.random.key(0), [[1.0], [1.0, 2.0]], Y, [{"n_h": 2}], epochs=1)
+    with pytest.raises(ValueError, match="std must be above 0, got 0"):
+        js.data.fold_scaling(params, features=(np.zeros((3, 1)), np.zeros((3, 1))))
+
+
 def test_a_users_activation_that_does_not_keep_shape_and_dtype_is_named():
     Activation = js.Activation
     for hidden, message in (

@@ -266,6 +266,8 @@ def test_a_damaged_model_ends_in_one_line_and_an_old_one_in_a_remark(capsys, tmp
         code, _, errors = run(capsys, model, tmp_path / "t.csv", out)
         assert code == 2
         assert errors.startswith(f"error: {model} is ")
+    (tmp_path / "loop").symlink_to("loop")
+    assert run(capsys, tmp_path / "loop", tmp_path / "t.csv", out)[2].startswith("error: could not read")
     model.write_bytes(file.replace(b"checksum", b"old name"))
     code, printed, errors = run(capsys, model, tmp_path / "t.csv", out)
     assert (code, printed) == (0, f"{out}: 1 rows\n")

@@ -240,6 +240,7 @@ def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -
             raise ValueError(f"configs[{k}]: {name} must be (m,) = ({m},), got {w.shape}")
         if not np.isfinite(w).all() or w.min() < 0 or w.max() == 0:
             raise ValueError(f"configs[{k}]: {name} must be finite, at least 0 and not all 0")
+        checks.check_weights(f"configs[{k}]: {name}", w, examples.X.dtype)
     return checked
 
 

@@ -18,7 +18,12 @@ def network(path: Path) -> tuple[Params, dict[str, Any]]:
     """The network, in its own dtype, and the metadata as `read_metadata` gives it."""
     with warnings.catch_warnings(record=True) as said, jax.enable_x64(True):  # or a float64 model could not be read
         warnings.simplefilter("always", UserWarning)
-        params, metadata = store.load_with_metadata(path)
+        try:
+            params, metadata = store.load_with_metadata(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:  # or it would be taken for an error of writing
+            raise ValueError(f"could not read {path}: {error.strerror}") from error
     for warning in said:
         running.remark(str(warning.message))
     known(path, params, metadata)

@@ -97,7 +97,7 @@ def unfinished(folder: Path) -> str | None:
     """The progress of the run whose states are in a folder, or None if there are none."""
     records = _records(folder)
     for record in reversed(records):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return str(json.loads(record.read_bytes())["progress"])
     return "torn" if records else None
 
@@ -148,7 +148,7 @@ def _restored(record: Path, about: Mapping[str, Any]) -> dict[str, np.ndarray]:
     try:
         content = json.loads(record.read_bytes())
         before, files = dict(content["about"]), dict(content["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"is torn: {record.name} cannot be read") from error
     if others := [name for name in {**before, **about} if before.get(name) != about.get(name)]:
         changes = (f"{name} was {before.get(name)}, now {about.get(name)}" for name in others)

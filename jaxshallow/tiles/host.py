@@ -41,14 +41,15 @@ def _host_tiles(params: Params, X: Any, rest: tuple[Any, ...], weights: ArrayLik
         return
     data = (X, *(given.numbers("Y", Y) for Y in rest))
     weights = None if weights is None else given.numbers("weights", weights)
-    shapes = [jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)) for array in data]
+    dtypes = [jax.dtypes.canonicalize_dtype(array.dtype.newbyteorder("=")) for array in data]
+    shapes = [jax.ShapeDtypeStruct(array.shape, dtype) for array, dtype in zip(data, dtypes, strict=True)]
     jax.eval_shape(lambda *data: arguments(params, data[0], data[1:], {"weights": weights}), *shapes)
     m = X.shape[1]
     t = max(1, HOST_TILE_BYTES // (X.shape[0] * X.dtype.itemsize))
     for start in range(0, m, t):
         here = slice(start, min(start + t, m))
         yield (
-            tuple(np.array(array[:, here], order="K") for array in data),
+            tuple(_own(name, array[:, here]) for name, array in zip(("X", "Y"), data, strict=False)),
             None if weights is None else np.asarray(weights)[here],
         )
         for array in data:

@@ -53,6 +53,9 @@ def fold_scaling(params: Params, features: Scaling | None = None, targets: Scali
     Returns:
         `Params` of NumPy arrays, in the same dtype; float32 for bfloat16 and float16, which have too few digits.
 
+    Raises:
+        ValueError: a std is not above 0.
+
     Example:
         >>> from jaxshallow import Params
         >>> params = Params(*(np.full(shape, 2.0) for shape in ((1, 1), (1, 1), (1, 1), (1, 1))), hidden="tanh")
@@ -60,6 +63,9 @@ def fold_scaling(params: Params, features: Scaling | None = None, targets: Scali
         >>> folded.W1.item(), folded.b1.item()
         (0.5, -3.0)
     """
+    for _, std in (one for one in (features, targets) if one is not None):
+        if not (std > 0).all():
+            raise ValueError(f"std must be above 0, got {std.min()}: a constant feature has 1, as `scaling` gives it")
     W1, b1, W2, b2 = (np.asarray(getattr(params, name), np.float64) for name in LEAVES)
     with np.errstate(over="ignore", invalid="ignore"):  # of networks that diverged
         if features is not None:
