@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 
 from jaxshallow.tables.arrays import read_npy, read_npz
-from jaxshallow.tables.dataset import Column, Dataset, classes, regression
+from jaxshallow.tables.dataset import Column, Dataset
 from jaxshallow.tables.frames import ragged, read_frame
-from jaxshallow.tables.problems import counted, listed, refuse
-
-MAX_INTEGER_CLASSES = 20
+from jaxshallow.tables.problems import refuse
+from jaxshallow.tables.remarks import remarks_on
+from jaxshallow.tables.targets import as_dataset
 
 # To add a file format, list its suffix here, with a function of the same signature.
 READERS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, list[Column], str]]] = {
@@ -89,22 +89,22 @@ def load_table(
         [[4.1, 17.3, 30.5], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     path = Path(path)
-    _check_arguments(path, missing, drop, categories, task)
-    X, targets, columns, target = READERS[path.suffix.lower()](path, target, list(drop), list(categories), task)
+    _check_arguments(path, target, missing, drop, categories, task)
+    X, targets, columns, target, notes = READERS[path.suffix.lower()](path, target, list(drop), list(categories), task)
     gaps = np.isnan(X)
     _check_values(path, X, gaps, columns)
     if missing == "error":
         refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
     rows = np.where(gaps, 0, X).T
-    dataset = _dataset(path, rows, targets, columns, target, task)
+    dataset = as_dataset(path, rows, targets, columns, target, task)
     if missing == "mean":
         empty = [Column(c.name, c.categories, (0.0,) * len(c.feature_names)) for c in columns]
         dataset = replace(dataset, columns=tuple(empty), missing=gaps).filled_from(np.arange(len(rows)))
-    return replace(dataset, target=target, remarks=tuple(_remarks(dataset, targets, columns, gaps)))
+    return replace(dataset, target=target, remarks=(*notes, *remarks_on(dataset, targets, gaps, task)))
 
 
 def _check_arguments(
-    path: Path, missing: str, drop: Sequence[str], categories: Sequence[str], task: str | None
+    path: Path, target: str | None, missing: str, drop: Sequence[str], categories: Sequence[str], task: str | None
 ) -> None:
     if missing not in ("error", "mean"):
         raise ValueError(f"missing must be 'error' or 'mean', got {missing!r}")
@@ -117,6 +117,13 @@ def _check_arguments(
     for name, given in (("drop", drop), ("categories", categories)):
         if isinstance(given, str):
             raise TypeError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")
+    if target in drop:
+        raise ValueError(f"drop must not name the target, got {target!r} for both: name another column in one of them")
+    if both := [name for name in categories if name in drop]:
+        raise ValueError(f"drop and categories must name different columns, got {both[0]!r} in both")
+    if categories and path.suffix.lower() in (".npz", ".npy"):
+        fix = "save the table as .csv or .parquet, or leave categories out"
+        raise ValueError(f"categories are of columns in tables, where {path.suffix} holds only numbers: {fix}")
 
 
 def _check_values(path: Path, X: np.ndarray, gaps: np.ndarray, columns: list[Column]) -> None:
@@ -127,65 +134,3 @@ def _check_values(path: Path, X: np.ndarray, gaps: np.ndarray, columns: list[Col
     refuse(path, "no values at all", columns, gaps & gaps.all(axis=1, keepdims=True), "leave them out with drop")
     if gaps.any() and path.suffix.lower() in (".csv", ".tsv") and (short := ragged(path)):
         raise ValueError(f"{path}: {short}: that row was cut, and is not one with missing values")
-
-
-def _dataset(
-    path: Path, rows: np.ndarray, targets: np.ndarray, columns: list[Column], target: str, task: str | None
-) -> Dataset:
-    """Decide whether the targets are classes or numbers, by the rule in `load_table`."""
-    name, kind = path.stem, targets.dtype.kind
-    if kind == "f":
-        wrong = ~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
-        refuse(path, "NaN or infinity", [Column(target)], wrong[None, :], "drop those rows")
-    one_hot = targets.ndim == 2 and np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
-    if one_hot and task != "regression":
-        return classes(rows, targets.argmax(axis=1), name, columns, range(targets.shape[1]))
-    if targets.ndim == 2 and task == "classification":
-        raise ValueError(f"{path}: {target} must be (m,), or one-hot in every row, for a classification")
-    if targets.ndim == 2 or (task == "regression" and kind in "biuf"):
-        return regression(rows, targets, name, columns)
-    if task == "regression":
-        raise ValueError(f"{path}: {target} must be numbers for a regression, got {str(targets[0])!r}")
-    found, codes = np.unique(targets, return_inverse=True)
-    few = kind not in "iuf" or (kind in "iu" and len(found) <= MAX_INTEGER_CLASSES) or np.array_equal(found, (0, 1))
-    if not few and task is None:
-        return regression(rows, targets, name, columns)
-    if len(found) == 1:
-        raise ValueError(f"{path}: {target} must hold at least two classes, got {str(found[0])!r} only")
-    if len(found) == len(codes) > MAX_INTEGER_CLASSES:
-        raise ValueError(f"{path}: {target} must hold classes, but all of its {len(codes):,} values differ")
-    labels = [int(value) if kind == "f" and value == int(value) else value for value in found]
-    return classes(rows, codes, name, columns, labels)
-
-
-def _remarks(dataset: Dataset, targets: np.ndarray, columns: Sequence[Column], gaps: np.ndarray) -> Iterator[str]:
-    """What looks suspicious in the data, a sentence each."""
-    X, names = dataset.X, dataset.feature_names
-    low, high = X.min(axis=1), X.max(axis=1)
-    if constant := [name for name, same in zip(names, low == high, strict=True) if same]:
-        yield f"constant, and so of no use: {listed(constant)}"
-    first: dict[bytes, str] = {}
-    twins = [
-        f"{name} = {twin}"
-        for name, row, varies in zip(names, X, low < high, strict=True)
-        if varies and (twin := first.setdefault(row.tobytes(), name)) != name
-    ]
-    if twins:
-        yield f"the same numbers twice: {listed(twins)}"
-    far = [name for name, row in zip(names, X, strict=True) if abs(row.mean()) > 1e4 * row.std() > 0]
-    if far:
-        yield f"so far from 0, for their spread, that float32 loses digits; subtract an offset first: {listed(far)}"
-    m = X.shape[1]
-    counting = [
-        name
-        for name, row, span in zip(names, X, high - low, strict=True)
-        if m > MAX_INTEGER_CLASSES and span == m - 1 and (np.diff(np.sort(row)) == 1).all()
-    ]
-    if counting:
-        yield f"a number for each row, which may tell nothing, or too much: {listed(counting)}"
-    if dataset.output == "identity" and targets.ndim == 1 and targets.dtype.kind == "f":
-        values = np.unique(targets)
-        if len(values) <= MAX_INTEGER_CLASSES and (values == values.round()).all():
-            yield f"the target holds {len(values)} different whole numbers, and is taken for a quantity"
-    if gaps.any():
-        yield f"missing values, filled by means: {listed(counted(columns, gaps))}"
