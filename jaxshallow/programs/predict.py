@@ -169,9 +169,8 @@ def run(options: Options) -> int:
         heights.append(frame.height)
         return frame
 
-    found = dict.fromkeys(model.columns(), pl.Float64)
-    if model.names_a_class:
-        found[model.columns()[0]] = pl.String
+    dtypes = [pl.String if model.names_a_class and not k else pl.Float64 for k in range(len(model.columns()))]
+    found = dict(zip(model.columns(), dtypes, strict=True))
     predicted = table.with_row_index(ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)

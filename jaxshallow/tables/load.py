@@ -22,7 +22,7 @@ from jaxshallow.tables.remarks import remarks_on
 from jaxshallow.tables.targets import as_dataset
 
 # To add a file format, list its suffix here, with a function of the same signature.
-READERS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, list[Column], str]]] = {
+READERS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, list[Column], str, list[str]]]] = {
     ".csv": read_frame,
     ".tsv": read_frame,
     ".parquet": read_frame,

@@ -74,7 +74,7 @@ OTHERS = (
     _look("a range of numbers", rf"[\[(]?{NUMBER}\s?(?:-|–|to|\.\.|,|;)\s?{NUMBER}[\])]?"),
     UNIT,
     NUMBERS,
-    _look("an address", rf"\d+\s?{LETTER}?,?\s+{LETTER}.*|.*{LETTER}\.?\s+\d+{LETTER}?(?:,.*)?"),
+    _look("an address", rf"\d+\s?{LETTER}?,?\s+{LETTER}.*|(?:{LETTER}[\w.'-]*\s+){{1,3}}\d+{LETTER}?(?:,.*)?"),
     _look("a name", r"(?-i:(?:[^\W\d_a-z][\w'’.-]*,?\s+){1,4}[^\W\d_a-z][\w'’.-]*)"),
     _look("free text", r"(?:\S+\s+){3,}\S.*"),
     _look("an identifier", r"(?=\D*\d)[\w./#:-]+"),

@@ -130,7 +130,7 @@ def _on_target(dataset: Dataset, targets: np.ndarray) -> Iterator[str]:
     elif (
         dataset.output == "identity"
         and targets.ndim == 1
-        and (_is_own(dataset.target, dataset.Y[0]) or _too_long(dataset.Y[0]))
+        and (_is_own(dataset.target, dataset.Y[0], sorted_tells=False) or _too_long(dataset.Y[0]))
     ):
         yield f"the target holds a whole number for each row; if it is an ID, {ANOTHER}"
     if twins := _spelled(dataset.labels):
@@ -199,14 +199,14 @@ def _one_to_one(rows: np.ndarray, codes: np.ndarray, known: np.ndarray) -> bool:
     )
 
 
-def _is_own(name: str, row: np.ndarray) -> bool:
-    """Whether numbers name their rows: whole, all different, and called so, rising or denser than chance makes them."""
+def _is_own(name: str, row: np.ndarray, sorted_tells: bool = True) -> bool:
+    """Whether numbers name their rows: whole, all different, and called so, denser than by chance, or in order."""
     named, m, span = ID.search(name) is not None, len(row), float(row.max() - row.min())
     head = row[:HEAD]
     if m <= MAX_INTEGER_CLASSES or span < m - 1 or len(np.unique(head)) < len(head) or (head != np.rint(head)).any():
         return False
     steps = np.diff(row)
-    rising = bool((steps > 0).all() or (steps < 0).all())
+    rising = sorted_tells and bool((steps > 0).all() or (steps < 0).all())
     # Of m whole numbers drawn from a span, m²/2·span pairs are equal: where that is 5, none is once in e⁵ columns.
     return (named or rising or 10 * span < m**2) and bool(
         (row == np.rint(row)).all() and (rising or (np.diff(np.sort(row)) > 0).all())

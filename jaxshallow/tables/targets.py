@@ -12,6 +12,7 @@ from jaxshallow.tables.columns import (
     BOOLEANS,
     CODE,
     MAX_CATEGORIES,
+    MISSING,
     as_numbers,
     as_words,
     hardly_repeat,
@@ -89,6 +90,20 @@ def _check_words(path: Path, y: pl.Series, typed: bool, task: str | None, which:
         raise ValueError(f"{held}{values[0]!r}{like(look)}: {fix}{AS_CLASSES}, or {ANOTHER}")
 
 
+def tidied(path: Path, y: np.ndarray, target: str) -> np.ndarray:
+    """A NumPy array of text (m,) as classes: without spaces around them, and True and TRUE as one.
+
+    Raises:
+        ValueError: a value is missing, such as "nan".
+    """
+    words = np.strings.strip(y)
+    gaps = np.isin(words, MISSING)
+    refuse(path, "missing values", [Column(target)], gaps[None, :], f"{DROP}, or {ANOTHER}")
+    lower = np.strings.lower(words)
+    folds = np.isin(lower, list(BOOLEANS)).all() and len(np.unique(words)) > len(np.unique(lower))
+    return lower if folds else words
+
+
 def as_dataset(
     path: Path, rows: np.ndarray, targets: np.ndarray, columns: list[Column], target: str, task: str | None
 ) -> Dataset:
@@ -97,6 +112,8 @@ def as_dataset(
     if kind == "f":
         wrong = ~np.isfinite(targets.reshape(len(targets), -1)).all(axis=1)
         refuse(path, "NaN or infinity", [Column(target)], wrong[None, :], f"{DROP}, or {ANOTHER}")
+    if kind == "U":
+        targets = tidied(path, targets, target)
     one_hot = targets.ndim == 2 and np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
     if one_hot and task != "regression":
         return classes(rows, targets.argmax(axis=1), name, columns, range(targets.shape[1]))
