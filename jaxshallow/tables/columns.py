@@ -86,9 +86,8 @@ def encode(frame: Any, columns: Sequence[Column], where: str = "the table", firs
     X = rows_of_X(frame, columns, where, first_row)
     gaps = np.isnan(X)
     fills = np.concatenate([c.fill or (np.nan,) * len(c.feature_names) for c in columns])
-    refuse(
-        where, "missing values", columns, gaps & np.isnan(fills)[:, None], "the model was trained without", first_row
-    )
+    fix = "the model was trained without: fill them, or train it with missing='mean' (--missing mean)"
+    refuse(where, "missing values", columns, gaps & np.isnan(fills)[:, None], fix, first_row)
     refuse(where, "infinity", columns, np.isinf(X), "drop those rows", first_row)
     return np.where(gaps, fills[:, None], X)
 

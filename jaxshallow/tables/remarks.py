@@ -14,7 +14,7 @@ from jaxshallow.tables.columns import MAX_CATEGORIES
 from jaxshallow.tables.dataset import Column, Dataset
 from jaxshallow.tables.looks import UNIT, common_look, like
 from jaxshallow.tables.problems import MIN_ROWS, counted, listed
-from jaxshallow.tables.targets import ANOTHER, AS_CLASSES, MAX_INTEGER_CLASSES
+from jaxshallow.tables.targets import ANOTHER, AS_CLASSES, AS_QUANTITY, MAX_INTEGER_CLASSES
 
 LEAK = 0.9999  # the correlation with the target that is too good to be true
 MOST = 0.95  # a class with more of the rows than this makes accuracies look good
@@ -154,7 +154,7 @@ def _on_task(dataset: Dataset, targets: np.ndarray) -> Iterator[str]:
         if n > 1 and ((whole and n <= MAX_INTEGER_CLASSES) or (often and (whole or n <= MAX_INTEGER_CLASSES))):
             yield f"{what}, and is taken for a quantity: {AS_CLASSES}"
     elif n > MAX_INTEGER_CLASSES / 2 or (n > 2 and int(values[-1]) - int(values[0]) >= n):
-        yield f"{what}, and is taken for classes: say task='regression' (--task regression) if these are a quantity"
+        yield f"{what}, and is taken for classes: {AS_QUANTITY}"
 
 
 def _leaks(dataset: Dataset, parts: Iterable[Part]) -> list[str]:

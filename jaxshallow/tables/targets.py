@@ -20,7 +20,7 @@ from jaxshallow.tables.columns import (
     no_number,
 )
 from jaxshallow.tables.dataset import Column, Dataset, classes, regression
-from jaxshallow.tables.looks import common_look, like
+from jaxshallow.tables.looks import NUMBERS, common_look, like
 from jaxshallow.tables.problems import counted, refuse
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_INTEGER_CLASSES = 20
 
 AS_CLASSES = "say task='classification' (--task classification) if these are classes"
+AS_QUANTITY = "say task='regression' (--task regression) if these are a quantity"
 DROP, DROP_IT = "drop those rows from the file", "drop that row from the file"
 ANOTHER = "choose another column with target (--target)"
 
@@ -74,15 +75,15 @@ def _check_words(path: Path, y: pl.Series, typed: bool, task: str | None, which:
     if task == "regression":
         row = int(y.cast(pl.Float64, strict=False).is_null().arg_max() or 0)
         raise ValueError(
-            f"{path}: {name} must be numbers for a regression, got {y[row]!r} in row {row + 1}"
-            f"{no_number(y[row], DROP_IT)}, or leave task out (--task) if these are classes"
+            f"{path}: {name} must be numbers for a regression, got {y[row]!r} in row {row + 1}, which is not a number"
+            f"{no_number(y[row], DROP_IT)}, or {AS_CLASSES}"
         )
     if task == "classification":
         return
     if means_numbers(some, typed):
         as_numbers(y, path, 1, DROP_IT, f", {AS_CLASSES}, or {ANOTHER}")
     look = common_look(some)
-    fix = f"{look.fix}, " if look and look.fix else ""
+    fix = f"{AS_QUANTITY}, " if look is NUMBERS else f"{look.fix}, " if look and look.fix else ""
     held = f"{path}: {name}{which} holds {len(values):,} different texts in {len(y):,} rows, such as "
     if len(values) == len(y) > MAX_INTEGER_CLASSES:
         raise ValueError(f"{held}{values[0]!r}{like(look)}: {fix}{ANOTHER}")
@@ -122,8 +123,7 @@ def as_dataset(
     if targets.ndim == 2 or (task == "regression" and kind in "biuf"):
         return regression(rows, targets, name, columns)
     if task == "regression":
-        fix = "leave task out (--task) if these are classes"
-        raise ValueError(f"{path}: {target} must be numbers for a regression, got {str(targets[0])!r}: {fix}")
+        raise ValueError(f"{path}: {target} must be numbers for a regression, got {str(targets[0])!r}: {AS_CLASSES}")
     found, codes = np.unique(targets, return_inverse=True)
     if task is None and not are_classes(found, len(targets)):
         return regression(rows, targets, name, columns)
