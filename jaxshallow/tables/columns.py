@@ -178,27 +178,23 @@ def infer_column(path: Path, series: pl.Series, said: bool, typed: bool) -> Colu
     if not text:
         raise ValueError(f"{path}: column {name!r} must be numbers, booleans or text, got {series.dtype}: {leave_out}")
 
-    values, counts = words.unique(maintain_order=True), words.unique_counts().to_numpy()
+    values = words.unique(maintain_order=True)
     some = values.head(MAX_CATEGORIES).to_list()
-    many = len(values) > MAX_CATEGORIES
-    are_some = (
-        "" if many else f"say categories=[{name!r}] (--categories {shlex.quote(name)}) if these are categories, or "
-    )
-    if not said and (values.str.to_lowercase().is_in(list(BOOLEANS)).all() or means_numbers(some, typed)):
-        as_numbers(series, path, 1, EMPTY, f", {are_some}{leave_out}")  # raises for a value that is not a number
+    instead = leave_out
+    if len(values) <= MAX_CATEGORIES:
+        instead = (
+            f"say categories=[{name!r}] (--categories {shlex.quote(name)}) if these are categories, or {leave_out}"
+        )
+    if not said and (means_numbers(some, typed) or {word.lower() for word in some} <= BOOLEANS.keys()):
+        as_numbers(series, path, 1, EMPTY, f", {instead}")  # raises for a value that is not a number
         return Column(name)
-    look = common_look(some)
-    if many:
-        raise ValueError(
-            f"{path}: column {name!r} holds {len(values):,} different texts, such as {values[0]!r}{like(look)}; "
-            f"more than {MAX_CATEGORIES} are no categories: {leave_out}"
-        )
-    if not said and hardly_repeat(counts, len(series)):
-        fix = f"{look.fix}, " if look and look.fix else ""
-        raise ValueError(
-            f"{path}: column {name!r} holds a text of its own in {(counts == 1).sum()} of {len(words)} rows, such as "
-            f"{values[0]!r}{like(look)}: {fix}{are_some}{leave_out}"
-        )
+    alone = not said and hardly_repeat(words, len(values), len(series))
+    if alone or len(values) > MAX_CATEGORIES:
+        look = common_look(some)
+        fix = f"{look.fix}, or {leave_out}" if look and look.fix and len(values) > MAX_CATEGORIES else instead
+        much = f"a text of its own in most of {len(words):,} rows" if alone else f"{len(values):,} different texts"
+        most = f"; more than {MAX_CATEGORIES} are no categories" if len(values) > MAX_CATEGORIES else ""
+        raise ValueError(f"{path}: column {name!r} holds {much}, such as {values[0]!r}{like(look)}{most}: {fix}")
     return Column(name, tuple(sorted(values)))
 
 
@@ -207,14 +203,17 @@ def means_numbers(words: list[str], typed: bool) -> bool:
     return are_quantities(words) and not (typed and common_look(words, [NUMBERS]) is NUMBERS)
 
 
-def hardly_repeat(counts: np.ndarray, m: int) -> bool:
-    """Whether most of the values stand in one row alone, which no network learns from. Few rows say nothing.
+def hardly_repeat(words: pl.Series, n: int, m: int) -> bool:
+    """Whether most of the values, n of them different, are alone: nothing is learned from these. Few rows say little.
 
     Example:
-        >>> hardly_repeat(np.array([1, 1, 1, 1, 1, 1, 2, 2]), m=10), hardly_repeat(np.array([2, 2, 2, 2, 2]), m=10)
+        >>> import polars as pl
+        >>> hardly_repeat(pl.Series(list("abcdefgghh")), 8, 10), hardly_repeat(pl.Series(list("aabbccddee")), 5, 10)
         (True, False)
     """
-    return bool(m >= MIN_ROWS and len(counts) > 2 and 2 * (counts == 1).sum() > counts.sum())
+    if m < MIN_ROWS or n < 3 or 2 * n <= len(words):
+        return False
+    return bool(2 * (words.unique_counts() == 1).sum() > len(words))
 
 
 def codes(frame: pl.DataFrame, names: list[str]) -> set[str]:

@@ -105,14 +105,11 @@ def _on_categories(parts: Sequence[Part]) -> Iterator[str]:
     """Columns of text whose categories are hardly any."""
     own, units, spelled = [], [], []
     for column, rows, known in parts:
-        counts = (rows == 1)[:, known].sum(axis=1)
-        look = common_look(column.categories)
-        if len(counts) > 2 and (counts == 1).mean() > 0.5 and 2 * (counts == 1).sum() > known.sum():
-            own.append(f"{column.name} ({column.categories[0]!r}{like(look)})")
-        elif (
-            look is UNIT and len(counts) > 2 and len({word.lstrip("+-.,0123456789") for word in column.categories}) == 1
-        ):
-            units.append(f"{column.name} ({column.categories[0]!r})")
+        words, alone = column.categories, ((rows == 1)[:, known].sum(axis=1) == 1).sum()
+        if len(words) > 2 and 2 * alone > known.sum():
+            own.append(f"{column.name} ({words[0]!r}{like(common_look(words))})")
+        elif len(words) > 2 and words[0][:1].isdigit() and _have_one_unit(words):
+            units.append(f"{column.name} ({words[0]!r})")
         spelled += [f"{column.name} ({twins})" for twins in _spelled(column.categories)]
     if own:
         yield f"a text for each row, or nearly, which may tell nothing, or too much: {listed(own)}"
@@ -225,6 +222,11 @@ def _are_dates(row: np.ndarray) -> bool:
         return False
     days, months = row % 100, row // 100 % 100
     return bool(((days >= 1) & (days <= 31) & (months >= 1) & (months <= 12) & (days == np.rint(days))).all())
+
+
+def _have_one_unit(words: Sequence[str]) -> bool:
+    """Whether words are numbers with the same unit, such as 5 kg and 10 kg."""
+    return all(map(UNIT.pattern.fullmatch, words)) and len({word.lstrip("+-.,0123456789") for word in words}) == 1
 
 
 def _spelled(words: Sequence[str]) -> list[str]:

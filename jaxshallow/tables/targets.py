@@ -70,7 +70,7 @@ def _meant(y: pl.Series, typed: bool, task: str | None) -> pl.Series:
 def _check_words(path: Path, y: pl.Series, typed: bool, task: str | None, which: str) -> None:
     """ValueError if text is neither classes nor numbers."""
     pl, name = require("polars", "scripts"), y.name
-    values, counts = y.unique(maintain_order=True), y.unique_counts().to_numpy()
+    values = y.unique(maintain_order=True)
     some = values.head(MAX_CATEGORIES).to_list()
     if task == "regression":
         row = int(y.cast(pl.Float64, strict=False).is_null().arg_max() or 0)
@@ -87,7 +87,7 @@ def _check_words(path: Path, y: pl.Series, typed: bool, task: str | None, which:
     held = f"{path}: {name}{which} holds {len(values):,} different texts in {len(y):,} rows, such as "
     if len(values) == len(y) > MAX_INTEGER_CLASSES:
         raise ValueError(f"{held}{values[0]!r}{like(look)}: {fix}{ANOTHER}")
-    if len(values) > MAX_CATEGORIES or hardly_repeat(counts, len(y)):
+    if len(values) > MAX_CATEGORIES or hardly_repeat(y, len(values), len(y)):
         raise ValueError(f"{held}{values[0]!r}{like(look)}: {fix}{AS_CLASSES}, or {ANOTHER}")
 
 
