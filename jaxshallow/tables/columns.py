@@ -188,12 +188,12 @@ def infer_column(path: Path, series: pl.Series, said: bool, typed: bool) -> Colu
     if not said and (means_numbers(some, typed) or {word.lower() for word in some} <= BOOLEANS.keys()):
         as_numbers(series, path, 1, EMPTY, f", {instead}")  # raises for a value that is not a number
         return Column(name)
-    alone = not said and hardly_repeat(words, len(values), len(series))
-    if alone or len(values) > MAX_CATEGORIES:
+    many = len(values) > MAX_CATEGORIES
+    if many or (not said and hardly_repeat(words, len(values), len(series))):
         look = common_look(some)
-        fix = f"{look.fix}, or {leave_out}" if look and look.fix and len(values) > MAX_CATEGORIES else instead
-        much = f"a text of its own in most of {len(words):,} rows" if alone else f"{len(values):,} different texts"
-        most = f"; more than {MAX_CATEGORIES} are no categories" if len(values) > MAX_CATEGORIES else ""
+        fix = f"{look.fix}, or {leave_out}" if look and look.fix and many else instead
+        much = f"{len(values):,} different texts" if many else f"a text of its own in most of {len(words):,} rows"
+        most = f"; more than {MAX_CATEGORIES} are no categories" if many else ""
         raise ValueError(f"{path}: column {name!r} holds {much}, such as {values[0]!r}{like(look)}{most}: {fix}")
     return Column(name, tuple(sorted(values)))
 
