@@ -5,7 +5,8 @@ Examples:
     jaxshallow predict out/sweep.safetensors table.parquet --out out/predictions.parquet
 
 The model comes from train, sweep or an estimator's `save`. Its features are found by column name, in any order; other
-columns are copied. The table is read and written in parts, so it may be larger than memory.
+columns are copied. Where a feature is called "prediction", the predictions are called "predicted prediction". The table
+is read and written in parts, so it may be larger than memory.
 
 Exit codes: 0 success, 1 could not write, 2 wrong usage, 130 Ctrl-C, which leaves an older file of that name as it was.
 """

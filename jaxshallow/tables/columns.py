@@ -168,7 +168,8 @@ def infer_column(path: Path, series: pl.Series, said: bool, typed: bool) -> Colu
     said = said or series.dtype in (pl.Categorical, pl.Enum)
     if not said and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         return Column(name)
-    text = said or series.dtype in (pl.String, pl.Null)
+    spelled = not (series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object))
+    text = (said and spelled) or series.dtype in (pl.String, pl.Null)
     words = as_words(series).drop_nulls() if text else series.drop_nulls()
     if not len(words):
         raise ValueError(f"{path}: column {name!r} holds no values: {leave_out}")

@@ -43,12 +43,15 @@ def load_table(
 ) -> Dataset:
     """Load a table from .csv, .tsv, .parquet, .feather (polars), .npz or .npy (NumPy). In files, rows are examples.
 
-    The target decides the task, unless `task` is given. Text, booleans, integers with at most 20 distinct values, and
-    floats that are all 0.0 or 1.0 are classes, sorted: two give output "sigmoid", more give "softmax". Any other
-    numbers are a regression, output "identity".
+    The target decides the task, unless `task` is given. Text, booleans, integers with at most 20 distinct values, each
+    in two rows or more on average, and floats that are all 0.0 or 1.0 are classes, sorted: two give output "sigmoid",
+    more give "softmax". Any other numbers are a regression, output "identity". In a .csv, true and TRUE are one class,
+    and 0501 is another class than 501.
 
     Every other column is a feature. Numbers and booleans become one row of X. Text is one-hot encoded: a row of 0 and 1
-    for each category. Constant and duplicate features are kept, and reported in `remarks`. The first line of a .csv or
+    for each category. What looks like numbers (amounts of money, percentages, times, dates) is refused, and so is text
+    that is in one row alone in most rows, such as names; `categories` takes both. Suspicious features are kept, and
+    reported in `remarks`: constant, there twice, IDs, or nearly the target itself. The first line of a .csv or
     .tsv names the columns. A .csv may be separated by commas, semicolons or tabs; with semicolons, decimal commas are
     read, too. Blank lines are skipped.
 
@@ -62,7 +65,8 @@ def load_table(
         missing: "error" refuses features with missing values and names the columns; "mean" fills them with the mean of
             the other rows (for categories, their shares). `Dataset.filled_from` uses means over training rows alone.
         drop: columns to leave out.
-        categories: columns whose numbers are codes for categories. (In .npz and .npy all features are numbers.)
+        categories: columns whose values are categories, whatever they look like, such as codes that are numbers. (In
+            .npz and .npy all features are numbers.)
         task: "classification" makes a class of each distinct target value, "regression" keeps numbers.
 
     Returns:
@@ -71,9 +75,9 @@ def load_table(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the suffix is unknown; the file is malformed, or has no rows or only one column; the target is
-            absent, has missing values or a single class; a feature is a date, text with more than 100 distinct values,
-            or numbers with a word among them; values are missing or infinite. The message names the column and the row,
-            counted from 1.
+            absent, has missing values or a single class; a feature is a date, text that hardly repeats or has more than
+            100 distinct values, numbers in disguise, or numbers with a word among them; values are missing or
+            infinite. The message names the column and the row, counted from 1.
         TypeError: `drop` or `categories` is a string, not a list.
         ImportError: polars is missing.
 
