@@ -44,9 +44,11 @@ class DataOptions:
     drop: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """For a file: a column to leave out, such as an ID. For several: --drop a --drop b."""
     categories: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """For a file: a column whose numbers are codes for categories. For several: --categories a --categories b."""
+    """For a file: a column of categories, whatever it looks like, such as codes.
+    For several: --categories a --categories b."""
     task: Literal["auto", "classification", "regression"] = "auto"
-    """For a file: what the target is. auto: text, booleans and integers with at most 20 distinct values are classes."""
+    """For a file: what the target is.
+    auto: text, booleans and at most 20 different integers that repeat are classes."""
 
 
 class RunOptions(DataOptions):

@@ -5,7 +5,8 @@ Examples:
     jaxshallow predict out/sweep.safetensors table.parquet --out out/predictions.parquet
 
 The model comes from train, sweep or an estimator's `save`. Its features are found by column name, in any order; other
-columns are copied. The table is read and written in parts, so it may be larger than memory.
+columns are copied. Where a feature is called "prediction", the predictions are called "predicted prediction". The table
+is read and written in parts, so it may be larger than memory.
 
 Exit codes: 0 success, 1 could not write, 2 wrong usage, 130 Ctrl-C, which leaves an older file of that name as it was.
 """
@@ -98,11 +99,14 @@ class Model:
         return self.params.task in ONE_CLASS
 
     def columns(self) -> list[str]:
-        """The names of the predicted columns."""
+        """The names of the predicted columns; where a feature is called so, with "predicted" before it."""
         n_y = len(self.params.W2)
+        names = [*(["prediction"] if self.names_a_class else []), *(f"P({label})" for label in self.labels)]
         if self.params.task == "regression":
-            return ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
-        return [*(["prediction"] if self.names_a_class else []), *(f"P({label})" for label in self.labels)]
+            names = ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
+        while taken := set(names).intersection(self.features):
+            names = [f"predicted {name}" if name in taken else name for name in names]
+        return names
 
     def predict(self, frame: pl.DataFrame, where: str, first_row: int) -> pl.DataFrame:
         """The frame with the predicted columns added."""
@@ -166,9 +170,8 @@ def run(options: Options) -> int:
         heights.append(frame.height)
         return frame
 
-    found = {
-        name: pl.String if model.names_a_class and name == "prediction" else pl.Float64 for name in model.columns()
-    }
+    dtypes = [pl.String if model.names_a_class and not k else pl.Float64 for k in range(len(model.columns()))]
+    found = dict(zip(model.columns(), dtypes, strict=True))
     predicted = table.with_row_index(ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,13 @@
 
 dataset   `Dataset` and `Column`: what a table becomes
 problems  error messages that name the column and the row
+looks     what a text looks like: an amount of money, an e-mail, ...
 columns   is a column numbers or categories, and which rows of X does it become?
+targets   is the target classes or a quantity?
 frames    .csv, .tsv, .parquet and .feather, read by polars
 arrays    .npz and .npy, read by NumPy
 tiles     `Tiles`: a Parquet file that is larger than memory
+remarks   what looks suspicious
 load      `load_table`
 """
 

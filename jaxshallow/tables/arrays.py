@@ -13,7 +13,7 @@ from jaxshallow.tables.problems import find, malformed
 
 def read_npz(
     path: Path, target: str | None, drop: list[str], *_: Any
-) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
+) -> tuple[np.ndarray, np.ndarray, list[Column], str, list[str]]:
     """X (n_x, m), targets (m,) or (m, n_y ≥ 2), the columns x1, x2, ... and the target's name."""
     with open(path, "rb") as stream:
         try:
@@ -33,12 +33,12 @@ def read_npz(
         fix = f": in files, rows are examples, use X.T and {target}.T" if y.ndim and y.shape[-1] == n_x else ""
         raise ValueError(f"{path}: {target} must be (m,) or (m, n_y) with m = {m}, got {y.dtype} {y.shape}{fix}")
     X, columns = _kept(path, X, [f"x{i + 1}" for i in range(n_x)], drop)
-    return X, y, columns, target
+    return X, y, columns, target, []
 
 
 def read_npy(
     path: Path, target: str | None, drop: list[str], *_: Any
-) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
+) -> tuple[np.ndarray, np.ndarray, list[Column], str, list[str]]:
     """As `read_npz`, from one matrix (m, n) whose columns, with the target, are called x1, x2, ...."""
     try:
         table = np.load(path, allow_pickle=False)
@@ -51,7 +51,7 @@ def read_npy(
     place = names.index(target)
     names.remove(target)
     X, columns = _kept(path, np.delete(table, place, axis=1), names, drop)
-    return X, table[:, place], columns, target
+    return X, table[:, place], columns, target, []
 
 
 def _kept(path: Path, rows: np.ndarray, names: list[str], drop: list[str]) -> tuple[np.ndarray, list[Column]]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from jaxshallow.extras import require
 from jaxshallow.tables.dataset import Column, as_columns
-from jaxshallow.tables.problems import counted, did_you_mean, find, listed, refuse
+from jaxshallow.tables.looks import DATES, NUMBERS, are_quantities, common_look, like, look_of
+from jaxshallow.tables.problems import MIN_ROWS, did_you_mean, find, listed, refuse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +24,9 @@ MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 
 BOOLEANS = {"false": "0", "true": "1"}
 
-DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?$"
+CODE = r"^\s*[-+]?0\d+\s*$"  # a whole number with leading zeros
+
+EMPTY = "leave the cell empty where a value is missing"
 
 
 def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -83,9 +86,8 @@ def encode(frame: Any, columns: Sequence[Column], where: str = "the table", firs
     X = rows_of_X(frame, columns, where, first_row)
     gaps = np.isnan(X)
     fills = np.concatenate([c.fill or (np.nan,) * len(c.feature_names) for c in columns])
-    refuse(
-        where, "missing values", columns, gaps & np.isnan(fills)[:, None], "the model was trained without", first_row
-    )
+    fix = "the model was trained without: fill them, or train it with missing='mean' (--missing mean)"
+    refuse(where, "missing values", columns, gaps & np.isnan(fills)[:, None], fix, first_row)
     refuse(where, "infinity", columns, np.isinf(X), "drop those rows", first_row)
     return np.where(gaps, fills[:, None], X)
 
@@ -100,7 +102,7 @@ def rows_of_X(frame: pl.DataFrame, columns: Sequence[Column], where: object, fir
         rows = X[start : start + len(column.feature_names)]
         start += len(rows)
         if not column.categories:
-            rows[0] = as_numbers(frame[column.name], where, first_row)
+            rows[0] = as_numbers(frame[column.name], where, first_row, EMPTY if column.fill else "write a number")
             continue
         words = as_words(frame[column.name])
         known = words.is_in(column.categories).fill_null(True)
@@ -116,8 +118,8 @@ def rows_of_X(frame: pl.DataFrame, columns: Sequence[Column], where: object, fir
     return X
 
 
-def as_numbers(series: pl.Series, where: object, first_row: int) -> np.ndarray:
-    """A column as float64; NaN where a value is missing."""
+def as_numbers(series: pl.Series, where: object, first_row: int, empty: str, instead: str = "") -> np.ndarray:
+    """A column as float64; NaN where a value is missing. For what the errors say, see `no_number`."""
     pl = require("polars", "scripts")
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
         return series.cast(pl.Float64).to_numpy()
@@ -125,13 +127,21 @@ def as_numbers(series: pl.Series, where: object, first_row: int) -> np.ndarray:
     numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False)
     if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
         word, row = words[int(wrong[0])], first_row + int(wrong[0])
-        fix = "leave the cell empty where a value is missing"
-        if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", word):
-            fix = "thousands must not be set apart, and decimals need a point"
-        elif re.fullmatch(r"[-+]?\d*,\d+", word):
-            fix = "decimals need a point"
-        raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, which is not a number: {fix}")
+        problem = f"which is not a number{no_number(word, empty)}{instead}"
+        raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, {problem}")
     return numbers.to_numpy()
+
+
+def no_number(word: str, empty: str) -> str:
+    """What a word looks like where a number must be, and what to do; `empty`, if it does not look like a number."""
+    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", word):
+        return ": thousands must not be set apart, and decimals need a point"
+    if re.fullmatch(r"[-+]?\d*,\d+", word):
+        return ": decimals need a point"
+    look = look_of(word)
+    if look is None or look is NUMBERS:
+        return f": {empty}"
+    return f", but looks like {look.what}: {look.fix or empty}"
 
 
 def as_words(series: pl.Series) -> pl.Series:
@@ -141,38 +151,77 @@ def as_words(series: pl.Series) -> pl.Series:
     return text.set(text.is_in(MISSING).fill_null(False), None)
 
 
-def infer_column(path: Path, series: pl.Series, categorical: bool) -> Column:
-    """Whether a column holds numbers or categories; text is categories unless most of it is numbers."""
+def infer_column(path: Path, series: pl.Series, said: bool, typed: bool) -> Column:
+    """Whether a column holds numbers or categories; text is categories if it repeats, unless most of it is numbers.
+
+    Args:
+        path: of the table, for errors.
+        series: the column.
+        said: whether the user says that these are categories.
+        typed: whether the file tells numbers from text, so that text is never plain numbers.
+
+    Raises:
+        ValueError: it is neither.
+    """
     pl, name = require("polars", "scripts"), series.name
     leave_out = f"leave it out, drop=[{name!r}] (--drop {shlex.quote(name)})"
-    if not categorical and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+    said = said or series.dtype in (pl.Categorical, pl.Enum)
+    if not said and (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         return Column(name)
-    series = series.cast(pl.String) if categorical else series
-    text = series.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
-    values = as_words(series).drop_nulls().unique(maintain_order=True) if text else series.drop_nulls()
-    if not len(values):
+    spelled = not (series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object))
+    text = (said and spelled) or series.dtype in (pl.String, pl.Null)
+    words = as_words(series).drop_nulls() if text else series.drop_nulls()
+    if not len(words):
         raise ValueError(f"{path}: column {name!r} holds no values: {leave_out}")
-    if series.dtype.is_temporal() or (text and values.str.contains(DATE).all()):
-        fix = f"say what matters of it in numbers, such as the year, the month or the days since, or {leave_out}"
-        raise ValueError(f"{path}: column {name!r} is of dates or times, such as {str(values[0])!r}: {fix}")
+    if not text and series.dtype.is_temporal():
+        dates = f"is of dates or times, such as {str(words[0])!r}"
+        raise ValueError(f"{path}: column {name!r} {dates}: {DATES.fix}, or {leave_out}")
     if not text:
         raise ValueError(f"{path}: column {name!r} must be numbers, booleans or text, got {series.dtype}: {leave_out}")
-    if not categorical and (values.str.to_lowercase().is_in(list(BOOLEANS)).all() or _mostly_numbers(values)):
-        as_numbers(series, path, 1)  # raises for a value that is not a number
-        return Column(name)
-    if len(values) > MAX_CATEGORIES:
-        raise ValueError(
-            f"{path}: column {name!r} holds {len(values):,} different texts, such as {values[0]!r}; more than "
-            f"{MAX_CATEGORIES} are no categories: {leave_out}"
+
+    values = words.unique(maintain_order=True)
+    some = values.head(MAX_CATEGORIES).to_list()
+    instead = leave_out
+    if len(values) <= MAX_CATEGORIES:
+        instead = (
+            f"say categories=[{name!r}] (--categories {shlex.quote(name)}) if these are categories, or {leave_out}"
         )
+    if not said and (means_numbers(some, typed) or {word.lower() for word in some} <= BOOLEANS.keys()):
+        as_numbers(series, path, 1, EMPTY, f", {instead}")  # raises for a value that is not a number
+        return Column(name)
+    many = len(values) > MAX_CATEGORIES
+    if many or (not said and hardly_repeat(words, len(values), len(series))):
+        look = common_look(some)
+        fix = f"{look.fix}, or {leave_out}" if look and look.fix and many else instead
+        much = f"{len(values):,} different texts" if many else f"a text of its own in most of {len(words):,} rows"
+        most = f"; more than {MAX_CATEGORIES} are no categories" if many else ""
+        raise ValueError(f"{path}: column {name!r} holds {much}, such as {values[0]!r}{like(look)}{most}: {fix}")
     return Column(name, tuple(sorted(values)))
 
 
-def _mostly_numbers(values: pl.Series) -> bool:
-    """Whether more than half of the distinct texts are numbers; 1,5 and 1,000 count."""
+def means_numbers(words: list[str], typed: bool) -> bool:
+    """Whether text is numbers, some of them in disguise if the file tells plain numbers from text."""
+    return are_quantities(words) and not (typed and common_look(words, [NUMBERS]) is NUMBERS)
+
+
+def hardly_repeat(words: pl.Series, n: int, m: int) -> bool:
+    """Whether most of the values, n of them different, are alone: nothing is learned from these. Few rows say little.
+
+    Example:
+        >>> import polars as pl
+        >>> hardly_repeat(pl.Series(list("abcdefgghh")), 8, 10), hardly_repeat(pl.Series(list("aabbccddee")), 5, 10)
+        (True, False)
+    """
+    if m < MIN_ROWS or n < 3 or 2 * n <= len(words):
+        return False
+    return bool(2 * (words.unique_counts() == 1).sum() > len(words))
+
+
+def codes(frame: pl.DataFrame, names: list[str]) -> set[str]:
+    """Those of the named text columns that hold whole numbers with leading zeros, such as 007, in the first rows."""
     pl = require("polars", "scripts")
-    numbers = values.str.replace_all(",", "").cast(pl.Float64, strict=False)
-    return 2 * numbers.is_not_null().sum() > len(values)
+    found = frame.head(10_000).select(pl.col(names).str.contains(CODE).any())
+    return {column.name for column in found if column[0]}
 
 
 def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
@@ -183,30 +232,3 @@ def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     numbers = words.select(pl.all().cast(pl.Float64, strict=False))
     gaps = zip(names, words.null_count().row(0), numbers.null_count().row(0), strict=True)
     return frame.with_columns(numbers.select(name for name, before, after in gaps if before == after < frame.height))
-
-
-def read_targets(path: Path, series: pl.Series, typed: bool, task: str | None, which: str) -> pl.Series:
-    """The target as numbers, booleans or text; `which` says how it was chosen."""
-    pl, name, y = require("polars", "scripts"), series.name, series
-    if y.dtype in (pl.String, pl.Categorical, pl.Enum):
-        y = as_words(y)
-        if not typed:
-            integers, numbers = (y.cast(dtype, strict=False) for dtype in (pl.Int64, pl.Float64))
-            y = next((n for n in (integers, numbers) if n.null_count() == y.null_count()), y)
-    elif not (y.dtype.is_numeric() or y.dtype == pl.Boolean):
-        raise ValueError(f"{path}: {name}{which} must be text, boolean or numeric, got {y.dtype}")
-    if y.null_count():
-        gaps = counted([Column(name)], y.is_null().to_numpy()[None, :])
-        raise ValueError(f"{path}: missing values in {gaps[0]}{which}: drop those rows")
-    if y.dtype == pl.String:
-        values = y.unique(maintain_order=True)
-        if values.str.contains(DATE).all():
-            raise ValueError(f"{path}: {name}{which} must be classes or numbers, got dates such as {y[0]!r}")
-        if task is None and not typed and _mostly_numbers(values):
-            as_numbers(y, path, 1)  # raises for a value that is not a number
-        if task is None and len(values) > MAX_CATEGORIES:
-            raise ValueError(
-                f"{path}: {name}{which} holds {len(values):,} different texts, such as {values[0]!r}: "
-                "say task='classification' (--task classification) if these are classes"
-            )
-    return y.cast(pl.Float64) if y.dtype.is_decimal() else y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxshallow.extras import require
-from jaxshallow.tables.columns import infer_column, parse_numbers, read_targets, rows_of_X
+from jaxshallow.tables.columns import codes, infer_column, parse_numbers, rows_of_X
 from jaxshallow.tables.dataset import Column
-from jaxshallow.tables.problems import find, malformed, quoted
+from jaxshallow.tables.problems import find, listed, malformed, quoted
+from jaxshallow.tables.targets import read_targets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,36 +35,47 @@ def csv_options(path: Path) -> dict[str, Any]:
 
 def read_frame(
     path: Path, target: str | None, drop: list[str], categories: list[str], task: str | None
-) -> tuple[np.ndarray, np.ndarray, list[Column], str]:
-    """X (n_x, m) with NaN for missing values, targets (m,), the columns of X and the target's name."""
-    pl = require("polars", "scripts")
+) -> tuple[np.ndarray, np.ndarray, list[Column], str, list[str]]:
+    """X (n_x, m) with NaN for missing values, targets (m,), the columns of X, the target's name, and remarks."""
     frame = _frame(path)
     names = frame.columns
     if not frame.height:
         raise ValueError(f"{path} must hold at least one row, got none under {quoted(names)}")
-    for name in drop:
+    for name in dict.fromkeys(drop):
         names.remove(find(path, name, names))
     if len(names) < 2:
         raise ValueError(f"{path} must hold a target and at least one feature, got one column, {names}")
     given, target = target, find(path, names[-1] if target is None else target, names)
     names.remove(target)
+    if target in categories:
+        fix = "leave it out of categories, and say task='classification' (--task classification) if it holds classes"
+        raise ValueError(f"{path}: {target!r} is the target, and no feature: {fix}")
     for name in categories:
         find(path, name, names)
 
     typed = path.suffix.lower() in (".parquet", ".feather")
     y = read_targets(path, frame[target], typed, task, "" if given else " (the last column, and so the target)")
+    padded: set[str] = set()
     if not typed:
-        frame = parse_numbers(frame, [name for name in names if name not in categories])
-    columns, wrong, schema = [], [], frame.schema
+        numbers = [name for name in names if name not in categories]
+        padded, frame = codes(frame, numbers), parse_numbers(frame, numbers)
+    columns, wrong = [], []
     for name in names:
-        text = schema[name] in (pl.String, pl.Categorical, pl.Enum)
         try:
-            columns.append(infer_column(path, frame[name], name in categories or (typed and text)))
+            columns.append(infer_column(path, frame[name], name in categories, typed))
         except ValueError as error:
             wrong.append(str(error).removeprefix(f"{path}: "))
     if wrong:
         raise ValueError(f"{path}: {'; '.join(wrong)}")
-    return rows_of_X(frame, columns, path), y.to_numpy(), columns, target
+    return rows_of_X(frame, columns, path), y, columns, target, _notes(columns, padded)
+
+
+def _notes(columns: list[Column], padded: set[str]) -> list[str]:
+    """What is odd about the text in a file, a sentence each."""
+    if found := [column.name for column in columns if column.name in padded and not column.categories]:
+        fix = f"if these are codes, say categories=[{found[0]!r}] (--categories {shlex.quote(found[0])})"
+        return [f"written with leading zeros, and read as numbers: {listed(found)}; {fix}"]
+    return []
 
 
 def _frame(path: Path) -> pl.DataFrame:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxshallow.tables.dataset import Column
 
 NAMED_AT_MOST = 10  # of columns in a message
+MIN_ROWS = 10  # of a table, before rules go by how often values repeat
 
 
 def find(path: Any, name: str, names: Iterable[str]) -> str:
