@@ -24,7 +24,7 @@ ORDER = {
     "tiles": ["parts", "host", "streaming", "sharding"],
     "descent": [],
     "training": ["scaling", "epochs", "resume", "fitting"],
-    "tables": ["dataset", "problems", "columns", "frames", "arrays", "tiles", "load"],
+    "tables": ["layout", "plain", "decimals", "dataset", "problems", "columns", "frames", "arrays", "tiles", "load"],
     "data": [],
     "many": ["configs", "examples", "widths", "plan", "programs", "result", "records", "resume", "run", "fitting"],
     "store": ["files", "models", "checkpoints"],

@@ -3,30 +3,37 @@
 dataset   `Dataset` and `Column`: what a table becomes
 problems  error messages that name the column and the row
 columns   is a column numbers or categories, and which rows of X does it become?
+layout    what a table of text is: separator, header, rows, missing values, numbers; the rules of all readers
+plain     may polars read a table of text?
+decimals  decimal commas and marks between thousands
 frames    .csv, .tsv, .parquet and .feather, read by polars
 arrays    .npz and .npy, read by NumPy
 tiles     `Tiles`: a Parquet file that is larger than memory
 load      `load_table`
 """
 
-from jaxshallow.tables.columns import MISSING, columns_of, encode
+from jaxshallow.tables.columns import columns_of, encode
 from jaxshallow.tables.dataset import Column, Dataset
-from jaxshallow.tables.frames import DECIMAL_COMMA, csv_options, ragged
+from jaxshallow.tables.decimals import find_mark, plain_numbers
+from jaxshallow.tables.frames import ROW, TEXT, Text, open_text, why_unreadable
 from jaxshallow.tables.load import load_table
 from jaxshallow.tables.problems import did_you_mean, malformed
 from jaxshallow.tables.tiles import Tiles
 
 __all__ = [
-    "DECIMAL_COMMA",
-    "MISSING",
+    "ROW",
+    "TEXT",
     "Column",
     "Dataset",
+    "Text",
     "Tiles",
     "columns_of",
-    "csv_options",
     "did_you_mean",
     "encode",
+    "find_mark",
     "load_table",
     "malformed",
-    "ragged",
+    "open_text",
+    "plain_numbers",
+    "why_unreadable",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,13 @@ import numpy as np
 
 from jaxshallow.extras import require
 from jaxshallow.tables.dataset import Column, as_columns
+from jaxshallow.tables.layout import MISSING
 from jaxshallow.tables.problems import counted, did_you_mean, find, listed, refuse
 
 if TYPE_CHECKING:
     import polars as pl
 
 MAX_CATEGORIES = 100
-
-MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 
 BOOLEANS = {"false": "0", "true": "1"}
 
@@ -46,6 +46,7 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
         try:
             name, categories, fill = one["name"], tuple(one.get("categories") or ()), one.get("fill")
             column = Column(name, categories, None if fill is None else tuple(map(float, fill)))
+            column = replace(column, decimal=one.get("decimal") or "")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a column of a model must have a name, categories and fill, got {one!r}") from error
         if not all(isinstance(text, str) and text for text in (name, *categories)):
@@ -122,7 +123,7 @@ def as_numbers(series: pl.Series, where: object, first_row: int) -> np.ndarray:
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
         return series.cast(pl.Float64).to_numpy()
     words = as_words(series)
-    numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False)
+    numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False).fill_nan(None)
     if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
         word, row = words[int(wrong[0])], first_row + int(wrong[0])
         fix = "leave the cell empty where a value is missing"
@@ -180,7 +181,7 @@ def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     pl = require("polars", "scripts")
     words = frame.select(pl.col(names).str.strip_chars())
     words = words.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
-    numbers = words.select(pl.all().cast(pl.Float64, strict=False))
+    numbers = words.select(pl.all().cast(pl.Float64, strict=False).fill_nan(None))
     gaps = zip(names, words.null_count().row(0), numbers.null_count().row(0), strict=True)
     return frame.with_columns(numbers.select(name for name, before, after in gaps if before == after < frame.height))
 
