@@ -97,6 +97,8 @@ def rows_of_X(frame: pl.DataFrame, columns: Sequence[Column], where: object, fir
     names = frame.columns
     if missing := set(column.name for column in columns).difference(names):
         find(where, next(column.name for column in columns if column.name in missing), names)
+    schema, text = frame.schema, require("polars", "scripts").String
+    frame = parse_numbers(frame, [c.name for c in columns if not c.categories and schema[c.name] == text])
     for column in columns:
         rows = X[start : start + len(column.feature_names)]
         start += len(rows)
@@ -179,11 +181,11 @@ def _mostly_numbers(values: pl.Series) -> bool:
 def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """The frame; those of the named text columns that hold only numbers become numbers."""
     pl = require("polars", "scripts")
-    words = frame.select(pl.col(names).str.strip_chars())
-    words = words.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
-    numbers = words.select(pl.all().cast(pl.Float64, strict=False).fill_nan(None))
-    gaps = zip(names, words.null_count().row(0), numbers.null_count().row(0), strict=True)
-    return frame.with_columns(numbers.select(name for name, before, after in gaps if before == after < frame.height))
+    numbers = frame.select(pl.col(names).str.strip_chars().cast(pl.Float64, strict=False).fill_nan(None))
+    nulls = {name: n for name, n in numbers.null_count().to_dicts()[0].items() if n} if names else {}
+    missing = frame.select(pl.col(list(nulls)).str.strip_chars().is_in(MISSING).fill_null(True).sum())
+    wrong = [name for name, n in nulls.items() if n == frame.height or n > missing[name][0]]
+    return frame.with_columns(numbers.drop(wrong))
 
 
 def read_targets(path: Path, series: pl.Series, typed: bool, task: str | None, which: str) -> pl.Series:

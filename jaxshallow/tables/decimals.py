@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxshallow.extras import require
 from jaxshallow.tables.layout import MISSING, WRITTEN, decimal_mark
@@ -18,7 +18,7 @@ SAMPLE = 1000  # values that are looked at before all are
 def find_mark(table: pl.LazyFrame, names: Sequence[str], separator: str, known: str = "") -> str:
     """`decimal_mark` of these columns of text."""
     pl = require("polars", "scripts")
-    kinds = []
+    kinds: list[Any] = []
     for name in names:
         words = pl.col(name).str.strip_chars()
         comma, point = words.str.contains(COMMA), words.str.contains(POINT)

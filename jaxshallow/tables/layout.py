@@ -10,7 +10,9 @@ import csv
 import io
 import itertools
 import re
-from collections import Counter, namedtuple
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "-NaN", "-nan", "NULL", "Null", "null"]
 
@@ -45,10 +47,18 @@ FOREIGN = {
     rb"(?i)\s*@relation\b": "ARFF: save the table as CSV first",
 }
 
-Table = namedtuple("Table", "names separator rows simple doubt")
+
+class Table(NamedTuple):
+    """What `read_table` finds."""
+
+    names: list[str]
+    separator: str
+    rows: Iterator[list[str]]
+    simple: bool
+    doubt: str
 
 
-def text_lines(stream):
+def text_lines(stream: BinaryIO) -> Iterator[str]:
     """The lines of a binary stream as text; ValueError, with the line's number, for what is not UTF-8.
 
     Line ends are kept, and may be those of Unix, Windows or old Macs.
@@ -70,7 +80,7 @@ def text_lines(stream):
         yield from io.StringIO(text, newline="")
 
 
-def read_table(lines, likely=","):
+def read_table(lines: Iterable[str], likely: str = ",") -> Table:
     """The names of a table's columns, what separates them, and its rows, from its lines.
 
     The separator is the comma, semicolon, tab or | by which the first lines have as many fields as the header, or what
@@ -89,7 +99,8 @@ def read_table(lines, likely=","):
         ValueError: it is empty; the first line does not name the columns, each its own.
     """
     csv.field_size_limit(2**31 - 1)
-    lines, sample, size = iter(lines), [], 0
+    lines, size = iter(lines), 0
+    sample: list[str] = []
     for line in lines:
         sample.append(line)
         size += len(line)
@@ -102,33 +113,33 @@ def read_table(lines, likely=","):
     said = re.fullmatch(r'"?sep=([^\w"])"?', sample[above].rstrip("\r\n"), re.IGNORECASE)
     above += said is not None
     separator = said[1] if said else _separator(sample[above:], likely, whole)
-    header, *rows = _fields(sample[above:], separator, whole) or [[]]
+    _, *rows = _fields(sample[above:], separator, whole) or [[]]
     reader = csv.reader(itertools.chain(sample[above:], lines), delimiter=separator, strict=True, skipinitialspace=True)
     rows_of_text = _rows(reader, above)
-    line, header = next(rows_of_text, (above + 1, []))
+    number, header = next(rows_of_text, (above + 1, []))
     names = [name.strip() for name in header]
     trailing = bool(rows) and all(len(row) == len(names) + 1 and not row[-1].strip() for row in rows)
     names += [""] * trailing
-    _check_names(names, rows, line)
+    _check_names(names, rows, number)
     return Table(
         [name for name in names if name],
         separator,
         _checked(rows_of_text, names),
-        simple=line == 1 and all(names),
+        simple=number == 1 and all(names),
         doubt=_doubt(sample[above:]) if len(names) == 1 else "",
     )
 
 
-def _fields(sample, separator, whole):
+def _fields(sample: list[str], separator: str, whole: bool) -> list[list[str]]:
     """The fields of the first lines with text; without the last, which may be cut, unless it is the whole table."""
     rows = [row for row in csv.reader(sample, delimiter=separator, skipinitialspace=True) if "".join(row).strip()]
     return rows if whole or len(rows) < 3 else rows[:-1]
 
 
-def _separator(sample, likely, whole):
+def _separator(sample: list[str], likely: str, whole: bool) -> str:
     """The separator by which header and rows have the same number of fields, more than one."""
 
-    def fit(mark):
+    def fit(mark: str) -> tuple[bool, bool, int, bool, int]:
         header, *rows = (len(row) for row in _fields(sample, mark, whole))
         usual, n = Counter(rows or [header]).most_common(1)[0]
         return header == usual > 1, max(header, usual) > 1, n, mark == likely, header
@@ -136,7 +147,7 @@ def _separator(sample, likely, whole):
     return max(",;\t|", key=fit)
 
 
-def _check_names(names, rows, line):
+def _check_names(names: list[str], rows: list[list[str]], line: int) -> None:
     """ValueError unless the header names the columns of these rows, each its own."""
     usual, n = Counter(map(len, rows)).most_common(1)[0] if rows else (len(names), 0)
     if len(names) < usual and 2 * n > len(rows):
@@ -156,7 +167,7 @@ def _check_names(names, rows, line):
         raise ValueError(f"columns must have names, each its own, got {twice[0]!r} twice: {fix}")
 
 
-def _data_for_names(names, rows):
+def _data_for_names(names: list[str], rows: list[list[str]]) -> str | None:
     """ "numbers" or "a row of data" if that is what a header looks like, else None.
 
     Numbers may be names where they count 0, 1, 2, ..., or where ten or more rise, as years and wavelengths do.
@@ -175,7 +186,7 @@ def _data_for_names(names, rows):
     return "a row of data" if again and len(again) + len(numbers) > len(names) / 2 else None
 
 
-def _doubt(sample):
+def _doubt(sample: list[str]) -> str:
     """Why there may be one column only, as the end of an error."""
     counts = {len(line.split()) for line in sample if line.strip()}
     if counts == {1} or len(counts) > 1:
@@ -183,7 +194,7 @@ def _doubt(sample):
     return ": are its columns set apart by spaces? Put a comma in their place, sed 's/^ *//; s/  */,/g' TABLE > new.csv"
 
 
-def _rows(reader, above):
+def _rows(reader: Any, above: int) -> Iterator[tuple[int, list[str]]]:
     """The rows with text and the lines on which they end."""
     try:
         for row in reader:
@@ -193,7 +204,7 @@ def _rows(reader, above):
         raise ValueError(f"line {reader.line_num + above}: {error}") from None
 
 
-def _checked(rows, names):
+def _checked(rows: Iterable[tuple[int, list[str]]], names: list[str]) -> Iterator[list[str]]:
     """The fields with a name of each row, which must be as long as the header."""
     for line, row in rows:
         if len(row) != len(names):
@@ -208,11 +219,11 @@ def _checked(rows, names):
         yield [cell for cell, name in zip(row, names, strict=True) if name]
 
 
-def _shown(names):
+def _shown(names: list[str]) -> str:
     return "[" + ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10:,} more]" if len(names) > 10 else "]")
 
 
-def decimal_mark(numbers, separator, known=""):
+def decimal_mark(numbers: Iterable[tuple[str, str]], separator: str, known: str = "") -> str:
     """The decimal mark of a table's numbers, from those that can be read in one way only, such as 0,25 and 1.299,99.
 
     Args:
@@ -227,16 +238,17 @@ def decimal_mark(numbers, separator, known=""):
     Raises:
         ValueError: a number can be read in two ways, such as 1.299, and the others speak for both.
     """
-    first = {}
+    first: dict[str, tuple[str, str]] = {}
     for name, text in numbers:
         first.setdefault(_kind(text), (name, text))
     comma, point, dotted, grouped = (first.get(kind) for kind in (",", ".", "1.299", "1,299"))
-    one_speaks = (comma is None) != (point is None)
-    if (dotted or grouped) and not one_speaks and (comma or (dotted and grouped)):
-        name, text = dotted or grouped
-        others = f"{comma[1]!r} and {point[1]!r}" if comma else repr(grouped[1])
+    unclear = dotted or grouped
+    beside = [comma, point] if comma and point else [grouped] if dotted and not (comma or point) else []
+    if unclear and (others := [text for _, text in filter(None, beside)]):
+        name, text = unclear
         fix = "write decimals with a point, and nothing between thousands"
-        raise ValueError(f"column {name!r} holds {text!r}, which beside {others} may be either of two numbers: {fix}")
+        seen = " and ".join(map(repr, others))
+        raise ValueError(f"column {name!r} holds {text!r}, which beside {seen} may be either of two numbers: {fix}")
     if comma or point:
         return "either" if comma and point else "," if comma else "."
     known = known if known in (",", ".") else ""
@@ -245,7 +257,7 @@ def decimal_mark(numbers, separator, known=""):
     return "," if dotted and known == "," and separator != "," else ""
 
 
-def _kind(text):
+def _kind(text: str) -> str:
     """How a number is written: "," or "." if only that can be its decimal mark, "1,299" or "1.299" if both can."""
     marks = [mark[-1] for mark, pattern in WRITTEN.items() if re.fullmatch(pattern, text)]
     if not re.search("[,.]", text) or not marks:
@@ -253,7 +265,7 @@ def _kind(text):
     return marks[0] if len(marks) == 1 else "1,299" if "," in text else "1.299"
 
 
-def plain_number(text, mark):
+def plain_number(text: str, mark: str) -> str:
     """A number that is written with this decimal mark, as plain text; other text as it is."""
     mark = _kind(text) if mark == "either" else mark
     if mark == "," and re.fullmatch(WRITTEN[","], text):

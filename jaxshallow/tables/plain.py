@@ -40,7 +40,7 @@ def blank_rows(path: Path, separator: str, n_columns: int) -> np.ndarray | None:
     return np.concatenate(found)
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | bool, np.ndarray]]:
+def _whole_lines(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """The file in parts of whole lines: their bytes, which are quotes, which are outside quotes, and the lines' ends.
 
     A newline in quotes ends no line. The last line gets a newline if it has none.
@@ -52,7 +52,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarra
             part = kept + (more or b"\n" * bool(kept and not kept.endswith(b"\n")))
             buffer = np.frombuffer(part, np.uint8)
             quotes = np.flatnonzero(buffer == QUOTE) if QUOTE in part else np.zeros(0, int)
-            outside: np.ndarray | bool = ~np.logical_xor.accumulate(buffer == QUOTE) if len(quotes) else True
+            outside = ~np.logical_xor.accumulate(buffer == QUOTE) if len(quotes) else np.ones(1, bool)
             ends = np.flatnonzero((buffer == NEWLINE) & outside)
             if not more and part:
                 ends = np.union1d(ends, [len(part) - 1])
@@ -60,7 +60,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarra
             size, kept = (PART, part[end:]) if end else (2 * size, part)
             if end:
                 here = quotes[quotes < end]
-                yield buffer[:end], here, True if outside is True else outside[:end], ends
+                yield buffer[:end], here, outside[:end] if len(quotes) else outside, ends
 
 
 def _around_fields(buffer: np.ndarray, quotes: np.ndarray, mark: int) -> bool:
