@@ -133,6 +133,8 @@ def as_numbers(series: pl.Series, where: object, first_row: int) -> np.ndarray:
             fix = "thousands must not be set apart, and decimals need a point"
         elif re.fullmatch(r"[-+]?\d*,\d+", word):
             fix = "decimals need a point"
+        elif word == series.name:
+            fix = "the header stands there again, delete that line"
         raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, which is not a number: {fix}")
     return numbers.to_numpy()
 

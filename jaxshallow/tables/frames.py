@@ -15,7 +15,7 @@ from jaxshallow.extras import require
 from jaxshallow.tables.columns import infer_column, parse_numbers, read_targets, rows_of_X
 from jaxshallow.tables.dataset import Column
 from jaxshallow.tables.decimals import find_mark, plain_numbers, written_numbers
-from jaxshallow.tables.layout import MISSING, read_table, text_lines
+from jaxshallow.tables.layout import MISSING, kind_of, read_table, text_lines
 from jaxshallow.tables.plain import blank_rows
 from jaxshallow.tables.problems import find, malformed, quoted
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TEXT = (".csv", ".tsv")
+BINARY = {".parquet": b"PAR1", ".feather": b"ARROW1"}  # and how they begin
 ROW = "\0row"  # a column of row numbers, by a name that no table has
 
 
@@ -88,14 +89,17 @@ def open_text(path: Path) -> Text:
 
 
 def why_unreadable(path: Path, error: Exception) -> ValueError:
-    """The error for a file that polars does not read: it names the line, if the csv module finds one wrong."""
-    if path.suffix.lower() in TEXT:
+    """The error for a file that polars does not read: what it is, or which line the csv module finds wrong."""
+    with open(path, "rb") as file:
+        if start := BINARY.get(path.suffix.lower()):
+            line = file.readline(2**12)
+            kind = "" if line.startswith(start) else kind_of(line)
+            return malformed(path, f"it is {kind}" if kind else error)
         try:
-            with open(path, "rb") as file:
-                for _ in read_table(text_lines(file)).rows:
-                    pass
+            for _ in read_table(text_lines(file)).rows:
+                pass
         except ValueError as found:
-            error = found
+            return malformed(path, found)
     return malformed(path, error)
 
 
@@ -148,7 +152,7 @@ def _read(path: Path, text: Text | None) -> pl.DataFrame:
         else:
             with open(path, "rb") as file:  # a path may hold what polars takes for a pattern
                 frame = pl.read_ipc(file)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise why_unreadable(path, error) from error
     names = [name.strip() for name in frame.columns]
     if not all(names) or len(set(names)) < len(names):

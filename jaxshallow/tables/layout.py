@@ -58,16 +58,22 @@ class Table(NamedTuple):
     doubt: str
 
 
+def kind_of(start: bytes) -> str:
+    """What a file that begins so is, and what to do; "" if it may be a table of text."""
+    return next((kind for pattern, kind in FOREIGN.items() if re.match(pattern, start)), "")
+
+
 def text_lines(stream: BinaryIO) -> Iterator[str]:
     """The lines of a binary stream as text; ValueError, with the line's number, for what is not UTF-8.
 
     Line ends are kept, and may be those of Unix, Windows or old Macs.
     """
+    begun = False
     for number, line in enumerate(stream, 1):
-        if number == 1:
-            if kind := next((kind for start, kind in FOREIGN.items() if re.match(start, line)), None):
-                raise ValueError(f"it is {kind}")
-            line = line.removeprefix(b"\xef\xbb\xbf")
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if not begun and (kind := kind_of(line)):
+            raise ValueError(f"it is {kind}")
+        begun = begun or bool(line.strip())
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
@@ -181,8 +187,9 @@ def _data_for_names(names: list[str], rows: list[list[str]]) -> str | None:
     if numbers == names:
         counts = names in ([str(k) for k in range(start, start + len(names))] for start in (0, 1))
         return None if counts else "numbers"
-    again = [name for k, name in enumerate(names) if name and any(row[k].strip() == name for row in rows)]
-    again = [name for name in again if name not in numbers]
+    rows = [cells for row in rows if (cells := [cell.strip() for cell in row]) != names]
+    words = [(k, name) for k, name in enumerate(names) if name and name not in numbers]
+    again = [name for k, name in words if any(row[k] == name for row in rows)]
     return "a row of data" if again and len(again) + len(numbers) > len(names) / 2 else None
 
 
