@@ -34,7 +34,7 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
 
     Example:
         >>> columns_of({"feature_names": ["height", "weight"]})[1]
-        Column(name='weight', categories=(), fill=None)
+        Column(name='weight', categories=(), fill=None, decimal='')
     """
     if "scaling of features" in known:
         raise ValueError("the model is of an earlier version, which kept the scaling of features apart: train it again")
@@ -183,11 +183,13 @@ def _mostly_numbers(values: pl.Series) -> bool:
 def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """The frame; those of the named text columns that hold only numbers become numbers."""
     pl = require("polars", "scripts")
-    numbers = frame.select(pl.col(names).str.strip_chars().cast(pl.Float64, strict=False).fill_nan(None))
-    nulls = {name: n for name, n in numbers.null_count().to_dicts()[0].items() if n} if names else {}
-    missing = frame.select(pl.col(list(nulls)).str.strip_chars().is_in(MISSING).fill_null(True).sum())
-    wrong = [name for name, n in nulls.items() if n == frame.height or n > missing[name][0]]
-    return frame.with_columns(numbers.drop(wrong))
+    plain = frame.select(pl.col(names).cast(pl.Float64, strict=False)).fill_nan(None)
+    left = [series.name for series in plain if series.null_count()]
+    words = frame.select(pl.col(left).str.strip_chars())
+    numbers = words.select(pl.all().cast(pl.Float64, strict=False)).fill_nan(None)
+    missing = words.select(pl.all().is_in(MISSING).fill_null(True).sum())
+    wrong = [name for name in left if missing[name][0] < numbers[name].null_count() or missing[name][0] == frame.height]
+    return frame.with_columns(plain.drop(left)).with_columns(numbers.drop(wrong))
 
 
 def read_targets(path: Path, series: pl.Series, typed: bool, task: str | None, which: str) -> pl.Series:
