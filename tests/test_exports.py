@@ -199,7 +199,7 @@ def test_the_file_is_short_readable_and_needs_numpy_alone(mixed):
         alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for alias in node.names
     }
     imported |= {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
-    assert imported - set(sys.stdlib_module_names) == {"numpy"}
+    assert {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy"}
     equations = ["Z1 = W1 @ X + b1", "A1 = tanh(Z1)", "Z2 = W2 @ A1 + b2", "A2 = softmax(Z2)"]
     assert "".join(f"    {line}\n" for line in equations) in text
     assert "def relu" not in text
@@ -270,13 +270,13 @@ def program(capfd, monkeypatch):
         (TABLE.replace("1.5", "much"), "row 3, column 'fast': 'much' is not a finite number of float32"),
         (TABLE.replace("30", "inf"), "row 1, column 'age': 'inf' is not a finite number of float32"),
         (TABLE.replace("30", "1e39"), "row 1, column 'age': '1e39' is not a finite number of float32"),
-        (TABLE.replace("blue\nFalse", "blue,5\nFalse"), "row 1 has 6 cells, and the header 5"),
-        (TABLE.replace("colour", "color"), "the table must have the columns ['colour'], each once; it has ['fast',"),
-        (TABLE.replace("note", "age"), "the table must have the columns ['age'], each once"),
+        (TABLE.replace("blue\nFalse", "blue,5\nFalse"), "line 2 has 6 fields where the header has 5"),
+        (TABLE.replace("colour", "color"), "the table must have the columns ['colour']; it has ['fast',"),
+        (TABLE.replace("note", "age"), "columns must have names, each its own, got 'age' twice"),
         (TABLE[: TABLE.index("\n") + 1], "the table must hold at least one row"),
-        ("", "the table must have the columns ['age', 'colour', 'fast', 'size'], each once; it has []"),
+        ("", "it is empty"),
         (TABLE + '"torn', "unexpected end of data"),
-        (TABLE.encode("utf-16"), "codec can't decode"),
+        (TABLE.encode("utf-16"), "it is UTF-16: save it as UTF-8 first"),
     ],
 )
 def test_a_table_that_it_cannot_use_is_named_and_refused(mixed, program, table, message):

@@ -26,6 +26,9 @@ ORDER = {
     "descent": [],
     "training": ["scaling", "epochs", "resume", "fitting"],
     "tables": [
+        "layout",
+        "plain",
+        "decimals",
         "dataset",
         "problems",
         "looks",

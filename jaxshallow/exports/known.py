@@ -65,7 +65,12 @@ def _columns(n_x: int, metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     if len({column.name for column in columns}) < len(columns):
         raise ValueError(f"metadata's columns must have names, each its own, got {[c.name for c in columns]}")
     plain = [
-        {"name": c.name, "categories": list(c.categories), "fill": None if c.fill is None else list(c.fill)}
+        {
+            "name": c.name,
+            "categories": list(c.categories),
+            "fill": None if c.fill is None else list(c.fill),
+            **({"decimal": c.decimal} if c.decimal else {}),
+        }
         for c in columns
     ]
     return plain, rows

@@ -12,7 +12,6 @@ import numpy as np
 
 from jaxshallow.exports.known import portable
 from jaxshallow.params import Params
-from jaxshallow.tables.columns import MISSING
 
 WIDTH = 120
 
@@ -72,12 +71,12 @@ def to_python(params: Params, known: dict[str, list[Any]]) -> bytes:
         "FEATURES": known["feature_names"],
         "LABELS": known["labels"],
         "COLUMNS": known["columns"],
-        "MISSING": MISSING,
     }
     text = _template(program).substitute(
         ANSWERS[params.output, n_y > 1],
         **{"n_x": n_x, "n_h": n_h, "n_y": n_y, "hidden": hidden, "output": params.output},
         lists="\n".join(_list(name, items) for name, items in lists.items()),
+        rules=_rules(),
         functions="\n\n\n".join(functions[name] for name in dict.fromkeys([hidden, params.output])),
         leaves="\n".join(_array(name, leaf) for name, leaf in leaves.items()),
     )
@@ -89,6 +88,12 @@ def _template(program: str) -> Template:
     program = program[program.index('"""') :]
     program = re.sub(r"^#: (.+)\n(?:.*\n)*?#:$", r"\1", program, flags=re.MULTILINE)
     return Template(re.sub(r"\S.*  #: ", "", program))
+
+
+def _rules() -> str:
+    """The code of `tables/layout.py` from its first constant on."""
+    code = importlib.resources.files("jaxshallow.tables").joinpath("layout.py").read_text(encoding="utf-8")
+    return code[code.index("MISSING = ") :].rstrip()
 
 
 def _list(name: str, items: list[Any]) -> str:

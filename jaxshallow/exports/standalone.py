@@ -4,7 +4,7 @@
 #   - on a line of code: what comes after `#:` replaces the code before it;
 #   - in a block: `#: $name` replaces all lines up to the next `#:`.
 # This comment is left out.
-# ruff: noqa: B905
+# ruff: noqa: B905, F401
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, type-arg"
 
 """A neural network with one hidden layer, in NumPy: $n_x -> $n_h ($hidden) -> $n_y ($output).
@@ -12,19 +12,27 @@
     python model.py table.csv > predictions.csv
     python model.py < table.csv
 
-In tables rows are examples, and columns are found by their names. In `forward` and `predict` examples are columns:
-X is (n_x, m). Written by jaxshallow.
+In tables rows are examples, and columns are found by their names; jaxshallow reads tables by the same rules. In
+`forward` and `predict` examples are columns: X is (n_x, m). Written by jaxshallow.
 """
+
+from __future__ import annotations
 
 import argparse
 import contextlib
 import csv
-from collections import namedtuple
+import io
+import itertools
+import re
+from collections import Counter, namedtuple
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 # The rows of X, the classes, and how the columns of a table become the rows of X: a number is one row; text is a row of
-# 0 and 1 for each of its categories; "fill" is what stands for a missing value, None where that is refused.
+# 0 and 1 for each of its categories; "fill" is what stands for a missing value, None where that is refused. "decimal"
+# is the decimal mark of numbers in the table of training, if they were not all plain.
 #: $lists
 FEATURES = ["x1", "x2"]
 LABELS = ["same", "different"]
@@ -32,7 +40,6 @@ COLUMNS: list[dict] = [
     {"name": "x1", "categories": [], "fill": None},
     {"name": "x2", "categories": [], "fill": None},
 ]
-MISSING = ["", "NA"]
 #:
 
 Cache = namedtuple("Cache", "Z1 A1 Z2 A2")
@@ -87,9 +94,14 @@ def predict(X):
     return (A2[0] > 0.5).astype(int)  #: return $prediction
 
 
-def numbers(cell, categories, fill):
+#: $rules
+from jaxshallow.tables.layout import MISSING, NUMBER, decimal_mark, plain_number, read_table, text_lines  # noqa: E402
+
+#:
+
+
+def numbers(cell, categories, fill, mark):
     """The rows of X that a cell of a table becomes."""
-    cell = cell.strip()
     if cell in MISSING:
         if fill is None:
             raise ValueError("the value is missing")
@@ -98,34 +110,41 @@ def numbers(cell, categories, fill):
         if cell not in categories:
             raise ValueError(f"{cell!r} is not among {', '.join(categories)}")
         return [float(cell == category) for category in categories]
-    with contextlib.suppress(ValueError):
-        number = float({"true": 1, "false": 0}.get(cell.lower(), cell))
-        if abs(number) <= float(np.finfo(W1.dtype).max) and "_" not in cell:
-            return [number]
+    plain = {"true": "1", "false": "0"}.get(cell.lower()) or plain_number(cell, mark)
+    if re.fullmatch(NUMBER, plain) and abs(float(plain)) <= float(np.finfo(W1.dtype).max):
+        return [float(plain)]
     raise ValueError(f"{cell!r} is not a finite number of {W1.dtype}")
 
 
-def read(lines):
-    """The table in lines of CSV as X (n_x, m); semicolons, and then decimal commas, or tabs may stand for commas."""
-    lines = list(lines) or [""]
-    mark = max(",;\t", key=lines[0].count)
-    table = csv.reader(lines, delimiter=mark, strict=True)
-    header, *rows = [row for row in table if any(cell.strip() for cell in row)] or [[]]
-    header = [name.strip() for name in header]
-    if wrong := [column["name"] for column in COLUMNS if header.count(column["name"]) != 1]:
-        raise ValueError(f"the table must have the columns {wrong}, each once; it has {header}")
+def read(lines, likely=","):
+    """The table in lines of text as X (n_x, m); `likely` is what separates its columns, where several marks may."""
+    table = read_table(lines, likely)
+    if missing := [column["name"] for column in COLUMNS if column["name"] not in table.names]:
+        raise ValueError(f"the table must have the columns {missing}; it has {table.names}{table.doubt}")
+    places = {name: k for k, name in enumerate(table.names)}
+    own = [places[column["name"]] for column in COLUMNS]
+    rows = [[row[k].strip() for k in own] for row in table.rows]
     if not rows:
         raise ValueError("the table must hold at least one row")
+    known = next((column["decimal"] for column in COLUMNS if "decimal" in column), "")
+    cells = ((c["name"], row[k]) for k, c in enumerate(COLUMNS) if not c["categories"] for row in rows)
+    mark = decimal_mark(cells, table.separator, known) if known else ""
+    try:
+        return to_X(rows, mark)
+    except ValueError:  # a number that is not plain may have a decimal comma
+        if known or not (mark := decimal_mark(cells, table.separator)):
+            raise
+    return to_X(rows, mark)
+
+
+def to_X(rows, mark):
+    """X (n_x, m) of the cells of COLUMNS, whose numbers are written with this decimal mark."""
     examples = []
     for place, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            raise ValueError(f"row {place} has {len(row)} cells, and the header {len(header)}")
-        if mark == ";":
-            row = [cell.replace(",", ".") if cell.replace(",", "", 1).strip("+- ").isdigit() else cell for cell in row]
-        cells, x = dict(zip(header, row)), []
-        for column in COLUMNS:
+        x = []
+        for cell, column in zip(row, COLUMNS):
             try:
-                x += numbers(cells[column["name"]], column["categories"], column["fill"])
+                x += numbers(cell, column["categories"], column["fill"], mark)
             except ValueError as error:
                 raise ValueError(f"row {place}, column {column['name']!r}: {error}") from None
         examples.append(x)
@@ -148,9 +167,9 @@ def main():
     parser.add_argument("table", nargs="?", default=0, help="a CSV file; without it, standard input")
     path = parser.parse_args().table
     try:
-        with open(path, encoding="utf-8-sig", newline="") as lines:
-            rows = table(read(lines))
-    except (OSError, ValueError, csv.Error) as error:
+        with open(path, "rb") as file:
+            rows = table(read(text_lines(file), "\t" if str(path).lower().endswith(".tsv") else ","))
+    except (OSError, ValueError) as error:
         parser.error(str(error))  # exit code 2
     with contextlib.suppress(BrokenPipeError), open(1, "w", encoding="utf-8", newline="", closefd=False) as out:
         csv.writer(out, lineterminator="\n").writerows(rows)

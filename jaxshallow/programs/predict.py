@@ -35,35 +35,7 @@ with needs_scripts():
     import tyro
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-ROW = "\0row"  # the row number's column, a name that no table has
 TABLES = (*SEPARATORS, ".parquet", ".feather")
-
-
-def scan(path: Path, columns: Sequence[tables.Column], typed: bool) -> pl.LazyFrame:
-    """The table, not read yet. A .csv stays text, to be copied unchanged, or is `typed`, for a .parquet."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return pl.scan_parquet(path, glob=False)
-    if suffix == ".feather":
-        return pl.scan_ipc(path, glob=False)
-    how = tables.csv_options(path)
-    if not typed:
-        table = pl.scan_csv(path, infer_schema=False, **how)
-    else:
-        how.update(null_values=tables.MISSING, infer_schema_length=None)
-        schema = pl.scan_csv(path, **how).collect_schema()
-        overrides = {
-            column.name: pl.String if column.categories else pl.Float64
-            for column in columns
-            if column.name in schema and (column.categories or schema[column.name].is_numeric())
-        }
-        table = pl.scan_csv(path, **how, schema_overrides=overrides)
-    table = table.rename(str.strip)
-    if how["separator"] == ";":
-        schema = table.collect_schema()
-        names = [column.name for column in columns if schema.get(column.name) == pl.String]
-        table = table.with_columns(pl.col(names).str.replace(tables.DECIMAL_COMMA, "$1.$2"))
-    return table.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines, as in `data.load_table`
 
 
 @dataclass
@@ -88,6 +60,8 @@ class Model:
         known = saved.known(path, self.params, metadata)
         self.known = tables.columns_of(known)
         self.features = [column.name for column in self.known]
+        self.numbers = [column.name for column in self.known if not column.categories]
+        self.decimal = next((column.decimal for column in self.known if column.decimal), "")
         self.labels = np.array(known["labels"])
         if len(set(self.columns())) < len(self.columns()):
             raise ValueError(f"{path}: each of its labels must differ from the others, got {known['labels']}")
@@ -151,19 +125,56 @@ def run(options: Options) -> int:
     if options.out.resolve() == options.table.resolve():
         raise ValueError(f"--out must be another file than the table, got {options.out} for both")
     model = Model(options.model)
+    text = tables.open_text(options.table) if options.table.suffix.lower() in tables.TEXT else None
     try:
-        table = scan(options.table, model.known, typed=options.out.suffix.lower() == ".parquet")
-        schema = table.collect_schema()
+        return predicted(model, text, options)
     except pl.exceptions.PolarsError as error:
-        raise unreadable(options.table, error) from error
-    check_columns(model, schema, options.table)
+        raise tables.why_unreadable(options.table, error) from error
+
+
+def predicted(model: Model, text: tables.Text | None, options: Options) -> int:
+    """Write the predictions. Whether numbers have decimal commas is asked where not all of them are plain."""
+    table = scan(options, text, model.features)
+    schema = table.collect_schema()
+    check_columns(model, schema, options.table, text.doubt if text else "")
+    mark = decimal_mark(model, table, text, options) if text and model.decimal else ""
+    try:
+        return write(model, with_plain_numbers(table, model.numbers, mark), schema, options)
+    except ValueError:
+        if text is None or mark or not (mark := decimal_mark(model, table, text, options)):
+            raise
+    return write(model, with_plain_numbers(table, model.numbers, mark), schema, options)
+
+
+def scan(options: Options, text: tables.Text | None, features: list[str]) -> pl.LazyFrame:
+    """The table, not read yet. A .csv stays text, to be copied unchanged, but for a .parquet only its features do."""
+    if text:
+        return text.scan(typed=options.out.suffix.lower() == ".parquet", as_text=features)
+    if options.table.suffix.lower() == ".parquet":
+        return pl.scan_parquet(options.table, glob=False)
+    return pl.scan_ipc(options.table, glob=False)
+
+
+def decimal_mark(model: Model, table: pl.LazyFrame, text: tables.Text, options: Options) -> str:
+    try:
+        return tables.find_mark(table, model.numbers, text.separator, model.decimal)
+    except ValueError as error:
+        raise ValueError(f"{options.table}: {error}") from None
+
+
+def with_plain_numbers(table: pl.LazyFrame, names: Sequence[str], mark: str) -> pl.LazyFrame:
+    return table.with_columns(tables.plain_numbers(name, mark) for name in names) if mark else table
+
+
+def write(model: Model, table: pl.LazyFrame, schema: pl.Schema, options: Options) -> int:
+    """Write the table, part by part, with the predictions beside it; return the number of rows."""
     heights: list[int] = []
     failed: list[str] = []
 
     def part(frame: pl.DataFrame) -> pl.DataFrame:  # parts come from several threads, in any order
-        first_row = int(frame[ROW][0]) if frame.height else 1
+        first_row = int(frame[tables.ROW][0]) if frame.height else 1
         try:
-            frame = model.predict(frame.drop(ROW), str(options.table), first_row)
+            frame = model.predict(frame.drop(tables.ROW), str(options.table), first_row)
         except ValueError as error:  # polars would wrap it in an error of its own
             failed.append(str(error))
             raise
@@ -172,33 +183,31 @@ def run(options: Options) -> int:
 
     dtypes = [pl.String if model.names_a_class and not k else pl.Float64 for k in range(len(model.columns()))]
     found = dict(zip(model.columns(), dtypes, strict=True))
-    predicted = table.with_row_index(ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(options.out) as temporary:
-            suffix = options.out.suffix.lower()
+    answers = table.with_row_index(tables.ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(options.out) as temporary:
+        suffix = options.out.suffix.lower()
+        try:
             if suffix == ".parquet":
-                predicted.sink_parquet(temporary, engine="streaming")
+                answers.sink_parquet(temporary, engine="streaming")
             else:
-                predicted.sink_csv(temporary, separator=SEPARATORS[suffix], engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        raise (ValueError(failed[0]) if failed else unreadable(options.table, error)) from error
+                answers.sink_csv(temporary, separator=SEPARATORS[suffix], engine="streaming")
+        except pl.exceptions.PolarsError:
+            if failed:
+                raise ValueError(failed[0]) from None
+            raise
+        if not sum(heights):
+            raise ValueError(f"{options.table} must hold at least one row, got none")
     return sum(heights)
 
 
-def unreadable(path: Path, error: Exception) -> ValueError:
-    """An error that names the wrong line, if Python's own reader finds it."""
-    found = tables.ragged(path) if path.suffix.lower() in SEPARATORS else None
-    return tables.malformed(path, found or error)
-
-
-def check_columns(model: Model, schema: pl.Schema, path: Path) -> None:
+def check_columns(model: Model, schema: pl.Schema, path: Path, doubt: str = "") -> None:
     """Every feature must be a column of the table; no predicted column may be."""
-    others = [name for name in schema if name not in model.features]
+    known = set(model.features)
     if missing := [name for name in model.features if name not in schema]:
-        hint = tables.did_you_mean(missing[0], others)
-        raise ValueError(f"{path} must have the columns {missing}, which the model was trained on{hint}")
-    if twice := [name for name in model.features if f"{name}_duplicated_0" in schema]:
-        raise ValueError(f"{path} has the columns {twice} twice")
+        others = [name for name in schema if name not in known]
+        hint = doubt or tables.did_you_mean(missing[0], others)
+        named = f"[{', '.join(map(repr, missing[:10]))}{f' and {len(missing) - 10:,} more' if missing[10:] else ''}]"
+        raise ValueError(f"{path} must have the columns {named}, which the model was trained on{hint}")
     if there := [name for name in model.columns() if name in schema]:
         raise ValueError(f"{path} already has columns named {there}: rename or drop them")

@@ -1,5 +1,8 @@
 """Tables from files: columns of numbers and categories, with missing values, become X and Y.
 
+layout    what a table of text is: separator, header, rows, missing values, numbers; the rules of all readers
+plain     may polars read a table of text?
+decimals  decimal commas and marks between thousands
 dataset   `Dataset` and `Column`: what a table becomes
 problems  error messages that name the column and the row
 looks     what a text looks like: an amount of money, an e-mail, ...
@@ -12,24 +15,28 @@ remarks   what looks suspicious
 load      `load_table`
 """
 
-from jaxshallow.tables.columns import MISSING, columns_of, encode
+from jaxshallow.tables.columns import columns_of, encode
 from jaxshallow.tables.dataset import Column, Dataset
-from jaxshallow.tables.frames import DECIMAL_COMMA, csv_options, ragged
+from jaxshallow.tables.decimals import find_mark, plain_numbers
+from jaxshallow.tables.frames import ROW, TEXT, Text, open_text, why_unreadable
 from jaxshallow.tables.load import load_table
 from jaxshallow.tables.problems import did_you_mean, malformed
 from jaxshallow.tables.tiles import Tiles
 
 __all__ = [
-    "DECIMAL_COMMA",
-    "MISSING",
+    "ROW",
+    "TEXT",
     "Column",
     "Dataset",
+    "Text",
     "Tiles",
     "columns_of",
-    "csv_options",
     "did_you_mean",
     "encode",
+    "find_mark",
     "load_table",
     "malformed",
-    "ragged",
+    "open_text",
+    "plain_numbers",
+    "why_unreadable",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from jaxshallow.extras import require
 from jaxshallow.tables.dataset import Column, as_columns
+from jaxshallow.tables.layout import MISSING
 from jaxshallow.tables.looks import DATES, NUMBERS, are_quantities, common_look, like, look_of
 from jaxshallow.tables.problems import MIN_ROWS, did_you_mean, find, listed, refuse
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_CATEGORIES = 100
-
-MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null"]
 
 BOOLEANS = {"false": "0", "true": "1"}
 
@@ -37,7 +37,7 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
 
     Example:
         >>> columns_of({"feature_names": ["height", "weight"]})[1]
-        Column(name='weight', categories=(), fill=None)
+        Column(name='weight', categories=(), fill=None, decimal='')
     """
     if "scaling of features" in known:
         raise ValueError("the model is of an earlier version, which kept the scaling of features apart: train it again")
@@ -49,6 +49,7 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
         try:
             name, categories, fill = one["name"], tuple(one.get("categories") or ()), one.get("fill")
             column = Column(name, categories, None if fill is None else tuple(map(float, fill)))
+            column = replace(column, decimal=one.get("decimal") or "")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a column of a model must have a name, categories and fill, got {one!r}") from error
         if not all(isinstance(text, str) and text for text in (name, *categories)):
@@ -98,6 +99,8 @@ def rows_of_X(frame: pl.DataFrame, columns: Sequence[Column], where: object, fir
     names = frame.columns
     if missing := set(column.name for column in columns).difference(names):
         find(where, next(column.name for column in columns if column.name in missing), names)
+    schema, text = frame.schema, require("polars", "scripts").String
+    frame = parse_numbers(frame, [c.name for c in columns if not c.categories and schema[c.name] == text])
     for column in columns:
         rows = X[start : start + len(column.feature_names)]
         start += len(rows)
@@ -124,7 +127,7 @@ def as_numbers(series: pl.Series, where: object, first_row: int, empty: str, ins
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
         return series.cast(pl.Float64).to_numpy()
     words = as_words(series)
-    numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False)
+    numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False).fill_nan(None)
     if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
         word, row = words[int(wrong[0])], first_row + int(wrong[0])
         problem = f"which is not a number{no_number(word, empty)}{instead}"
@@ -227,8 +230,10 @@ def codes(frame: pl.DataFrame, names: list[str]) -> set[str]:
 def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """The frame; those of the named text columns that hold only numbers become numbers."""
     pl = require("polars", "scripts")
-    words = frame.select(pl.col(names).str.strip_chars())
-    words = words.select(pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
-    numbers = words.select(pl.all().cast(pl.Float64, strict=False))
-    gaps = zip(names, words.null_count().row(0), numbers.null_count().row(0), strict=True)
-    return frame.with_columns(numbers.select(name for name, before, after in gaps if before == after < frame.height))
+    plain = frame.select(pl.col(names).cast(pl.Float64, strict=False)).fill_nan(None)
+    left = [series.name for series in plain if series.null_count()]
+    words = frame.select(pl.col(left).str.strip_chars())
+    numbers = words.select(pl.all().cast(pl.Float64, strict=False)).fill_nan(None)
+    missing = words.select(pl.all().is_in(MISSING).fill_null(True).sum())
+    wrong = [name for name in left if missing[name][0] < numbers[name].null_count() or missing[name][0] == frame.height]
+    return frame.with_columns(plain.drop(left)).with_columns(numbers.drop(wrong))

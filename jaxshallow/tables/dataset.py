@@ -17,6 +17,7 @@ class Column:
         name: of the column.
         categories: of a column of text, sorted: a row of 0 and 1 for each. Empty for numbers, which are one row.
         fill: the values of those rows where a value is missing; None if that is an error.
+        decimal: the decimal mark that the numbers of its table showed, "" if all were plain.
 
     Example:
         >>> Column("colour", ("blue", "red")).feature_names
@@ -26,6 +27,7 @@ class Column:
     name: str
     categories: tuple[str, ...] = ()
     fill: tuple[float, ...] | None = None
+    decimal: str = ""
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -3,48 +3,123 @@
 from __future__ import annotations
 
 import csv
+import io
 import shlex
-from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxshallow.extras import require
 from jaxshallow.tables.columns import codes, infer_column, parse_numbers, rows_of_X
 from jaxshallow.tables.dataset import Column
+from jaxshallow.tables.decimals import find_mark, plain_numbers, written_numbers
+from jaxshallow.tables.layout import MISSING, kind_of, read_table, text_lines
+from jaxshallow.tables.plain import blank_rows
 from jaxshallow.tables.problems import find, listed, malformed, quoted
 from jaxshallow.tables.targets import read_targets
 
 if TYPE_CHECKING:
     import polars as pl
 
-DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"  # in files with semicolons between columns
+TEXT = (".csv", ".tsv")
+BINARY = {".parquet": b"PAR1", ".feather": b"ARROW1"}  # and how they begin
+ROW = "\0row"  # a column of row numbers, by a name that no table has
 
 
-def csv_options(path: Path) -> dict[str, Any]:
-    """How polars should read a .csv or .tsv: a .csv by the separator most frequent in its first line."""
+@dataclass(frozen=True)
+class Text:
+    """A .csv or .tsv that polars reads as the csv module does: the file itself, or what that module read of it.
+
+    Attributes:
+        source: the path, or a table as UTF-8 with commas.
+        names: of the columns.
+        separator: of the columns in the file.
+        blank: the rows of `source` without text, counted from 0.
+        doubt: the end of an error that there is only one column.
+    """
+
+    source: Path | bytes
+    names: tuple[str, ...]
+    separator: str
+    blank: np.ndarray
+    doubt: str
+
+    def scan(self, typed: bool = False, as_text: Iterable[str] = ()) -> pl.LazyFrame:
+        """The table, not read yet: all as text; or `typed`, but for the columns that are said to stay text."""
+        pl = require("polars", "scripts")
+        separator = self.separator if isinstance(self.source, Path) else ","
+        table = pl.scan_csv(self.source, separator=separator, glob=False, infer_schema=False)
+        found = dict(zip(table.collect_schema(), self.names, strict=True))
+        if typed:
+            text = set(as_text)
+            table = pl.scan_csv(
+                self.source,
+                separator=separator,
+                glob=False,
+                infer_schema_length=None,
+                null_values=MISSING,
+                schema_overrides={name: pl.String for name, ours in found.items() if ours in text},
+            )
+        table = table.rename(found)
+        if len(self.blank):
+            here = pl.col(ROW).is_in(pl.Series(self.blank, dtype=pl.UInt32).implode())
+            table = table.with_row_index(ROW).filter(~here).drop(ROW)
+        return table
+
+
+def open_text(path: Path) -> Text:
+    """A .csv or .tsv, by the rules of `layout`.
+
+    Raises:
+        ValueError: it is no table of text; the message says what it is, or which line is wrong.
+    """
     with open(path, "rb") as file:
-        start = file.read(2**16)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise ValueError(f"{path} is UTF-16: save it as UTF-8 first")
-    line = start.partition(b"\n")[0]
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=lambda mark: line.count(mark.encode()))
-    return {"separator": separator, "glob": False}
+        try:
+            table = read_table(text_lines(file), "\t" if path.suffix.lower() == ".tsv" else ",")
+            names, separator = tuple(table.names), table.separator
+            blank = blank_rows(path, separator, len(names)) if table.simple else None
+            if blank is not None:
+                return Text(path, names, separator, blank, table.doubt)
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([names, *table.rows])
+        except ValueError as error:
+            raise malformed(path, error) from None
+    return Text(text.getvalue().encode(), names, separator, np.zeros(0, int), table.doubt)
+
+
+def why_unreadable(path: Path, error: Exception) -> ValueError:
+    """The error for a file that polars does not read: what it is, or which line the csv module finds wrong."""
+    with open(path, "rb") as file:
+        if start := BINARY.get(path.suffix.lower()):
+            line = file.readline(2**12)
+            kind = "" if line.startswith(start) else kind_of(line)
+            return malformed(path, f"it is {kind}" if kind else error)
+        try:
+            for _ in read_table(text_lines(file)).rows:
+                pass
+        except ValueError as found:
+            return malformed(path, found)
+    return malformed(path, error)
 
 
 def read_frame(
     path: Path, target: str | None, drop: list[str], categories: list[str], task: str | None
 ) -> tuple[np.ndarray, np.ndarray, list[Column], str, list[str]]:
     """X (n_x, m) with NaN for missing values, targets (m,), the columns of X, the target's name, and remarks."""
-    frame = _frame(path)
+    typed = path.suffix.lower() not in TEXT
+    text = None if typed else open_text(path)
+    frame = _read(path, text)
     names = frame.columns
     if not frame.height:
         raise ValueError(f"{path} must hold at least one row, got none under {quoted(names)}")
     for name in dict.fromkeys(drop):
         names.remove(find(path, name, names))
     if len(names) < 2:
-        raise ValueError(f"{path} must hold a target and at least one feature, got one column, {names}")
+        doubt = text.doubt if text else ""
+        raise ValueError(f"{path} must hold a target and at least one feature, got one column, {names}{doubt}")
     given, target = target, find(path, names[-1] if target is None else target, names)
     names.remove(target)
     if target in categories:
@@ -53,16 +128,16 @@ def read_frame(
     for name in categories:
         find(path, name, names)
 
-    typed = path.suffix.lower() in (".parquet", ".feather")
-    y = read_targets(path, frame[target], typed, task, "" if given else " (the last column, and so the target)")
-    padded: set[str] = set()
-    if not typed:
+    mark, padded = "", set[str]()
+    if text:
         numbers = [name for name in names if name not in categories]
-        padded, frame = codes(frame, numbers), parse_numbers(frame, numbers)
+        padded = codes(frame, numbers)
+        frame, mark = _with_numbers(path, frame, numbers, target, text)
+    y = read_targets(path, frame[target], typed, task, "" if given else " (the last column, and so the target)")
     columns, wrong = [], []
     for name in names:
         try:
-            columns.append(infer_column(path, frame[name], name in categories, typed))
+            columns.append(replace(infer_column(path, frame[name], name in categories, typed), decimal=mark))
         except ValueError as error:
             wrong.append(str(error).removeprefix(f"{path}: "))
     if wrong:
@@ -78,75 +153,40 @@ def _notes(columns: list[Column], padded: set[str]) -> list[str]:
     return []
 
 
-def _frame(path: Path) -> pl.DataFrame:
+def _read(path: Path, text: Text | None) -> pl.DataFrame:
     """The file as a polars frame, with a name for each column."""
-    pl, suffix = require("polars", "scripts"), path.suffix.lower()
+    pl = require("polars", "scripts")
     try:
-        if suffix == ".parquet":
+        if text:
+            return text.scan().collect()
+        if path.suffix.lower() == ".parquet":
             frame = pl.read_parquet(path, glob=False)
-        elif suffix == ".feather":
+        else:
             with open(path, "rb") as file:  # a path may hold what polars takes for a pattern
                 frame = pl.read_ipc(file)
-        else:
-            options = csv_options(path)
-            frame = pl.read_csv(path, infer_schema=False, **options)
-            if options["separator"] == ";":
-                frame = frame.with_columns(pl.col(pl.String).str.replace(DECIMAL_COMMA, "$1.$2"))
-            frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        found = ragged(path) if suffix in (".csv", ".tsv") else None
-        raise malformed(path, found or error) from error
-
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise why_unreadable(path, error) from error
     names = [name.strip() for name in frame.columns]
-    if "" in names:
-        fix = " (pandas writes its index so: to_csv(index=False) does not)" if names[0] == "" else ""
-        raise ValueError(f"{path}: columns must have names, each its own, got {quoted(names)}{fix}")
-    counts = Counter(names)
-    if twice := [name for name in names if counts[name] > 1 or f"{name}_duplicated_0" in counts]:
-        raise ValueError(f"{path}: columns must have names, each its own, got {twice[0]!r} twice")
-    if suffix in (".csv", ".tsv") and _is_headerless(names):
-        raise ValueError(f"{path}: the first line must name the columns, got numbers, {quoted(names)}: add such a line")
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError(f"{path}: columns must have names, each its own, got {quoted(names)}")
     return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
-def _is_headerless(names: list[str]) -> bool:
-    """Whether names look like a row of data: one is a decimal, or all are numbers that do not count 0, 1, 2, ...."""
-
-    def is_number(name: str) -> bool:
-        try:
-            return bool(np.isfinite(float(name)))
-        except ValueError:
-            return False
-
-    if any(is_number(name) and "." in name for name in names):
-        return True
-    counted = [[str(k) for k in range(start, start + len(names))] for start in (0, 1)]
-    return all(map(is_number, names)) and names not in counted
-
-
-def ragged(path: Path) -> str | None:
-    """What Python's own reader finds wrong with a .csv: the line, and its number of fields or its bad byte."""
-    separator = csv_options(path)["separator"]
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        try:
-            reader = csv.reader(file, delimiter=separator, strict=True)
-            header = next(reader, [])
-            for row in reader:
-                if row and len(row) != len(header):
-                    return f"line {reader.line_num} has {len(row)} fields where the header has {len(header)}"
-        except UnicodeDecodeError:
-            return _not_utf8(path)
-        except csv.Error as error:
-            return f"line {reader.line_num}: {error}"
-    return None
-
-
-def _not_utf8(path: Path) -> str:
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                byte = line[error.start : error.start + 1]
-                return f"line {number} holds the byte {byte!r}, which is not UTF-8: save it as UTF-8 first"
-    return "it is not UTF-8"
+def _with_numbers(
+    path: Path, frame: pl.DataFrame, names: list[str], target: str, text: Text
+) -> tuple[pl.DataFrame, str]:
+    """The frame, with numbers in place of text that is numbers; and its decimal mark, "" if all are plain."""
+    pl = require("polars", "scripts")
+    parsed = parse_numbers(frame, names)
+    kinds = {**parsed.select(names).schema, **parse_numbers(frame.select(target), [target]).schema}
+    written = [name for name, kind in kinds.items() if kind == pl.String and written_numbers(frame[name])]
+    if not written:
+        return parsed, ""
+    numbers = [name for name, kind in kinds.items() if kind != pl.String or name in written]
+    try:
+        mark = find_mark(frame.lazy(), numbers, text.separator)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not mark:
+        return parsed, ""
+    return parse_numbers(frame.with_columns(plain_numbers(name, mark) for name in numbers), names), mark

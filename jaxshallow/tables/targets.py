@@ -12,7 +12,6 @@ from jaxshallow.tables.columns import (
     BOOLEANS,
     CODE,
     MAX_CATEGORIES,
-    MISSING,
     as_numbers,
     as_words,
     hardly_repeat,
@@ -20,6 +19,7 @@ from jaxshallow.tables.columns import (
     no_number,
 )
 from jaxshallow.tables.dataset import Column, Dataset, classes, regression
+from jaxshallow.tables.layout import MISSING
 from jaxshallow.tables.looks import NUMBERS, common_look, like
 from jaxshallow.tables.problems import counted, refuse
 
