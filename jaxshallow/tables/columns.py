@@ -130,8 +130,10 @@ def as_numbers(series: pl.Series, where: object, first_row: int, empty: str, ins
     numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False).fill_nan(None)
     if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
         word, row = words[int(wrong[0])], first_row + int(wrong[0])
-        problem = f"which is not a number{no_number(word, empty)}{instead}"
-        raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, {problem}")
+        fix = f"{no_number(word, empty)}{instead}"
+        if word == series.name:
+            fix = ": the header stands there again, delete that line"
+        raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, which is not a number{fix}")
     return numbers.to_numpy()
 
 
