@@ -225,7 +225,7 @@ def problem(
     return Problem(params, X, Y, weights, l2, validation)
 
 
-def check_tol(tol: float) -> None:
+def check_tol(tol: Any) -> None:
     """ValueError for a tolerance that is below 0 or not finite."""
-    if not 0 <= tol < float("inf"):
+    if not _is_traced(tol) and not 0 <= tol < float("inf"):
         raise ValueError(f"tol must be at least 0 and finite, got {tol}")

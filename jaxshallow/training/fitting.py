@@ -13,8 +13,9 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.descent import CostAndGrads, Optimizer
+from jaxshallow.descent import CostAndGrads
 from jaxshallow.network import cost
+from jaxshallow.optimizers import Optimizer, check_optimizer
 from jaxshallow.params import Params, check_sizes
 from jaxshallow.tiles.streaming import faster
 from jaxshallow.training.epochs import (
@@ -71,7 +72,7 @@ def fit(
     l2: ArrayLike = 0.0,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     patience: int | None = None,
-    tol: float = 0.0,
+    tol: ArrayLike = 0.0,
     callback: Callable[[FitResult], Any] | None = None,
     grads: CostAndGrads = cost_and_grads,
     resume: FitResult | Mapping[str, np.ndarray] | None = None,
@@ -132,6 +133,7 @@ def fit(
     learning_rate = jnp.asarray(0.1 if learning_rate is None else learning_rate).astype(dtype)
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
+    tol = tol if isinstance(tol, jax.core.Tracer) else np.asarray(tol, dtype)
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
 
@@ -149,13 +151,13 @@ def fit(
         if batch_size is not None and key_words is not None:
             order = epoch_orders(key_words, range(done, done + n), m, min(batch_size, m))
         state, (history, ran) = compiled_epochs(
-            state, X, Y, weights, validation, order, learning_rate, l2, np.asarray(tol, dtype),
+            state, X, Y, weights, validation, order, learning_rate, l2, tol,
             optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
         )  # fmt: skip
         stopped = patience is not None and _stopped(ran)
         histories.append(_of_epochs_that_ran(history, ran) if stopped else history)
         done += n
-        if (callback is not None and callback(_result(state, histories))) or stopped:
+        if (callback is not None and _ends(callback(_result(state, histories)))) or stopped:
             break
     return _result(state, histories)
 
@@ -167,11 +169,11 @@ def _check_options(
     batch_size: int | None,
     key: ArrayLike | None,
     patience: int | None,
-    tol: float,
+    tol: ArrayLike,
 ) -> None:
     """Check the options of `fit`: all but the network and its data."""
-    if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-        raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
+    if optimizer is not None:
+        check_optimizer(optimizer)
     check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
     checks.check_tol(tol)
     if batch_size is not None and key is None:
@@ -180,6 +182,13 @@ def _check_options(
         raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
     if isinstance(learning_rate, int | float) and not np.isfinite(learning_rate):
         raise ValueError(f"learning_rate must be finite, got {learning_rate}")
+
+
+def _ends(answer: Any) -> bool:
+    """Whether the callback's answer ends the run."""
+    if isinstance(answer, jax.core.Tracer):
+        raise TypeError("callback must answer from what it knows, and a run under jit or vmap has no numbers yet")
+    return bool(answer)
 
 
 def _stopped(ran: Array) -> bool:
