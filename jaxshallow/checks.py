@@ -225,6 +225,12 @@ def problem(
     return Problem(params, X, Y, weights, l2, validation)
 
 
+def numbers(function: str, *arguments: Any) -> None:
+    """TypeError if an argument of a function that runs on the host is traced."""
+    if any(_is_traced(leaf) for leaf in jax.tree.leaves(arguments)):
+        raise TypeError(f"{function} needs numbers, and traced arrays have none: call it outside of jit, vmap and grad")
+
+
 def check_tol(tol: Any) -> None:
     """ValueError for a tolerance that is below 0 or not finite."""
     if not _is_traced(tol) and not 0 <= tol < float("inf"):

@@ -6,15 +6,17 @@ Any optax transformation can take the place of plain gradient descent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeAlias
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.optimizers import Optimizer, check_optimizer, step
+from jaxshallow.optimizers import Optimizer, check_optimizer, start, step
 from jaxshallow.params import Params
 
 CostAndGrads: TypeAlias = Callable[..., tuple[Array, Params]]
@@ -72,7 +74,7 @@ def _keeps_memory(optimizer: Optimizer) -> bool:
         with jax.ensure_compile_time_eval():  # concrete arrays, even inside someone's jit
             W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
             one = Params(W1, b1, W2, b2)
-            leaves = jax.tree.leaves((one, optimizer.init(one), optimizer.init(one)))
+            leaves = jax.tree.leaves((one, start(optimizer, one), start(optimizer, one)))
             buffers = [_address(leaf) for leaf in leaves if isinstance(leaf, Array)]
     except Exception:  # its mask or labels may fit the user's network only: assume that it does
         return True
@@ -85,12 +87,18 @@ def _address(array: Array) -> int:
     return int(array.addressable_data(0).unsafe_buffer_pointer())
 
 
+def _is_transformed() -> bool:
+    """Whether jit, vmap, grad or the like runs this code, even where no argument is traced."""
+    core = jax.extend.core if hasattr(jax.extend.core, "find_top_trace") else jax.core  # jax below 0.10
+    return type(core.find_top_trace(())).__name__ != "EvalTrace"
+
+
 def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads) -> TrainStep:
     """A compiled training step for a loop of your own.
 
     `params` and `opt_state` are donated: their memory is reused for the results, so continue with the returned ones.
     (Nothing is donated if the optimizer's first state is not its alone, as L-BFGS's, which holds the parameters.)
-    The step may be part of your own `jit`, `scan` or `vmap`.
+    The step may be part of your own `jit`, `scan`, `vmap` or `grad`, where nothing is donated.
 
     Args:
         optimizer: any optax transformation. It gets what it asks for beside the gradient: `value`, `grad`,
@@ -125,4 +133,13 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
         (params, opt_state), J = take_step(optimizer, None, grads, params, opt_state, X, Y, weights, l2)
         return params, opt_state, J
 
-    return jax.jit(train_step, donate_argnums=() if _keeps_memory(optimizer) else (0, 1))
+    if _keeps_memory(optimizer):
+        return jax.jit(train_step)
+    plain, donating = jax.jit(train_step), jax.jit(train_step, donate_argnums=(0, 1))
+
+    @wraps(train_step)
+    def one_step(*arguments: Any, **weights: Any) -> tuple[Params, Any, Array]:
+        # Under vmap or grad, even eagerly, the same arrays may be needed for another part of the batch or derivative.
+        return (plain if _is_transformed() else donating)(*arguments, **weights)
+
+    return one_step

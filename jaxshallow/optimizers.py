@@ -145,7 +145,7 @@ def _update(optimizer: Optimizer, g: Params, opt_state: Any, params: Any, extras
     while True:
         try:
             updates, opt_state = optimizer.update(g, opt_state, params, **extras)
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
             # What wraps others hands everything on; line searches and sam take nothing that they do not know.
             unknown = UNKNOWN.search(str(error))
             names = re.findall(r"\w+", unknown[1]) if unknown else []

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxshallow import checks
 from jaxshallow.training.epochs import History, State
 from jaxshallow.training.keys import packed, unpacked
 
@@ -20,10 +21,7 @@ def named(tree: Any) -> dict[str, np.ndarray]:
         TypeError: they are traced.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(packed(tree))
-    if any(isinstance(leaf, jax.core.Tracer) for _, leaf in leaves):
-        raise TypeError(
-            "arrays() needs numbers, which a run under jit or vmap has not: return the result from it first"
-        )
+    checks.numbers("arrays()", leaves)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
