@@ -216,6 +216,38 @@ def test_what_cannot_take_a_step_is_refused_by_a_sentence():
             js.fit(params, X, Y, optimizer=optimizer, epochs=2)
 
 
+def test_the_train_step_stands_inside_scan_vmap_and_grad_and_leaves_its_arguments_alone():
+    params, X, Y = learnable(m=12)
+
+    def last_cost(rate):
+        optimizer = optax.sgd(rate)
+        step = js.make_train_step(optimizer, l2=rate)
+        carry = params, optimizer.init(params)
+        body = lambda carry, _: ((after := step(*carry, X, Y))[:2], after[2])  # noqa: E731
+        return jax.lax.scan(body, carry, length=3)[1][-1]
+
+    rates = jnp.array([0.45, 0.55])
+    alone = jnp.stack([last_cost(rate) for rate in rates])
+    assert_close(jax.vmap(last_cost)(rates), alone, "float32")
+    slope = (alone[1] - alone[0]) / 0.1
+    np.testing.assert_allclose(jax.jit(jax.grad(last_cost))(0.5), slope, rtol=0.01)  # 0.05² / 6 of the third derivative
+    one = js.make_train_step(optax.adam(0.1))
+    state = optax.adam(0.1).init(params)
+    jax.vmap(lambda X: one(params, state, X, Y)[2])(jnp.stack([X, 2 * X]))
+    assert not params.W1.is_deleted()
+
+
+def test_the_arrays_that_an_optimizer_starts_from_are_not_donated():
+    params, X, Y = learnable(m=12)
+    for optimizer in (
+        optax.noisy_sgd(0.1, key=jax.random.key(1)),
+        optax.inject_hyperparams(optax.sgd)(jnp.float32(0.1)),
+    ):
+        step = js.make_train_step(optimizer)
+        first, second = (step(params, optimizer.init(params), X, Y)[0] for _ in range(2))
+        assert_same(first, second)
+
+
 # ---- fit ----
 
 
@@ -395,6 +427,53 @@ def test_minibatches_run_under_jit_and_patience_says_that_it_cannot():
     patient = lambda params: js.fit(params, X, Y, epochs=2, validation=(X, Y), patience=1).params  # noqa: E731
     with pytest.raises(TypeError, match="fit with it outside of jit"):
         jax.jit(patient)(params)
+
+
+def test_a_traced_key_gives_the_order_that_it_gives_alone():
+    _, X, Y = learnable(m=12)
+
+    def train(key):
+        params = js.init(key, 2, 5, hidden="tanh", scale="glorot")
+        return js.fit(params, X, Y, learning_rate=0.5, epochs=2, batch_size=5, key=key).params
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    together, old = jax.vmap(train)(keys), jax.jit(train)(jax.random.key_data(keys[1]))
+    for k in range(2):
+        alone = train(keys[k])
+        assert_close(jax.tree.map(lambda leaf, k=k: leaf[k], together), alone, "float32")
+    assert_close(old, alone, "float32")
+
+
+def test_hyperparameters_of_fit_are_differentiated_and_mapped():
+    params, X, Y = learnable(m=12)
+    weights = jnp.linspace(0.5, 2, 12)
+
+    def last_cost(rate, l2, weights):
+        result = js.fit(params, X, Y, optimizer=optax.sgd(rate), epochs=3, l2=l2, weights=weights, tol=rate)
+        return result.history.cost[-1]
+
+    rates = jnp.array([0.1, 0.5])
+    alone = jnp.stack([last_cost(float(rate), 0.3, weights) for rate in rates])
+    assert_close(jax.vmap(last_cost, (0, None, None))(rates, jnp.float32(0.3), weights), alone, "float32")
+    slopes = jax.jit(jax.grad(last_cost, (0, 1, 2)))(0.5, 0.3, weights)
+    assert all(jnp.isfinite(slope).all() and jnp.any(slope != 0) for slope in slopes)
+
+
+def test_what_needs_numbers_says_so_where_they_are_traced(tmp_path):
+    params, X, Y = learnable(m=12)
+    host = {
+        r"arrays\(\) needs numbers": lambda p: js.fit(p, X, Y, epochs=2).arrays(),
+        "callback must answer from what it knows": lambda p: js.fit(
+            p, X, Y, epochs=2, callback=lambda result: result.history.cost[-1] < 0
+        ),
+        "fit_many needs numbers": lambda p: js.fit_many(jax.random.key(0), p.W1.T, Y, [{"n_h": 2}], epochs=2),
+        "certify needs numbers": lambda p: js.certify(p, X, Y),
+        "save needs numbers": lambda p: js.save(tmp_path / "model.safetensors", p),
+        "export needs numbers": lambda p: js.export(p, tmp_path / "model.py"),
+    }
+    for message, ask in host.items():
+        with pytest.raises(TypeError, match=message):
+            jax.jit(ask)(params)
 
 
 def test_optimizers_that_wrap_or_mask_others_train():

@@ -85,12 +85,15 @@ def fit(
         params: the network to start from; it is left as it is.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
-        optimizer: any optax transformation; None is plain gradient descent, `update`. A new object compiles
-            again: keep it for the next call.
+        optimizer: any optax transformation, which gets what it asks for, as in `make_train_step`; None is plain
+            gradient descent, `update`. A new object compiles again: keep it for the next call. With `optax.lookahead`
+            the slow network is validated and returned; of `optax.contrib.schedule_free` the one to use is
+            `schedule_free_eval_params(result.opt_state, result.params)`.
         learning_rate: α of plain gradient descent, 0.1 if not given; an optax optimizer has its own.
         epochs: passes over the data.
         batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
-        key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
+        key: a JAX random key that fixes the order of the examples; needed with `batch_size`. It may be traced: the
+            program then asks the host for the same order.
         weights: (m,) weight of each example, ≥ 0, not all 0. A minibatch's cost is its own weighted mean, as in
             scikit-learn and PyTorch: weights act within a batch, and a heavy batch steps no further than a light one.
         l2: strength of the weight decay, ≥ 0; minibatches share it, so that together they apply that of `cost`.
@@ -114,7 +117,8 @@ def fit(
             or all-zero weights; negative l2; `epochs`, `batch_size` or `patience` below 1; `batch_size` without
             `key`; `tol` below 0; `learning_rate` beside an optimizer; `resume` is of other data, networks or
             optimizers, as far as sizes show, or has more epochs already.
-        TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
+        TypeError: X is not floating point, a number of epochs is not an integer, `optimizer` is not optax's or cannot
+            take a step on this network, or `patience` is used inside jit or vmap.
 
     A run that diverges is not an error: its history holds NaN, and `patience` ends it.
 
