@@ -78,4 +78,5 @@ def certify(
         certificate_of,  # here, so that `import jaxshallow` need not wait for it
     )
 
+    checks.untraced("certify", params, X, Y, weights, l2)
     return certificate_of(checks.problem(params, X, Y, weights, l2), executions, max_examples, precisions)

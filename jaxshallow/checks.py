@@ -146,7 +146,7 @@ def snapshot(params: Any, X: Any, Y: Any, weights: Any) -> tuple[Any, Any, Any]:
 
     A step may still be running when its caller writes the next batch into the same NumPy array.
     """
-    dtype = getattr(getattr(params, "W1", None), "dtype", None)
+    dtype = getattr(next(iter(jax.tree.leaves(params)), None), "dtype", None)
 
     def taken(name: str, array: Any) -> Any:
         if array is None or isinstance(array, Array):
@@ -258,6 +258,12 @@ def problem(
     return Problem(params, X, Y, weights, l2, validation)
 
 
-def check_tol(tol: float) -> None:
+def untraced(function: str, *arguments: Any) -> None:
+    """TypeError if an argument of a function that runs on the host is traced."""
+    if any(given.is_traced(leaf) for leaf in jax.tree.leaves(arguments)):
+        raise TypeError(f"{function} needs numbers, and traced arrays have none: call it outside of jit, vmap and grad")
+
+
+def check_tol(tol: Any) -> None:
     """ValueError for a tolerance that is below 0 or not finite."""
     given.number("tol", tol)

@@ -10,17 +10,16 @@ from functools import wraps
 from typing import Any, TypeAlias
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks, given
 from jaxshallow.backprop import cost_and_grads
+from jaxshallow.optimizers import Optimizer, check_optimizer, start, step
 from jaxshallow.params import Params
-
-Optimizer: TypeAlias = optax.GradientTransformation
 
 CostAndGrads: TypeAlias = Callable[..., tuple[Array, Params]]
 TrainStep: TypeAlias = Callable[..., tuple[Params, Any, Array]]
@@ -66,37 +65,52 @@ def take_step(
     def at(params: Params) -> tuple[Array, Params]:
         return grads(params, X, Y, weights=weights, l2=l2)
 
+    if optimizer is not None:
+        return step(optimizer, at, params, opt_state)
     J, g = at(params)
-    if optimizer is None:
-        return (update(params, g, learning_rate), opt_state), J
-    # Line searches (L-BFGS) and plateau schedules need the cost as well; others ignore it.
-    updates, opt_state = optax.with_extra_args_support(optimizer).update(
-        g, opt_state, params, value=J, grad=g, value_fn=lambda params: at(params)[0]
-    )
-    return (optax.apply_updates(params, updates), opt_state), J
+    return (update(params, g, learning_rate), opt_state), J
 
 
-def _keeps_params(optimizer: Optimizer) -> bool:
-    """Whether the optimizer's state shares buffers with the parameters, as L-BFGS's first state does."""
-    W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
-    one = Params(W1, b1, W2, b2)
+def _keeps_memory(optimizer: Optimizer) -> bool:
+    """Whether the optimizer's first state holds memory that is not its alone.
+
+    That of L-BFGS holds the parameters, and one with a random key may hold the key that the optimizer starts from.
+    """
     try:
-        leaves = jax.tree.leaves((one, optimizer.init(one)))
-    except (TypeError, ValueError):
-        return True  # its mask or labels fit the user's network only: assume that it does
-    buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves if isinstance(leaf, Array)]
+        with jax.ensure_compile_time_eval():  # concrete arrays, even inside someone's jit
+            W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
+            one = Params(W1, b1, W2, b2)
+            leaves = jax.tree.leaves((one, start(optimizer, one), start(optimizer, one)))
+            buffers = [_address(leaf) for leaf in leaves if isinstance(leaf, Array)]
+    except Exception:  # its mask or labels may fit the user's network only: assume that it does
+        return True
     return len(set(buffers)) < len(buffers)
+
+
+def _address(array: Array) -> int:
+    """Where an array lies; a traced one, such as a learning rate, raises."""
+    array = jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
+    return int(array.addressable_data(0).unsafe_buffer_pointer())
+
+
+def _is_transformed() -> bool:
+    """Whether jit, vmap, grad or the like runs this code, even where no argument is traced."""
+    core = jax.extend.core if hasattr(jax.extend.core, "find_top_trace") else jax.core  # jax below 0.10
+    return type(core.find_top_trace(())).__name__ != "EvalTrace"
 
 
 def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads) -> TrainStep:
     """A compiled training step for a loop of your own.
 
     `params` and `opt_state` are donated: their memory is reused for the results, so continue with the returned ones.
-    (Nothing is donated if the optimizer's state shares the parameters' memory, as L-BFGS's does.) NumPy arrays are
-    copied: fill the same one with the next batch at once, though the step may still be running.
+    (Nothing is donated if the optimizer's first state is not its alone, as L-BFGS's, which holds the parameters.)
+    NumPy arrays are copied: fill the same one with the next batch at once, though the step may still be running.
+    The step may be part of your own `jit`, `scan`, `vmap` or `grad`, where nothing is donated.
 
     Args:
-        optimizer: any optax transformation.
+        optimizer: any optax transformation. It gets what it asks for beside the gradient: `value`, `grad`,
+            `value_fn`, `obj_fn`, `grad_fn`, all of this step's examples, weights and l2. For `optax.lookahead` give
+            `optax.LookaheadParams.init_synced(params)` in place of `params`.
         l2: strength of the weight decay, as in `cost`.
         grads: cost and gradient, with `cost_and_grads`' signature.
 
@@ -104,6 +118,8 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
         `step(params, opt_state, X, Y, weights=None) -> (params, opt_state, J)`, with J the cost before the step.
 
     Raises:
+        TypeError: `optimizer` is not optax's; from `step`, if the optimizer cannot take it, as one for a gradient of
+            each example.
         ValueError, TypeError: from `step`, as `cost_and_grads`.
 
     Example:
@@ -116,15 +132,18 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
         0.7
     """
 
-    def step(
+    check_optimizer(optimizer)
+
+    def train_step(
         params: Params, opt_state: Any, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None = None
     ) -> tuple[Params, Any, Array]:
         (params, opt_state), J = take_step(optimizer, None, grads, params, opt_state, X, Y, weights, l2)
         return params, opt_state, J
 
-    compiled = jax.jit(step, donate_argnums=() if _keeps_params(optimizer) else (0, 1))
+    plain = jax.jit(train_step)
+    donating = plain if _keeps_memory(optimizer) else jax.jit(train_step, donate_argnums=(0, 1))
 
-    @wraps(step)
+    @wraps(train_step)
     def on_a_snapshot(
         params: Params, opt_state: Any, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None = None
     ) -> tuple[Params, Any, Array]:
@@ -132,6 +151,8 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
             params, opt_state = jax.tree.map(
                 lambda leaf: jnp.array(leaf) if isinstance(leaf, np.ndarray) else leaf, (params, opt_state)
             )
+        # Under vmap or grad, even eagerly, the same arrays may be needed for another part of the batch or derivative.
+        compiled = plain if _is_transformed() else donating
         return compiled(params, opt_state, *checks.snapshot(params, X, Y, weights))
 
     return on_a_snapshot

@@ -113,6 +113,141 @@ def test_the_train_step_takes_weights():
     assert_close(weighted, half, "float32")
 
 
+# ---- any optax transformation, and where a step may stand ----
+
+
+def weights_and_biases(params):
+    return jax.tree.map(lambda leaf: "weights" if leaf.shape[-1] > 1 else "biases", params)
+
+
+def sam(opaque_mode):
+    adversary = optax.chain(optax.contrib.normalize(), optax.sgd(0.05))
+    return optax.contrib.sam(optax.adam(0.05), adversary, opaque_mode=opaque_mode)
+
+
+POLYAK = optax.polyak_sgd(max_learning_rate=1.0)
+SOPHIA = optax.contrib.sophia(0.05, update_interval=2)
+# The optimizer, and what optax's own loop would give to its update beside the gradient.
+ASKS = {
+    "sam": (sam(opaque_mode=False), ""),
+    "sam, in a chain": (optax.chain(optax.clip(0.1), sam(opaque_mode=True)), "grad_fn"),
+    "sophia, of a part": (
+        optax.partition({"weights": SOPHIA, "biases": optax.sgd(0.1)}, weights_and_biases),
+        "obj_fn",
+    ),
+    "lookahead, in a chain": (optax.chain(optax.clip(0.1), optax.lookahead(optax.adam(0.05), 2, 0.5)), ""),
+    "MultiSteps": (optax.MultiSteps(POLYAK, 2), "value"),
+}
+
+
+def test_an_optimizer_gets_what_it_asks_for_of_the_same_objective(x64):
+    """In minibatches, with weights and l2, against a loop as optax's documentation writes it."""
+    start, X, Y = learnable("float64", m=12)
+    weights, key = np.linspace(0.5, 2, 12), jax.random.key(3)
+    for name, (optimizer, asks) in ASKS.items():
+
+        @jax.jit
+        def step_by_hand(params, state, X, Y, w, l2, optimizer=optimizer, asks=asks):
+            fast = getattr(params, "fast", params)
+
+            def objective(part, *_):  # a part of the network, where a mask hides the rest
+                own = lambda leaf, W: W if isinstance(leaf, optax.MaskedNode) else leaf  # noqa: E731
+                whole = jax.tree.map(own, part, fast, is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode))
+                return js.cost(whole, X, Y, weights=w, l2=l2)
+
+            J, g = jax.value_and_grad(objective)(fast)
+            known = {"value": J, "obj_fn": objective, "grad_fn": jax.grad(objective)}
+            updates, state = optimizer.update(g, state, params, **{name: known[name] for name in asks.split()})
+            return optax.apply_updates(params, updates), state
+
+        params = optax.LookaheadParams.init_synced(start) if "lookahead" in name else start
+        state = optimizer.init(params)
+        for epoch in range(2):
+            for row in epoch_order(key, epoch, 12, 4):
+                share = 0.3 * weights[row].sum() / weights.sum()
+                params, state = step_by_hand(params, state, X[:, row], Y[:, row], weights[row], share)
+        options = {"batch_size": 4, "key": key, "weights": weights, "l2": 0.3}
+        result = js.fit(start, X, Y, optimizer=optimizer, epochs=2, **options)
+        assert_close(result.params, getattr(params, "slow", params), "float64, after training")
+
+
+def test_make_train_step_takes_the_pair_of_lookahead():
+    params, X, Y = learnable()
+    optimizer = optax.lookahead(optax.sgd(0.5), 2, 0.5)
+    pair = optax.LookaheadParams.init_synced(params)
+    state, step = optimizer.init(pair), js.make_train_step(optimizer)
+    with pytest.raises(TypeError, match=r"must be a pair for optax.lookahead, .*init_synced\(params\), got Params"):
+        step(params, state, X, Y)
+    for _ in range(4):
+        pair, state, _ = step(pair, state, X, Y)
+    result = js.fit(params, X, Y, optimizer=optimizer, epochs=4, validation=(X, Y))
+    assert_close(result.params, pair.slow, "float32")
+    assert_close(result.state.params, pair.fast, "float32")
+    assert_close(result.history.validation_cost[-1], js.cost(pair.slow, X, Y), "float32")
+
+
+REFUSED = {
+    "takes a gradient for each example: use grads that clip": optax.contrib.differentially_private_aggregate(
+        1.0, 1.0, key=0
+    ),
+    r"got: .* missing 1 required keyword-only argument: 'hessian'": optax.GradientTransformationExtraArgs(
+        lambda params: (), lambda g, state, params=None, *, hessian, **rest: (g, state)
+    ),
+    "hand these on .* got: .*'value'": optax.chain(optax.clip(1.0), optax.MultiSteps(POLYAK, 2)),
+    "mask_compatible_extra_args=True": optax.masked(
+        optax.lbfgs(), lambda params: jax.tree.map(lambda leaf: leaf.shape[-1] > 1, params)
+    ),
+    r"its step makes .* of \['n'\], which is nothing: take the steps .* make_train_step": optax.GradientTransformation(
+        lambda params: {}, lambda g, state, params=None: (g, {"n": jnp.int32(1)})
+    ),
+    r"an update of the parameters' form, .*'W1': \(5, 2\)": optax.GradientTransformation(
+        lambda params: (), lambda g, state, params=None: (jax.tree.map(lambda dW: dW[:1], g), state)
+    ),
+    "but its update fails: tuple index out of range": optax.GradientTransformation(
+        lambda params: (), lambda g, state, params=None: (state[0], state)
+    ),
+}
+
+
+def test_what_cannot_take_a_step_is_refused_by_a_sentence():
+    params, X, Y = learnable()
+    for message, optimizer in REFUSED.items():
+        with pytest.raises(TypeError, match=message):
+            js.fit(params, X, Y, optimizer=optimizer, epochs=2)
+
+
+def test_the_train_step_stands_inside_scan_vmap_and_grad_and_leaves_its_arguments_alone():
+    params, X, Y = learnable(m=12)
+
+    def last_cost(rate):
+        optimizer = optax.sgd(rate)
+        step = js.make_train_step(optimizer, l2=rate)
+        carry = params, optimizer.init(params)
+        body = lambda carry, _: ((after := step(*carry, X, Y))[:2], after[2])  # noqa: E731
+        return jax.lax.scan(body, carry, length=3)[1][-1]
+
+    rates = jnp.array([0.45, 0.55])
+    alone = jnp.stack([last_cost(rate) for rate in rates])
+    assert_close(jax.vmap(last_cost)(rates), alone, "float32")
+    slope = (alone[1] - alone[0]) / 0.1
+    np.testing.assert_allclose(jax.jit(jax.grad(last_cost))(0.5), slope, rtol=0.01)  # 0.05² / 6 of the third derivative
+    one = js.make_train_step(optax.adam(0.1))
+    state = optax.adam(0.1).init(params)
+    jax.vmap(lambda X: one(params, state, X, Y)[2])(jnp.stack([X, 2 * X]))
+    assert not params.W1.is_deleted()
+
+
+def test_the_arrays_that_an_optimizer_starts_from_are_not_donated():
+    params, X, Y = learnable(m=12)
+    for optimizer in (
+        optax.noisy_sgd(0.1, key=jax.random.key(1)),
+        optax.inject_hyperparams(optax.sgd)(jnp.float32(0.1)),
+    ):
+        step = js.make_train_step(optimizer)
+        first, second = (step(params, optimizer.init(params), X, Y)[0] for _ in range(2))
+        assert_same(first, second)
+
+
 # ---- fit ----
 
 
@@ -292,6 +427,53 @@ def test_minibatches_run_under_jit_and_patience_says_that_it_cannot():
     patient = lambda params: js.fit(params, X, Y, epochs=2, validation=(X, Y), patience=1).params  # noqa: E731
     with pytest.raises(TypeError, match="fit with it outside of jit"):
         jax.jit(patient)(params)
+
+
+def test_a_traced_key_gives_the_order_that_it_gives_alone():
+    _, X, Y = learnable(m=12)
+
+    def train(key):
+        params = js.init(key, 2, 5, hidden="tanh", scale="glorot")
+        return js.fit(params, X, Y, learning_rate=0.5, epochs=2, batch_size=5, key=key).params
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    together, old = jax.vmap(train)(keys), jax.jit(train)(jax.random.key_data(keys[1]))
+    for k in range(2):
+        alone = train(keys[k])
+        assert_close(jax.tree.map(lambda leaf, k=k: leaf[k], together), alone, "float32")
+    assert_close(old, alone, "float32")
+
+
+def test_hyperparameters_of_fit_are_differentiated_and_mapped():
+    params, X, Y = learnable(m=12)
+    weights = jnp.linspace(0.5, 2, 12)
+
+    def last_cost(rate, l2, weights):
+        result = js.fit(params, X, Y, optimizer=optax.sgd(rate), epochs=3, l2=l2, weights=weights, tol=rate)
+        return result.history.cost[-1]
+
+    rates = jnp.array([0.1, 0.5])
+    alone = jnp.stack([last_cost(float(rate), 0.3, weights) for rate in rates])
+    assert_close(jax.vmap(last_cost, (0, None, None))(rates, jnp.float32(0.3), weights), alone, "float32")
+    slopes = jax.jit(jax.grad(last_cost, (0, 1, 2)))(0.5, 0.3, weights)
+    assert all(jnp.isfinite(slope).all() and jnp.any(slope != 0) for slope in slopes)
+
+
+def test_what_needs_numbers_says_so_where_they_are_traced(tmp_path):
+    params, X, Y = learnable(m=12)
+    host = {
+        r"arrays\(\) needs numbers": lambda p: js.fit(p, X, Y, epochs=2).arrays(),
+        "callback must answer from what it knows": lambda p: js.fit(
+            p, X, Y, epochs=2, callback=lambda result: result.history.cost[-1] < 0
+        ),
+        "fit_many needs numbers": lambda p: js.fit_many(jax.random.key(0), p.W1.T, Y, [{"n_h": 2}], epochs=2),
+        "certify needs numbers": lambda p: js.certify(p, X, Y),
+        "save needs numbers": lambda p: js.save(tmp_path / "model.safetensors", p),
+        "export needs numbers": lambda p: js.export(p, tmp_path / "model.py"),
+    }
+    for message, ask in host.items():
+        with pytest.raises(TypeError, match=message):
+            jax.jit(ask)(params)
 
 
 def test_optimizers_that_wrap_or_mask_others_train():

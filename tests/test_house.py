@@ -23,8 +23,9 @@ ORDER = {
     "per_example": [],
     "executions": [],
     "tiles": ["parts", "host", "streaming", "sharding"],
+    "optimizers": [],
     "descent": [],
-    "training": ["scaling", "epochs", "resume", "fitting"],
+    "training": ["scaling", "keys", "epochs", "resume", "fitting"],
     "tables": [
         "layout",
         "plain",

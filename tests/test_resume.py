@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import optax
 import pytest
-from cases import draw
+from cases import assert_close, draw
 
 import jaxshallow as js
 from jaxshallow.many import plan, records
@@ -65,6 +67,70 @@ def test_a_fit_that_was_stopped_ends_in_the_bits_of_one_that_was_not(little_opti
         part = fit(stop, part and part.arrays())
     assert_same_bits(part, whole)
     assert_same_bits(fit(resume=whole), whole)
+
+
+class Odd(NamedTuple):
+    """A state with whatever JAX takes for a leaf, or for none."""
+
+    old_key: object = jax.random.PRNGKey(5)
+    keys: object = jax.random.split(jax.random.key(6, impl="rbg"), 3)
+    count: object = 0
+    rate: object = 0.25
+    on: object = True
+    number: object = np.float64(2)
+    short: object = np.zeros(2, jax.numpy.bfloat16)
+    rest: object = (None, optax.EmptyState(), optax.MaskedNode(), {"b": [], "a": np.int8(3)})
+
+
+def odd_update(grads, state, params=None):
+    keys = jax.vmap(lambda key: jax.random.split(key)[0])(state.keys)
+    old_key, one = jax.random.split(state.old_key)
+    noise = jax.random.normal(keys[0]) + jax.random.normal(one)
+    state = state._replace(old_key=old_key, keys=keys, count=state.count + 1, on=~state.on, short=state.short + 1)
+    return jax.tree.map(lambda g: -state.rate * g + 0.01 * noise, grads), state
+
+
+def noisy(impl):
+    return optax.chain(
+        optax.add_noise(0.01, 0.5, key=1),
+        optax.MultiSteps(optax.add_noise(0.01, 0.5, key=jax.random.key(2, impl=impl)), 2).gradient_transformation(),
+        optax.GradientTransformation(lambda params: Odd(), odd_update),
+    )
+
+
+def test_states_with_random_keys_and_odd_leaves_go_on_in_the_same_bits(little_optimization, tmp_path):
+    case, optimizer = draw("tanh", m=20, dtype=np.float32), noisy("unsafe_rbg")
+
+    def fit(epochs, resume=None, optimizer=optimizer):
+        return js.fit(case.params, case.X, case.Y, optimizer=optimizer, epochs=epochs, resume=resume)
+
+    whole, part = fit(4), fit(2)
+    kinds = {name.rpartition(".")[2] for name in part.arrays()}
+    assert {"threefry2x32", "unsafe_rbg", "rbg"} <= kinds
+    checkpoints.save_state(tmp_path, part.arrays(), {}, "2 of 4 epochs")
+    resumed = fit(4, checkpoints.load_state(tmp_path, {})[0])
+    assert_same_bits(resumed, whole)
+    dtypes = [[leaf.dtype for leaf in jax.tree.leaves(result.opt_state)] for result in (resumed, whole)]
+    assert dtypes[0] == dtypes[1]
+    with pytest.raises(ValueError, match=r"rng_key.rbg must be uint32 \(4,\), got nothing"):
+        fit(4, part, noisy("rbg"))
+
+
+def test_many_with_random_keys_in_their_states_go_on_in_the_same_bits(little_optimization):
+    case, configs = draw("tanh", m=20, dtype=np.float32), [{**CONFIGS[0], "seed": seed} for seed in (0, 1)]
+    noisy_sgd = partial(optax.noisy_sgd, key=1)
+
+    def fit_many(resume=None, callback=None):
+        return js.fit_many(
+            KEY, case.X, case.Y, configs, epochs=4, optimizer=noisy_sgd, resume=resume, callback=callback
+        )
+
+    whole, part = fit_many(callback=lambda now: None), fit_many(callback=lambda now: True)
+    assert not part.finished
+    assert_same_bits(fit_many(part.arrays()), whole)
+    params = js.init(jax.random.fold_in(KEY, 0), 3, 3, hidden="tanh", scale="glorot")
+    alone = js.fit(params, case.X, case.Y, optimizer=noisy_sgd(0.5), epochs=4).params
+    assert_close(whole.params(0), alone, "float32")
 
 
 def test_fit_goes_on_with_nothing_that_is_another_run(little_optimization):

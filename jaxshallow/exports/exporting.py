@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxshallow import checks
 from jaxshallow.exports.jax_artifact import to_jax
 from jaxshallow.exports.known import checked_metadata, on_host
 from jaxshallow.exports.onnx_graph import to_onnx
@@ -59,6 +60,7 @@ def export(params: Params, path: str | os.PathLike[str], metadata: dict[str, Any
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"path must end in .jax, .py or .onnx, got {os.fspath(path)!r}")
+    checks.numbers("export", params)
     params = on_host(params)
     write_atomically(path, FORMATS[suffix](params, checked_metadata(params, metadata)))
 

@@ -18,6 +18,7 @@ from jaxshallow.many.widths import padded
 from jaxshallow.network import cost
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import History, State, first_state, run_epochs, watched
+from jaxshallow.training.keys import packed, unpacked
 
 
 def new_states(group: Group, settings: Settings) -> State:
@@ -45,6 +46,8 @@ def draw_states(
     shape: tuple[int, int, int],
 ) -> State:
     """The first state of each network, drawn as by `init`: the padding does not change the numbers before it.
+
+    States of many networks are `packed`: the host keeps them, and NumPy has no random keys.
 
     Args:
         key: a JAX random key.
@@ -75,7 +78,7 @@ def draw_states(
             hidden=hidden,
             output=output,
         )
-        return first_state(params, optimizer_of(factory, network))
+        return packed(first_state(params, optimizer_of(factory, network)))
 
     return jax.vmap(one)(networks)
 
@@ -104,12 +107,13 @@ def train_chunk(
     """
 
     def one(state: State, network: Mapping[str, Any], weights: Array | None, validation_weights: Array | None) -> Any:
-        return run_epochs(
-            state, X, Y, weights, validation and (*validation, validation_weights), order,
+        after, seen = run_epochs(
+            unpacked(state), X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"], tol,
             optimizer=optimizer_of(factory, network), grads=padded(grads, network["n_h"]),
             validation_cost_of=_validation_cost, epochs=epochs, patience=patience,
         )  # fmt: skip
+        return packed(after), seen
 
     return jax.vmap(one)(states, networks, weights, validation_weights)
 

@@ -63,6 +63,7 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] 
         ('tanh', {'trained_on': 'flower'})
     """
     safetensors, safetensors_numpy = require("safetensors", "scripts"), require("safetensors.numpy", "scripts")
+    checks.untraced("save", params)
     checks.parameters(params)
     if not isinstance(params.hidden, str):
         fix = "list it under a name, js.activations.HIDDEN['sine'] = js.Activation(...), here and before loading"

@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.tree_util import keystr
 from jax.typing import ArrayLike
 
-from jaxshallow.descent import CostAndGrads, Optimizer, take_step
+from jaxshallow.descent import CostAndGrads, take_step
+from jaxshallow.optimizers import Optimizer, start, trained
 from jaxshallow.params import Params
 
 
@@ -47,9 +49,14 @@ class State(NamedTuple):
     best_params: Params | None = None
 
     @property
+    def network(self) -> Params:
+        """The network that training has come to."""
+        return trained(self.params, self.opt_state)
+
+    @property
     def result(self) -> Params:
         """The parameters to return: the best if known, else the last."""
-        return self.params if self.best_params is None else self.best_params
+        return self.network if self.best_params is None else self.best_params
 
 
 Carry: TypeAlias = tuple[Params, Any]  # the network and the optimizer's state
@@ -59,10 +66,12 @@ def first_state(params: Params, optimizer: Optimizer | None) -> State:
     """The `State` before the first epoch, without what `watched` adds."""
 
     def strong(leaf: Any) -> Any:
-        """L-BFGS starts with weak types. Files lose them, and a resumed run would then be another program."""
+        """An array, not a Python number, and of no weak type, as L-BFGS starts with: files would lose both, and a
+        resumed run would then be another program."""
+        leaf = leaf if isinstance(leaf, Array) else jnp.asarray(leaf)
         return lax.convert_element_type(leaf, leaf.dtype) if getattr(leaf, "weak_type", False) else leaf
 
-    return State(params, () if optimizer is None else jax.tree.map(strong, optimizer.init(params)))
+    return State(params, () if optimizer is None else jax.tree.map(strong, start(optimizer, params)))
 
 
 def watched(state: State, patience: int | None, validated: bool) -> State:
@@ -70,7 +79,7 @@ def watched(state: State, patience: int | None, validated: bool) -> State:
     if patience is None:
         return State(state.params, state.opt_state)
     best_cost = jnp.full((), jnp.inf, state.params.W1.dtype)
-    return State(state.params, state.opt_state, best_cost, jnp.int32(0), state.params if validated else None)
+    return State(state.params, state.opt_state, best_cost, jnp.int32(0), state.network if validated else None)
 
 
 def run_epochs(
@@ -105,7 +114,9 @@ def run_epochs(
     rows = () if order is None else lax.optimization_barrier((X.T, Y.T))
 
     def descend(carry: Carry, batch: tuple[Any, ...]) -> tuple[Carry, Array]:
-        return take_step(optimizer, learning_rate, grads, *carry, *batch)
+        after, J = take_step(optimizer, learning_rate, grads, *carry, *batch)
+        _check_form(carry[1], after[1])
+        return after, J
 
     def epoch(state: State, order: Array | None) -> tuple[State, tuple[History, bool]]:
         carry = state.params, state.opt_state
@@ -114,7 +125,7 @@ def run_epochs(
         else:
             carry, J = _minibatches(descend, carry, order, rows, weights, l2)
         state = state._replace(params=carry[0], opt_state=carry[1])
-        seen = History(J, None if validation is None else validation_cost_of(state.params, *validation))
+        seen = History(J, None if validation is None else validation_cost_of(state.network, *validation))
         return state if patience is None else _watch(state, seen, tol), (seen, True)
 
     def epoch_unless_stopped(state: State, order: Array | None) -> Any:
@@ -123,6 +134,20 @@ def run_epochs(
         return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
 
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
+
+
+def _check_form(before: Any, after: Any) -> None:
+    """TypeError if a step changes the form of the optimizer's state: a compiled loop needs one form."""
+    forms = [
+        {keystr(path): (leaf.shape, leaf.dtype) for path, leaf in jax.tree.leaves_with_path(s)} for s in (before, after)
+    ]
+    for name in {**forms[0], **forms[1]}:
+        old, new = (form.get(name, "nothing") for form in forms)
+        if old != new:
+            raise TypeError(
+                f"the optimizer's state must keep its form, but its step makes {new} of {name}, which is {old}: take "
+                f"the steps in a loop of your own, with make_train_step"
+            )
 
 
 def _minibatches(
@@ -155,7 +180,7 @@ def _watch(state: State, seen: History, tol: Array) -> State:
     """The state after an epoch with what `patience` needs: is the cost the lowest so far?"""
     now = seen.cost if seen.validation_cost is None else seen.validation_cost
     lower = now < state.best_cost
-    best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.params, state.best_params)
+    best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.network, state.best_params)
     return state._replace(
         best_cost=jnp.where(lower, now, state.best_cost),
         idle_epochs=jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1),
@@ -169,13 +194,13 @@ compiled_epochs = jax.jit(
 )
 
 
-def words(key: ArrayLike | list[int]) -> list[int]:
-    """The integers of a JAX random key, new style or old."""
+def words(key: ArrayLike | list[int]) -> Any:
+    """The integers of a JAX random key, new style or old: a list, or an array if the key is traced."""
     if isinstance(key, list):
         return key
     with jax.ensure_compile_time_eval():  # concrete numbers, even inside someone's jit
         words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
-        return np.asarray(words).ravel().tolist()
+        return words if isinstance(words, jax.core.Tracer) else np.asarray(words).ravel().tolist()
 
 
 def epoch_order(key: ArrayLike | list[int], epoch: int, m: int, batch_size: int) -> np.ndarray:
@@ -197,8 +222,17 @@ def epoch_order(key: ArrayLike | list[int], epoch: int, m: int, batch_size: int)
     return order.reshape(batches, batch_size)
 
 
-def epoch_orders(key: list[int], epochs: range, m: int, batch_size: int) -> np.ndarray:
-    """`epoch_order` of several epochs: (epochs, batches, batch_size)."""
+def epoch_orders(key: Any, epochs: range, m: int, batch_size: int) -> Any:
+    """`epoch_order` of several epochs: (epochs, batches, batch_size).
+
+    Args:
+        key: its `words`. If they are traced, the program asks the host for the orders when it runs.
+        epochs, m, batch_size: as in `epoch_order`.
+    """
+    if isinstance(key, jax.core.Tracer):
+        shape = jax.ShapeDtypeStruct((len(epochs), -(-m // batch_size), batch_size), np.int32)
+        drawn = partial(epoch_orders, epochs=epochs, m=m, batch_size=batch_size)
+        return jax.pure_callback(lambda key: drawn(words(np.asarray(key))), shape, key, vmap_method="sequential")
     return np.stack([epoch_order(key, epoch, m, batch_size) for epoch in epochs])
 
 

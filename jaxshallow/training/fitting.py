@@ -13,8 +13,9 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks, given
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.descent import CostAndGrads, Optimizer
+from jaxshallow.descent import CostAndGrads
 from jaxshallow.network import cost
+from jaxshallow.optimizers import Optimizer, check_optimizer
 from jaxshallow.params import Params, check_sizes
 from jaxshallow.tiles.streaming import faster
 from jaxshallow.training.epochs import (
@@ -71,7 +72,7 @@ def fit(
     l2: ArrayLike = 0.0,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     patience: int | None = None,
-    tol: float = 0.0,
+    tol: ArrayLike = 0.0,
     callback: Callable[[FitResult], Any] | None = None,
     grads: CostAndGrads = cost_and_grads,
     resume: FitResult | Mapping[str, np.ndarray] | None = None,
@@ -84,13 +85,16 @@ def fit(
         params: the network to start from; it is left as it is.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
-        optimizer: any optax transformation; None is plain gradient descent, `update`. A new object compiles
-            again: keep it for the next call.
+        optimizer: any optax transformation, which gets what it asks for, as in `make_train_step`; None is plain
+            gradient descent, `update`. A new object compiles again: keep it for the next call. With `optax.lookahead`
+            the slow network is validated and returned; of `optax.contrib.schedule_free` the one to use is
+            `schedule_free_eval_params(result.opt_state, result.params)`.
         learning_rate: α of plain gradient descent, ≥ 0, 0.1 if not given; an optax optimizer has its own, and may
             take a schedule, `optax.sgd(schedule)`.
         epochs: passes over the data.
         batch_size: examples a step; None is full-batch, one step an epoch. The last batch may be smaller.
-        key: a JAX random key that fixes the order of the examples; needed with `batch_size`.
+        key: a JAX random key that fixes the order of the examples; needed with `batch_size`. It may be traced: the
+            program then asks the host for the same order.
         weights: (m,) weight of each example, ≥ 0, not all 0. A minibatch's cost is its own weighted mean, as in
             scikit-learn and PyTorch: weights act within a batch, and a heavy batch steps no further than a light one.
         l2: strength of the weight decay, ≥ 0; minibatches share it, so that together they apply that of `cost`.
@@ -115,7 +119,8 @@ def fit(
             `epochs`, `batch_size` or `patience` below 1; `batch_size` without `key`; `tol` below 0; `learning_rate`
             beside an optimizer; `resume` is of other data, networks or optimizers, as far as sizes show, or has more
             epochs already.
-        TypeError: X is not floating point, a number of epochs is not an integer, or `optimizer` is not optax's.
+        TypeError: X is not floating point, a number of epochs is not an integer, `optimizer` is not optax's or cannot
+            take a step on this network, or `patience` is used inside jit or vmap.
 
     A run that diverges is not an error: its history holds NaN, and `patience` ends it.
 
@@ -134,6 +139,7 @@ def fit(
     learning_rate = given.scalar("learning_rate", 0.1 if learning_rate is None else learning_rate, dtype)
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
+    tol = tol if isinstance(tol, jax.core.Tracer) else np.asarray(tol, dtype)
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
 
@@ -151,13 +157,13 @@ def fit(
         if batch_size is not None and key_words is not None:
             order = epoch_orders(key_words, range(done, done + n), m, min(batch_size, m))
         state, (history, ran) = compiled_epochs(
-            state, X, Y, weights, validation, order, learning_rate, l2, np.asarray(tol, dtype),
+            state, X, Y, weights, validation, order, learning_rate, l2, tol,
             optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
         )  # fmt: skip
         stopped = patience is not None and _stopped(ran)
         histories.append(_of_epochs_that_ran(history, ran) if stopped else history)
         done += n
-        if (callback is not None and callback(_result(state, histories))) or stopped:
+        if (callback is not None and _ends(callback(_result(state, histories)))) or stopped:
             break
     return _result(state, histories)
 
@@ -169,11 +175,11 @@ def _check_options(
     batch_size: int | None,
     key: ArrayLike | None,
     patience: int | None,
-    tol: float,
+    tol: ArrayLike,
 ) -> None:
     """Check the options of `fit`: all but the network and its data."""
-    if optimizer is not None and not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-        raise TypeError(f"optimizer must be an optax transformation such as optax.adam(0.01), got {optimizer!r}")
+    if optimizer is not None:
+        check_optimizer(optimizer)
     check_sizes(epochs=epochs, batch_size=batch_size, patience=patience)
     checks.check_tol(tol)
     if batch_size is not None and key is None:
@@ -182,6 +188,13 @@ def _check_options(
         raise ValueError("learning_rate is for plain gradient descent: give it to the optimizer, optax.adam(0.01)")
     if key is not None:
         given.key(key)
+
+
+def _ends(answer: Any) -> bool:
+    """Whether the callback's answer ends the run."""
+    if isinstance(answer, jax.core.Tracer):
+        raise TypeError("callback must answer from what it knows, and a run under jit or vmap has no numbers yet")
+    return bool(answer)
 
 
 def _stopped(ran: Array) -> bool:

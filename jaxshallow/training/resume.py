@@ -9,17 +9,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxshallow import checks
 from jaxshallow.training.epochs import History, State
+from jaxshallow.training.keys import packed, unpacked
 
 
 def named(tree: Any) -> dict[str, np.ndarray]:
-    """The leaves of a tree, by their paths: {"state.params.W1": ...}."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    """The leaves of a tree, by their paths: {"state.params.W1": ...}; of a random key its numbers.
+
+    Raises:
+        TypeError: they are traced.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(packed(tree))
+    checks.numbers("arrays()", leaves)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
 def from_named(like: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The tree that `named` took apart. It must match `like`, a tree of arrays or of their shapes and dtypes.
+    """The tree that `named` took apart, `packed`. It must match `like`, packed too, of arrays or shapes and dtypes.
 
     Raises:
         ValueError: an array is missing or not known, or has another shape or dtype.
@@ -51,7 +58,7 @@ def resumed(arrays: Mapping[str, np.ndarray], first: State, epochs: int, validat
         ValueError: the arrays are of another run, or of more epochs.
     """
     costs = np.empty(np.shape(arrays.get("history.cost", ())), first.params.W1.dtype)
-    found = from_named({"state": first, "history": History(costs, costs if validated else None)}, arrays)
+    found = from_named({"state": packed(first), "history": History(costs, costs if validated else None)}, arrays)
     if len(found["history"].cost) > epochs:
         raise ValueError(f"epochs must be at least the {len(found['history'].cost)} of resume, got {epochs}")
-    return jax.tree.map(jnp.asarray, found["state"]), found["history"]
+    return unpacked(jax.tree.map(jnp.asarray, found["state"])), found["history"]
