@@ -185,7 +185,7 @@ def _problem(
     dtype: DTypeLike | None,
 ) -> checks.Problem:
     """Check the examples as `fit` does, for a network of one hidden unit."""
-    checks.numbers("fit_many", key, X, Y, weights, validation)
+    checks.untraced("fit_many", key, X, Y, weights, validation)
     for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
         if np.ndim(given.numbers(name, array)) != 2:
             raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")

@@ -21,7 +21,7 @@ def named(tree: Any) -> dict[str, np.ndarray]:
         TypeError: they are traced.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(packed(tree))
-    checks.numbers("arrays()", leaves)
+    checks.untraced("arrays()", leaves)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
