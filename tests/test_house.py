@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -183,3 +184,17 @@ assert "jaxshallow.programs" not in sys.modules
     environment["PYTHONPATH"] = os.pathsep.join([str(HOUSE.parent), environment.get("PYTHONPATH", "")])
     result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_every_file_is_written_by_the_one_atomic_way():
+    """So that a full disk, a crash, a device or a link does everywhere what `store/files.py` promises."""
+    writing = re.compile(r"\.write_(text|bytes)\(|\bopen\([^)]*[\"'][wax]b?[\"']")
+    found = [
+        f"{file}: {line.strip()}"
+        for file in FILES
+        for line in (HOUSE / file).read_text().splitlines()
+        if writing.search(line) and not line.lstrip().startswith((">>>", "..."))
+    ]
+    assert [where for where in found if "closefd=False" not in where] == [
+        "store/files.py: temporary.write_bytes(data)"
+    ]  # an exported program writes to stdout

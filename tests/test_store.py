@@ -18,6 +18,7 @@ from cases import draw
 
 import jaxshallow as js
 from jaxshallow import store
+from jaxshallow.estimators import ShallowRegressor
 from jaxshallow.store import files, load, read_metadata, save
 from jaxshallow.store.files import replacing, write_atomically
 
@@ -563,3 +564,19 @@ def test_a_missing_folder_and_a_folder_in_the_way_are_told(tmp_path):
     with pytest.raises(IsADirectoryError):
         save(tmp_path / "taken", network())
     assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_an_estimators_file_with_nonsense_in_it_is_refused_by_name(path):
+    right = {"estimator": "ShallowRegressor", "params": {}, "known": {}}
+    for wrong in (
+        {"params": 5},
+        {"params": {"no": 1}},
+        {"params": {"alpha": {"a": 1}}},
+        {"known": [1]},
+        {"known": {"predict": 1}},
+    ):
+        save(path, network(output="identity", n_y=1), {**right, **wrong})
+        with pytest.raises(ValueError, match=r"model\.safetensors does not hold a ShallowRegressor as save writes it"):
+            ShallowRegressor.load(path)
+    save(path, network(output="identity", n_y=1), right)
+    assert ShallowRegressor.load(path).n_features_in_ == 3

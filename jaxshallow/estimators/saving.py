@@ -62,15 +62,20 @@ class SavingMixin:
         Raises:
             ValueError: the file is not of this estimator, or as `jaxshallow.load`.
         """
-        metadata, params = store.read_metadata(path), store.load(path)
+        params, metadata = store.load_with_metadata(path)
         if metadata.get("estimator") != cls.__name__:
             raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__}, but {metadata.get('estimator')}")
-        estimator = cls(**{name: from_json(value) for name, value in metadata["params"].items()})
-        for name, value in metadata["known"].items():
-            setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
-        estimator.members_ = [jax.tree.map(np.asarray, params)]
-        estimator.n_features_in_ = params.W1.shape[1]
-        estimator._relabel(metadata)
+        try:
+            estimator = cls(**{name: from_json(value) for name, value in metadata["params"].items()})
+            for name, value in metadata["known"].items():
+                if name not in (*KNOWN, "feature_names_in_"):
+                    raise ValueError(f"{name} is no attribute that save writes")
+                setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
+            estimator.members_ = [jax.tree.map(np.asarray, params)]
+            estimator.n_features_in_ = params.W1.shape[1]
+            estimator._relabel(metadata)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__} as save writes it: {error}") from error
         return estimator
 
     def _labels(self) -> dict[str, Any]:

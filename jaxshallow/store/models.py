@@ -43,6 +43,8 @@ DTYPES = {"F16": jnp.float16, "BF16": jnp.bfloat16, "F32": jnp.float32, "F64": j
 def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] | None = None) -> None:
     """Writes a network to a file, atomically: a full disk or a crash leaves the old file as it was.
 
+    An older file keeps its permissions and stays behind its links; a device or a pipe is refused, never replaced.
+
     Args:
         path: the file, usually *.safetensors.
         params: the network. Its `hidden` must be a name, since a file cannot hold a function.
