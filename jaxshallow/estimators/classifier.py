@@ -55,6 +55,8 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
     _: KW_ONLY
     class_weight: Any = None
 
+    loss = "log_loss"
+
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train one epoch on these examples, continuing from the last call.
@@ -94,11 +96,18 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
     def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
         check_classification_targets(y)
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        if not known:
+        if not known or not hasattr(self, "classes_"):
             self._learn_labels(y)
         elif len(new := np.setdiff1d(unique_labels(y), self.classes_)):
             raise ValueError(f"`y` has classes not in `self.classes_`: {new} not in {self.classes_}")
         return self._binarizer.transform(y)
+
+    def _check_labels(self, y: np.ndarray) -> None:
+        if hasattr(self, "classes_") and set(classes := unique_labels(y)) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.classes_}, `y` has {classes}: use partial_fit, or fit anew with warm_start=False"
+            )
 
     def _learn_labels(self, y: Any) -> None:
         self._binarizer = LabelBinarizer().fit(y)
