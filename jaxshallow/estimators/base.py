@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from types import SimpleNamespace
 from typing import Any, Self
 
 import jax
@@ -17,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, devices, n_hidden, precision
+from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.training import (
     NOT_FINITE,
     Data,
@@ -103,6 +105,17 @@ class BaseShallow(SavingMixin, BaseEstimator):
         self.n_layers_, self.n_outputs_ = 3, len(best.W2)
         self.out_activation_ = {"sigmoid": "logistic"}.get(best.output, best.output)
 
+    @property
+    def _optimizer(self) -> SimpleNamespace:
+        """scikit-learn's private name, at which people look for the learning rate of the next step."""
+        check_is_fitted(self)
+        rate = self.learning_rate_init
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            rate /= (self.t_ + 1) ** self.power_t
+        if self.solver == "sgd" and self.learning_rate == "adaptive" and self._state is not None:
+            rate = float(rate_of(self._state.opt_state)[self._best_first[0]])
+        return SimpleNamespace(learning_rate=rate)
+
     # ---- fitting ----
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
@@ -152,7 +165,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         return self
 
     def _check_that_training_can_continue(self, recipe: Recipe, incremental: bool) -> None:
-        if incremental and hasattr(self, "n_iter_") and getattr(self, "_state", None) is None:
+        if incremental and hasattr(self, "_hidden") and getattr(self, "_state", None) is None:
             raise ValueError(
                 "cannot continue training: loaded and search-fitted estimators have no optimizer state; fit anew, or "
                 "with warm_start=True, which begins with these weights and a new optimizer"

@@ -122,5 +122,10 @@ def lowered(opt_state: Any) -> tuple[Any, Array]:
     return (Rate(rate / 5), velocity), rate <= SMALLEST_RATE
 
 
+def rate_of(opt_state: Any) -> Array:
+    """The learning rate in the state of `sgd_adaptive`."""
+    return opt_state[0].rate
+
+
 def scaled(factor: Array, grads: Params) -> Params:
     return jax.tree.map(lambda g: factor * g, grads)
