@@ -34,6 +34,7 @@ ORDER = {
     "estimators": [
         "solvers",
         "settings",
+        "lbfgs",
         "training",
         "pool",
         "saving",

@@ -15,19 +15,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from jaxshallow.activations import OUTPUTS
 from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, devices, n_hidden, precision
 from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.training import (
     NOT_FINITE,
+    Curves,
     Data,
     Examples,
     columns,
-    curves_of,
     going_on,
     hold_out,
-    joined,
     lowest,
     ranked,
     state_of,
@@ -37,8 +37,9 @@ from jaxshallow.many import Many, bucket
 from jaxshallow.many.result import sum_of_outputs
 from jaxshallow.many.widths import widened
 from jaxshallow.params import Params
-from jaxshallow.training.epochs import History, State
+from jaxshallow.training.epochs import State
 
+SHOWN = {head: head for head in OUTPUTS} | {"sigmoid": "logistic"}  # heads by scikit-learn's names
 FLOATS = (np.float64, np.float32)
 Pair = tuple[Any, Any]  # X_val and y_val
 
@@ -78,21 +79,24 @@ class BaseShallow(SavingMixin, BaseEstimator):
     n_members: int = 1
     device: str | None = None
 
+    loss: str
+
     # ---- the networks: the best is in `coefs_` and `intercepts_`, which may be assigned, as in scikit-learn ----
 
     @property
     def members_(self) -> list[Params]:
         """The networks, the best first."""
         W1, W2 = (np.asarray(W).T for W in self.coefs_)
-        b1, b2 = (np.asarray(b)[:, None] for b in self.intercepts_)
-        found = [A.shape for A in (W1, b1, W2, b2)]
+        b1, b2 = (np.asarray(b)[..., None] for b in self.intercepts_)
+        leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+        found = [leaf.shape for leaf in leaves.values()]
         if len(W1.shape) != 2 or found[1:] != [(len(W1), 1), (len(W2), len(W1)), (len(W2), 1)]:
             raise ValueError(
                 "coefs_ must be (n_features, n_hidden) and (n_hidden, n_outputs), and intercepts_ (n_hidden,) and "
                 f"(n_outputs,), got {[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
             )
         hidden = ACTIVATIONS.get(self.activation, self.activation)
-        best = Params(W1=W1, b1=b1, W2=W2, b2=b2, hidden=getattr(self, "_hidden", hidden), output=self._output)
+        best = Params(**leaves, hidden=getattr(self, "_hidden", hidden), output=self._output)
         return [best, *getattr(self, "_other_members", [])]
 
     @members_.setter
@@ -103,7 +107,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         self.coefs_ = [np.array(best.W1).T, np.array(best.W2).T]
         self.intercepts_ = [np.array(best.b1)[:, 0], np.array(best.b2)[:, 0]]
         self.n_layers_, self.n_outputs_ = 3, len(best.W2)
-        self.out_activation_ = {"sigmoid": "logistic"}.get(best.output, best.output)
+        self.out_activation_ = SHOWN[best.output]
 
     @property
     def _optimizer(self) -> SimpleNamespace:
@@ -178,6 +182,8 @@ class BaseShallow(SavingMixin, BaseEstimator):
     def _start(self, data: Data, incremental: bool) -> State:
         """The networks to go on from; as in scikit-learn, with the optimizer's state in `partial_fit` alone."""
         n_h, (n_x, n_y) = n_hidden(self.hidden_layer_sizes), (len(data.examples.X), len(data.examples.Y))
+        if getattr(self, "out_activation_", SHOWN[data.output]) != SHOWN[data.output]:
+            raise ValueError(f"to go on, loss must stay as it was, got {self.loss!r}")
         members, known = self.members_, getattr(self, "_state", None)
         for W1, W2 in ((member.W1, member.W2) for member in members):
             if (W1.shape, W2.shape) != ((n_h, n_x), (n_y, n_h)):
@@ -267,12 +273,12 @@ class BaseShallow(SavingMixin, BaseEstimator):
         self.n_iter_ = int(many.epochs[best_first[0]])
         self.t_ = (getattr(self, "t_", 0) if continued else 0) + self.n_iter_ * n_examples * (self.solver != "lbfgs")
         # Of all members and of earlier fits: another member may be the best next time.
-        curves = [curves_of(many, k) for k in mine]
+        curves = [Curves.of(many, k) for k in mine]
         earlier = getattr(self, "_curves", None) if continued else None
-        self._curves: list[History] = curves if earlier is None else [*map(joined, earlier, curves)]
+        self._curves = [*map(Curves.and_then, earlier, curves)] if earlier else curves
         self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = self._curves[self._best_first[0]]
         self.loss_, self.best_loss_, self.best_validation_score_ = self.loss_curve_[-1], None, None
-        if self.validation_loss_curve_ is None:
+        if self.validation_loss_curve_ is None or self.validation_scores_ is None:
             self.best_loss_ = lowest(self.loss_curve_)
         else:
             self.best_validation_loss_ = lowest(self.validation_loss_curve_)

@@ -12,9 +12,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
@@ -60,7 +62,7 @@ class Run:
         finished: False after Ctrl-C.
     """
 
-    def __init__(self, params: Params, l2: float, examples: Examples, validation: Examples | None, score: Any) -> None:
+    def __init__(self, params: Params, l2: Any, examples: Examples, validation: Examples | None, score: Any) -> None:
         theta, _ = ravel_pytree(params)
         self.theta = self.best = np.asarray(theta, np.float64)
         self.like, self.l2, self.examples, self.validation, self._score = params, l2, examples, validation, score
@@ -81,22 +83,19 @@ class Run:
         """Record an iteration; the cost is the last that the line search asked for."""
         self.theta, self.n_iter = theta.copy(), self.n_iter + 1
         self.costs[self.n_iter - 1 :] = [self._now]
-        if self.validation is None:
-            self.best = self.theta
-        else:
-            self._validate(limits.tol)
+        self.best = self.theta if self.validation is None else self._better(self.validation, limits.tol)
         report(self)
         if self._idle >= limits.patience:
             raise Ended
 
-    def _validate(self, tol: float) -> None:
-        J, score = validated(self.theta, self.like, *self.validation, score=self._score)
-        lowest = min(self.validation_costs, default=np.inf)
-        self._idle = 0 if lowest - tol > J else self._idle + 1
-        if lowest > J:
-            self.best = self.theta
+    def _better(self, examples: Examples, tol: float) -> np.ndarray:
+        """The parameters of the lowest validation cost, after this iteration."""
+        J, score = validated(self.theta, self.like, *examples, score=self._score)
+        before = min(self.validation_costs, default=np.inf)
+        self._idle = 0 if before - tol > J else self._idle + 1
         self.validation_costs.append(float(J))
         self.scores.append(float(score))
+        return self.theta if before > J else self.best
 
     def minimize(self, limits: Limits, report: Callable[[Run], None]) -> None:
         options = {"maxiter": limits.iterations, "maxfun": limits.evaluations, "gtol": limits.tol}
@@ -117,12 +116,12 @@ class Run:
     def params(self) -> Params:
         """The network as it is best known, in NumPy."""
         _, unravel = ravel_pytree(self.like)
-        return jax.tree.map(np.asarray, unravel(np.asarray(self.best, self.like.W1.dtype)))
+        return jax.tree.map(np.asarray, unravel(jnp.asarray(self.best, self.like.W1.dtype)))
 
 
 @partial(jax.jit, static_argnames=("streamed",))
 def cost_and_slope(
-    theta: Array, like: Params, X: Array, Y: Array, weights: Array | None, l2: float, *, streamed: bool
+    theta: ArrayLike, like: Params, X: Array, Y: Array, weights: Array | None, l2: ArrayLike, *, streamed: bool
 ) -> tuple[Array, Array]:
     """The cost at the parameters `theta`, a vector of the numbers in `like`, and its gradient, a vector as well."""
     grads = stream(cost_and_grads) if streamed else cost_and_grads
@@ -137,9 +136,9 @@ def validated(theta: Array, like: Params, X: Array, Y: Array, weights: Array | N
     return cost(params, X, Y, weights=weights), score(params, X, Y, weights)
 
 
-def network(theta: Array, like: Params) -> Params:
+def network(theta: ArrayLike, like: Params) -> Params:
     flat, unravel = ravel_pytree(like)
-    return unravel(theta.astype(flat.dtype))
+    return unravel(jnp.asarray(theta, flat.dtype))
 
 
 def train_lbfgs(

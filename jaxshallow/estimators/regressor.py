@@ -40,10 +40,11 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
     """
 
     def __post_init__(self) -> None:
-        if not isinstance(self.loss, str):  # left out: what comes first is hidden_layer_sizes
-            if isinstance(self.hidden_layer_sizes, str):
-                self.activation = self.hidden_layer_sizes
-            self.loss, self.hidden_layer_sizes = "squared_error", self.loss
+        first: Any = self.loss
+        if not isinstance(first, str):  # the loss is left out: what comes first is hidden_layer_sizes
+            second: Any = self.hidden_layer_sizes
+            self.activation = second if isinstance(second, str) else self.activation
+            self.loss, self.hidden_layer_sizes = "squared_error", first
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -16,7 +16,7 @@ from jaxshallow.estimators.settings import Recipe, devices, validation_score
 from jaxshallow.many import Many, Progress, fit_many
 from jaxshallow.many.examples import length_step
 from jaxshallow.params import Params
-from jaxshallow.training.epochs import History, State
+from jaxshallow.training.epochs import State
 
 NOT_FINITE = (  # in scikit-learn's words
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
@@ -223,16 +223,24 @@ def going_on(
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, state)
 
 
-def curves_of(many: Many, k: int) -> History:
-    """How the training of a network went, as lists."""
-    n = max(int(many.epochs[k]), 1)
-    return History(*(None if of is None else np.asarray(of)[k, :n].tolist() for of in many.history))
+class Curves(NamedTuple):
+    """How the training of a network went: a number for each epoch; None where there was no validation."""
 
+    cost: list[float]
+    validation_cost: list[float] | None
+    validation_score: list[float] | None
 
-def joined(earlier: History, later: History) -> History:
-    """Curves of one training after another."""
-    pairs = zip(earlier, later, strict=True)
-    return History(*(None if new is None else [*(old or []), *new] for old, new in pairs))
+    @classmethod
+    def of(cls, many: Many, k: int) -> Curves:
+        n = max(int(many.epochs[k]), 1)
+        cost, *validated = (None if of is None else np.asarray(of)[k, :n].tolist() for of in many.history)
+        return cls(cost or [], *validated)
+
+    def and_then(self, later: Curves) -> Curves:
+        """Those of one training after another."""
+        validated = zip(self[1:], later[1:], strict=True)
+        longer = (None if new is None else [*(old or []), *new] for old, new in validated)
+        return Curves(self.cost + later.cost, *longer)
 
 
 def lowest(curve: Sequence[float]) -> float:
@@ -270,8 +278,8 @@ class Lines:
     def __call__(self, now: Progress) -> None:
         n_iter, history = int(now.epochs[0]), now.many().history
         for k in range(self.printed, n_iter):
-            score = None if history.validation_score is None else history.validation_score[0, k]
-            print_iteration(k + 1, history.cost[0, k], score)
+            score = None if history.validation_score is None else float(history.validation_score[0, k])
+            print_iteration(k + 1, float(history.cost[0, k]), score)
         if now.share == 1 and n_iter < self.params["max_iter"] and n_iter > self.params["n_iter_no_change"]:
             what = "Training loss" if history.validation_cost is None else "Validation cost"
             idle = f"{self.params['n_iter_no_change']} consecutive epochs"

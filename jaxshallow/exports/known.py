@@ -37,7 +37,7 @@ def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[st
     columns, rows = _columns(params.W1.shape[1], metadata)
 
     n_y = len(params.W2)
-    n_labels = {"identity": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
+    n_labels = {"identity": 0, "exp": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
     given = metadata.get("labels")
     labels = [str(label) for label in (range(n_labels) if given is None or not len(given) else given)]
     if len(labels) != n_labels:

@@ -31,7 +31,7 @@ def new_states(group: Group, settings: Settings) -> State:
 
 def watched_states(state: State, settings: Settings) -> State:
     """The states with what `patience` needs before the first epoch."""
-    return jax.vmap(lambda state: watched(state, settings.patience, settings.validated))(state)
+    return watched(state, settings.patience, settings.validated)
 
 
 def with_optimizers(state: State, group: Group, settings: Settings) -> State:

@@ -85,16 +85,17 @@ def first_state(params: Params, optimizer: Optimizer | None) -> State:
 
 
 def watched(state: State, patience: int | None, validated: bool) -> State:
-    """The state before the first epoch, with what `patience` needs; what it knows of an earlier run is kept.
+    """The state, or stacked states, before the first epoch, with what `patience` needs, in NumPy: it compiles nothing.
 
-    If patience has run out already, it does again after one more idle epoch.
+    What it knows of an earlier run is kept. If patience has run out already, it does again after one more idle epoch.
     """
     if patience is None:
         return State(state.params, state.opt_state)
     if state.best_cost is not None and validated == (state.best_params is not None):
-        return state._replace(idle_epochs=jnp.minimum(state.idle_epochs, patience - 1))
-    best_cost = jnp.full((), jnp.inf, state.params.W1.dtype)
-    return State(state.params, state.opt_state, best_cost, jnp.int32(0), state.params if validated else None)
+        return state._replace(idle_epochs=np.minimum(state.idle_epochs, np.int32(patience - 1)))
+    W1 = state.params.W1
+    best_cost, idle = np.full(W1.shape[:-2], np.inf, W1.dtype), np.zeros(W1.shape[:-2], np.int32)
+    return State(state.params, state.opt_state, best_cost, idle, state.params if validated else None)
 
 
 def run_epochs(
@@ -129,7 +130,7 @@ def run_epochs(
     # A column of X is scattered in memory: an example's numbers are laid side by side once, not in every epoch.
     rows = () if order is None else lax.optimization_barrier((X.T, Y.T))
 
-    validated_by = (None, None) if validation is None else (validation_cost_of, rules.validation_score)
+    validated_by = () if validation is None else (validation_cost_of, rules.validation_score)
 
     def descend(carry: Carry, batch: tuple[Any, ...]) -> tuple[Carry, Array]:
         return take_step(optimizer, learning_rate, grads, *carry, *batch)
@@ -141,7 +142,7 @@ def run_epochs(
         else:
             carry, J = _minibatches(descend, carry, order, rows, weights, l2, rules.batches_alone)
         state = state._replace(params=carry[0], opt_state=carry[1])
-        seen = History(J, *(None if of is None else of(state.params, *validation) for of in validated_by))
+        seen = History(J, *(of and of(state.params, *(validation or ())) for of in validated_by))
         return state if patience is None else _watch(state, seen, tol, patience, rules.on_plateau), (seen, True)
 
     def epoch_unless_stopped(state: State, order: Array | None) -> Any:
