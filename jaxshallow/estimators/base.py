@@ -79,8 +79,6 @@ class BaseShallow(SavingMixin, BaseEstimator):
     n_members: int = 1
     device: str | None = None
 
-    loss: str
-
     # ---- the networks: the best is in `coefs_` and `intercepts_`, which may be assigned, as in scikit-learn ----
 
     @property
@@ -182,8 +180,9 @@ class BaseShallow(SavingMixin, BaseEstimator):
     def _start(self, data: Data, incremental: bool) -> State:
         """The networks to go on from; as in scikit-learn, with the optimizer's state in `partial_fit` alone."""
         n_h, (n_x, n_y) = n_hidden(self.hidden_layer_sizes), (len(data.examples.X), len(data.examples.Y))
-        if getattr(self, "out_activation_", SHOWN[data.output]) != SHOWN[data.output]:
-            raise ValueError(f"to go on, loss must stay as it was, got {self.loss!r}")
+        head = SHOWN[data.output]
+        if getattr(self, "out_activation_", head) != head:
+            raise ValueError(f"to go on, loss must stay as it was, for {self.out_activation_} outputs, got {head}")
         members, known = self.members_, getattr(self, "_state", None)
         for W1, W2 in ((member.W1, member.W2) for member in members):
             if (W1.shape, W2.shape) != ((n_h, n_x), (n_y, n_h)):
