@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
@@ -187,18 +188,18 @@ def test_the_face_is_that_of_the_mlp_but_for_the_differences_that_are_listed():
         for settings in ({}, {"solver": "sgd"}, {"early_stopping": True}, {"solver": "lbfgs"}):
             settings = {"hidden_layer_sizes": (3,), "max_iter": 3, "random_state": 0, **settings}
             ours, theirs = (of(**settings).fit(*IRIS) for of in (make, like))
-            assert public(theirs) <= public(ours)
+            assert public(theirs) - public(ours) <= named
             assert public(ours) - public(theirs) <= named, public(ours) - public(theirs) - named
-            for name in public(theirs) - set(expected):
+            for name in (public(theirs) & public(ours)) - set(expected):
                 got, wanted = getattr(ours, name), getattr(theirs, name)
                 assert callable(got) == callable(wanted), name
-                if callable(got):
+                if callable(got) and not name.startswith("set_"):
                     takes = [inspect.signature(method).parameters for method in (got, wanted)]
                     assert list(takes[0])[: len(takes[1])] == list(takes[1]), name
                     assert set(takes[0]) - set(takes[1]) <= named
-                elif name not in ("feature_names_in_", "loss_", "best_loss_"):
+                elif not callable(got) and name not in ("feature_names_in_", "loss_", "best_loss_"):
                     assert type(got) is type(wanted), (name, settings)
-                    assert np.shape(got) == np.shape(wanted) or name in ("coefs_", "intercepts_"), (name, settings)
+                    assert getattr(got, "shape", ()) == getattr(wanted, "shape", ()), (name, settings)
             for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "loss"):
                 assert getattr(ours, name) == getattr(theirs, name), (name, settings)
             assert [[a.shape for a in of.coefs_ + of.intercepts_] for of in (ours, theirs)] == [
@@ -319,7 +320,7 @@ def test_lbfgs_computes_in_the_dtype_of_x_and_leaves_jax_as_it_was():
         assert {A.dtype for A in regressor.coefs_ + regressor.intercepts_} == {np.dtype(dtype)}
         assert len(regressor.loss_curve_) == regressor.n_iter_ == 5
         assert regressor.loss_curve_[-1] == regressor.loss_
-    assert js.init(__import__("jax").random.key(0), 2, 2).W1.dtype == np.float32
+    assert js.init(jax.random.key(0), 2, 2).W1.dtype == np.float32
     ensemble = ShallowRegressor((3,), solver="lbfgs", max_iter=5, n_members=2, random_state=0).fit(X, X[:, 1] ** 2)
     costs = [
         float(js.cost(m, X.T.astype(np.float32), X[None, :, 1].astype(np.float32) ** 2)) for m in ensemble.members_
@@ -348,5 +349,6 @@ def test_lines_are_printed_as_by_the_mlp(capsys):
         texts.append(re.sub(r"\d\.\d{8}", "…", capsys.readouterr().out))
     assert texts[0] == texts[1]
     assert texts[0].startswith("Iteration 1, loss = …")
-    ShallowClassifier((3,), **settings, solver="lbfgs").fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        ShallowClassifier((3,), **{**settings, "tol": 0}, max_iter=2, solver="lbfgs").fit(X, y)
     assert "Iteration 1, loss" in capsys.readouterr().out

@@ -22,6 +22,7 @@ from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, devices
 from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.training import (
     NOT_FINITE,
+    Before,
     Curves,
     Data,
     Examples,
@@ -83,9 +84,14 @@ class BaseShallow(SavingMixin, BaseEstimator):
 
     @property
     def members_(self) -> list[Params]:
-        """The networks, the best first."""
-        W1, W2 = (np.asarray(W).T for W in self.coefs_)
-        b1, b2 = (np.asarray(b)[..., None] for b in self.intercepts_)
+        """The networks, the best first, in a dtype that JAX has: without x64, float32 after lbfgs on float64, too."""
+
+        def known(A: Any) -> np.ndarray:
+            A = np.asarray(A)
+            return A.astype(jax.dtypes.canonicalize_dtype(A.dtype), copy=False)
+
+        W1, W2 = (known(W).T for W in self.coefs_)
+        b1, b2 = (known(b)[..., None] for b in self.intercepts_)
         leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
         found = [leaf.shape for leaf in leaves.values()]
         if len(W1.shape) != 2 or found[1:] != [(len(W1), 1), (len(W2), len(W1)), (len(W2), 1)]:
@@ -254,8 +260,9 @@ class BaseShallow(SavingMixin, BaseEstimator):
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=1
             )
-        t_before = 0 if start is None else getattr(self, "t_", 0)
-        many, (mine,) = train([recipe], data, start=start, t_before=t_before, incremental=incremental)
+        before = Before() if start is None else Before(start, getattr(self, "t_", 0), getattr(self, "_epochs", 0))
+        many, (mine,) = train([recipe], data, before, incremental=incremental)
+        self._epochs = before.epochs + int(many.epochs.max())
         if not many.finished:
             if not many.epochs.all():
                 raise KeyboardInterrupt
@@ -266,7 +273,9 @@ class BaseShallow(SavingMixin, BaseEstimator):
         """Keep the networks `mine` and how their training went."""
         best_first = ranked(many, mine)
         if not len(best_first):
-            raise ValueError(f"{NOT_FINITE} The cost is not finite: scale X and y, or learning_rate_init is too large")
+            raise ValueError(
+                f"{NOT_FINITE} Here the cost is not finite: scale X and y; or learning_rate_init is too large"
+            )
         self.members_ = [many.params(k) for k in best_first]
         self._best_first = np.array([np.flatnonzero(mine == k)[0] for k in best_first])
         self.n_iter_ = int(many.epochs[best_first[0]])

@@ -82,6 +82,20 @@ class Data(NamedTuple):
         return seen.digest()
 
 
+class Before(NamedTuple):
+    """What a training continues.
+
+    Attributes:
+        state: the networks, stacked; without an optimizer's state a new one begins.
+        examples: how many they have seen.
+        epochs: how many they have had: the order of minibatches goes on from there.
+    """
+
+    state: State | None = None
+    examples: int = 0
+    epochs: int = 0
+
+
 def columns(name: str, rows: np.ndarray, dtype: Any) -> np.ndarray:
     """Examples as columns, in the dtype of computation; ValueError where a number is beyond it."""
     dtype = jax.dtypes.canonicalize_dtype(dtype)
@@ -120,30 +134,32 @@ def lengthened(examples: Examples) -> Examples:
 
 
 def train(
-    recipes: Sequence[Recipe], data: Data, *, start: State | None = None, t_before: int = 0, incremental: bool = False
+    recipes: Sequence[Recipe], data: Data, before: Before | None = None, *, incremental: bool = False
 ) -> tuple[Many, np.ndarray]:
     """Train the networks of all recipes in one `fit_many`, or by "lbfgs" one after another.
 
     Args:
         recipes: of equal `settings`.
         data: what all of them train on.
-        start: networks to continue with, stacked; without an optimizer's state a new one begins.
-        t_before: the examples that these have seen.
+        before: what to continue; None: nothing.
         incremental: for one epoch.
 
     Returns:
         The networks, and their numbers (recipes, members).
     """
+    before = before or Before()
     first, n = recipes[0], data.examples.X.shape[1]
     params, batch_size = first.params, first.batch_size(n)
     full_batch = batch_size == n
     # With minibatches, `fit_many` does it, so that no minibatch holds an added example.
     examples = lengthened(data.examples) if full_batch else data.examples
     held_out = None if data.validation is None else lengthened(data.validation)
-    configs = [{**recipe.config(t_before), "seed": seed} for recipe in recipes for seed in range(params["n_members"])]
+    configs = [
+        {**recipe.config(before.examples), "seed": seed} for recipe in recipes for seed in range(params["n_members"])
+    ]
     numbers = np.arange(len(configs)).reshape(len(recipes), -1)
     if params["solver"] == "lbfgs":
-        return by_lbfgs(first, examples, held_out, configs, data, start), numbers
+        return by_lbfgs(first, examples, held_out, configs, data, before.state), numbers
     if held_out is not None:
         configs = [{**config, "validation_weights": held_out.weights} for config in configs]
     with progress(params, len(configs)) as callback:
@@ -153,7 +169,8 @@ def train(
             output=data.output, optimizer=first.optimizer(n), weights=examples.weights,
             validation=None if held_out is None else (held_out.X, held_out.Y),
             patience=first.patience, tol=params["tol"], callback=callback, devices=devices(params["device"]),
-            dtype=examples.X.dtype, start=start, shuffle=bool(params["shuffle"]), rules=first.rules,
+            dtype=examples.X.dtype, start=before.state, epochs_before=before.epochs, shuffle=bool(params["shuffle"]),
+            rules=first.rules,
         )  # fmt: skip
     return many, numbers
 
@@ -189,12 +206,14 @@ def ranked(many: Many, numbers: np.ndarray) -> np.ndarray:
 
 def state_of(many: Many, numbers: np.ndarray) -> State | None:
     """Some of the networks in their order, as `fit_many` takes them to go on from; None if one had no turn."""
-    members = np.concatenate([stack.members for stack in many.stacks])
-    if not np.isin(numbers, members).all():
+    rows = [np.flatnonzero(np.isin(stack.members, numbers)) for stack in many.stacks]
+    own = [(stack, of_stack) for stack, of_stack in zip(many.stacks, rows, strict=True) if len(of_stack)]
+    members = np.concatenate([stack.members[of_stack] for stack, of_stack in own])
+    if len(members) < len(numbers):
         return None
-    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(stack.state for stack in many.stacks))
-    rows = [int(np.flatnonzero(members == k)[0]) for k in numbers]
-    return jax.tree.map(lambda leaf: leaf[rows], whole)
+    states = [jax.tree.map(lambda leaf, rows=of_stack: leaf[rows], stack.state) for stack, of_stack in own]
+    order = np.argsort(members)  # numbers are in order
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *states)
 
 
 def going_on(

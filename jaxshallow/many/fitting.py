@@ -46,6 +46,7 @@ def fit_many(
     dtype: DTypeLike | None = None,
     start: Many | State | None = None,
     resume: Many | Mapping[str, np.ndarray] | None = None,
+    epochs_before: int = 0,
     shuffle: bool = True,
     rules: Rules = OUR_RULES,
 ) -> Many:
@@ -88,6 +89,7 @@ def fit_many(
             an optimizer's state of None is drawn anew, and patience goes on with the costs that the state knows.
         resume: an interrupted run with the same arguments: what `fit_many` returned, or its `arrays()`. The result is
             bit-identical to an uninterrupted run.
+        epochs_before: the order of minibatches is that of the epochs after so many; a run in `start` knows its own.
         shuffle: False: minibatches are consecutive examples, the same in every epoch.
         rules: where other libraries' rules take the place of `fit`'s, see `jaxshallow.training.epochs.Rules`.
 
@@ -128,7 +130,7 @@ def fit_many(
         factory=factory, epochs=epochs, batch_size=batch_size, patience=patience, tol=tol, callback=callback,
         devices=jax.local_devices() if devices is None else list(devices),
         shuffle=shuffle, rules=rules,
-        epochs_before=0 if run is None else run.epochs_before + int(run.epochs.max()),
+        epochs_before=epochs_before if run is None else run.epochs_before + int(run.epochs.max()),
     )  # fmt: skip
 
     records = Records(settings, examples.folds)
