@@ -120,10 +120,16 @@ def half_squared_error(Z2: Array, Y: Array) -> Array:
     return jnp.sum((Z2 - Y) ** 2, axis=0) / 2
 
 
+def poisson_deviance(Z2: Array, Y: Array) -> Array:
+    """L = Σ (y log (y / a2) − y + a2) over n_y, with a2 = exp(z2): half the deviance of counts y ≥ 0."""
+    return jnp.sum(jnp.exp(Z2) - Y * Z2 + jax.scipy.special.xlogy(Y, Y) - Y, axis=0)
+
+
 OUTPUTS = {
     "sigmoid": Output(sigmoid, binary_cross_entropy),
     "softmax": Output(softmax, cross_entropy),
     "identity": Output(identity, half_squared_error),
+    "exp": Output(jnp.exp, poisson_deviance),
 }
 
 

@@ -182,6 +182,8 @@ def values(params: Params, X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None
     Y = arrays["Y"]
     if params.output == "sigmoid" and (Y.min() < 0 or Y.max() > 1):
         raise ValueError(f"{of}Y must lie in [0, 1] for output='sigmoid', got values from {Y.min()} to {Y.max()}")
+    if params.output == "exp" and Y.min() < 0:
+        raise ValueError(f"{of}Y must be at least 0 for output='exp', got {Y.min()}")
     if params.output == "softmax":
         total = Y.sum(axis=0, dtype=np.float64)
         wrong = (abs(total - 1) > 8 * float(jnp.finfo(Y.dtype).eps)) | (Y.min(axis=0) < 0)

@@ -30,7 +30,7 @@ class Params:
         W2: (n_y, n_h) weights of the output layer.
         b2: (n_y, 1) biases of the output layer.
         hidden: "sigmoid", "tanh", "relu", "leaky_relu", "identity", an `Activation`, or a function of Z1.
-        output: "sigmoid", "softmax" or "identity"; it fixes the loss too.
+        output: "sigmoid", "softmax", "identity" or "exp" (for counts); it fixes the loss too.
 
     Raises:
         ValueError: `hidden` or `output` is not a known name.
@@ -70,7 +70,7 @@ ONE_CLASS = ("binary", "multiclass")  # the tasks in which each example has one 
 
 def task_of(output: str, n_y: int) -> Task:
     """What n_y outputs of a head stand for: two classes (one output), several yes-or-no labels, classes, or numbers."""
-    if output == "identity":
+    if output in ("identity", "exp"):
         return "regression"
     if output == "softmax":
         return "multiclass"

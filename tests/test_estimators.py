@@ -60,7 +60,7 @@ def test_the_rest_of_the_contract_is_kept_in_float64(x64, estimator, name):
 
 def test_names_and_defaults_are_those_of_the_mlp():
     for ours, theirs in ((ShallowClassifier(), MLPClassifier()), (ShallowRegressor(), MLPRegressor())):
-        expected = {name: value for name, value in theirs.get_params().items() if name != "loss"}
+        expected = theirs.get_params()
         assert {name: ours.get_params()[name] for name in expected} == expected
 
 
@@ -89,8 +89,8 @@ def twins(settings, *, regression):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"solver": "adam", "learning_rate_init": 0.1, "epsilon": 1e-12},  # which stands elsewhere in theirs
-        {"solver": "adam", "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-12},
+        {"solver": "adam", "learning_rate_init": 0.1},
+        {"solver": "adam", "beta_1": 0.5, "beta_2": 0.9},
         {"solver": "sgd", "learning_rate_init": 0.1},
         {"solver": "sgd", "nesterovs_momentum": False, "momentum": 0.5},
         {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.5, "momentum": 0, "power_t": 0.3},
@@ -102,10 +102,8 @@ def test_solvers_step_as_those_of_the_mlp(x64, settings):
     regression = settings["solver"] == "sgd" and "nesterovs_momentum" not in settings  # the others classify
     ours, theirs = twins({"alpha": 0.5, "batch_size": 10, "max_iter": 12, **settings}, regression=regression)
     assert ours.n_iter_ == theirs.n_iter_
-    # The adaptive rate falls a step sooner in ours; that it does not fall would be off by more than 20 %.
-    tolerance = 0.02 if settings.get("learning_rate") == "adaptive" else 1e-6
     for got, expected in zip([*ours.coefs_, ours.loss_curve_], [*theirs.coefs_, theirs.loss_curve_], strict=True):
-        np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(17, 1), (1000, 200), (203, 200)])
@@ -113,8 +111,7 @@ def test_an_epoch_has_the_minibatches_of_the_mlp(n, batch_size):
     X, y = np.random.default_rng(0).standard_normal((n, 3)), np.arange(n) % 2
     settings = {"hidden_layer_sizes": (2,), "batch_size": batch_size, "max_iter": 4, "random_state": 0}
     ours, theirs = (make(**settings).fit(X, y) for make in (ShallowClassifier, MLPClassifier))
-    (stack,) = ours._many.stacks
-    assert stack.state.opt_state[0].count == theirs._optimizer.t
+    assert ours._state.opt_state[0].count == theirs._optimizer.t
 
 
 def test_digits_are_read_as_well_as_by_the_mlp():
@@ -249,8 +246,6 @@ def test_partial_fits_are_the_epochs_of_a_fit(x64):
     np.testing.assert_allclose(by_parts.coefs_[0], whole.coefs_[0], rtol=1e-9)
     np.testing.assert_allclose(by_parts.loss_curve_, whole.loss_curve_, rtol=1e-9)
     assert by_parts.t_ == whole.t_ == 6 * 150
-    warm = ShallowClassifier(**settings, max_iter=3, warm_start=True).fit(X, y).fit(X, y)
-    np.testing.assert_allclose(warm.coefs_[0], whole.coefs_[0], rtol=1e-9)
 
 
 def test_what_a_warm_start_goes_on_from_must_stay():
@@ -298,6 +293,7 @@ def test_a_saved_estimator_predicts_the_same(tmp_path, y):
         ValueError, match="cannot continue training: loaded and search-fitted estimators have no optimizer state"
     ):
         loaded.partial_fit(X, y)
+    assert loaded.set_params(warm_start=True).fit(X, y).n_iter_ == 5
 
 
 def test_a_regressor_is_saved_too_and_takes_several_targets(tmp_path):
@@ -311,14 +307,14 @@ def test_a_regressor_is_saved_too_and_takes_several_targets(tmp_path):
     np.testing.assert_array_equal(loaded.predict(X), regressor.predict(X))
 
 
-def test_progress_is_shown_on_stderr_alone(capsys, monkeypatch):
-    ShallowClassifier((3,), max_iter=4, verbose=True).fit(*IRIS)
+def test_progress_of_many_is_shown_on_stderr_alone(capsys, monkeypatch):
+    ShallowClassifier((3,), max_iter=4, n_members=2, verbose=True).fit(*IRIS)
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "100%" in printed.err
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     with pytest.raises(ImportError, match=r"pip install 'jaxshallow\[scripts\]'"):
-        ShallowClassifier((3,), verbose=True).fit(*IRIS)
+        ShallowClassifier((3,), n_members=2, verbose=True).fit(*IRIS)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])
@@ -363,7 +359,8 @@ def test_ctrl_c_keeps_what_has_been_trained(monkeypatch):
         ({"max_iter": 0}, "max_iter must be an integer of at least 1, got 0"),
         ({"n_members": 1.5}, "n_members must be an integer of at least 1"),
         ({"batch_size": 0}, "batch_size must be 'auto' or an integer"),
-        ({"shuffle": False}, "shuffle must be True"),
+        ({"shuffle": 0}, "shuffle must be True or False, got 0"),
+        ({"n_iter_no_change": 2.5}, "n_iter_no_change must be inf or an integer of at least 1, got 2.5"),
         ({"beta_1": 1.0}, "beta_1 must be a number of at least 0 and below 1"),
         ({"device": "abacus"}, "device must be None or one that JAX has here, .*got 'abacus'"),
         ({"device": "cpu:99"}, "device must be None or one that JAX has here"),

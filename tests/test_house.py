@@ -51,6 +51,7 @@ ORDER = {
     "estimators": [
         "solvers",
         "settings",
+        "lbfgs",
         "training",
         "pool",
         "saving",

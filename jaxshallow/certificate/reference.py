@@ -112,6 +112,8 @@ class Reference:
     def A2(self) -> Bounded:
         if self.output == "identity":
             return self.Z2
+        if self.output == "exp":
+            return self.Z2.apply(np.exp)
         return _softmax(self.Z2) if self.output == "softmax" else self.Z2.apply(_sigmoid)
 
     @cached_property
@@ -120,6 +122,8 @@ class Reference:
         if self.output == "identity":
             D = Z - Y
             return (D * D).sum(axis=0) / 2
+        if self.output == "exp":
+            return (self.A2 - Y * Z + Y.apply(lambda y: y * np.log(np.where(y > 0, y, 1)) - y)).sum(axis=0)
         if self.output == "sigmoid":
             f = lambda z: np.maximum(z, 0) - Y.value * z + np.log1p(np.exp(-abs(z)))  # noqa: E731
             L = Z.apply(f)

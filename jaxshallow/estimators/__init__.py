@@ -1,7 +1,27 @@
 """Shallow networks as scikit-learn estimators: rows are examples, names and defaults are those of its MLP.
 
-The files, in the order in which they import each other, from the bottom up: solvers, settings, training, pool, saving,
-base, classifier, regressor, search. Every fit is one `fit_many`, of an ensemble and of all candidates of a search, too.
+The files, in the order in which they import each other, from the bottom up: solvers, settings, lbfgs, training, pool,
+saving, base, classifier, regressor, search. Every fit is one `fit_many`, of an ensemble and of all candidates of a
+search, too; "lbfgs" alone is SciPy's, one network after another.
+
+From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops
+where they do. What differs from them on purpose:
+
+- hidden_layer_sizes: one layer, which is what this library is for.
+- activation: leaky_relu too, and sigmoid, our word for logistic. `predict` uses the one that was trained with.
+- random_state: other random numbers: the first weights are normal, not uniform, the first biases are 0.
+- dtype: the stochastic solvers compute in float32, unless JAX's x64 is on; lbfgs in the dtype of X.
+- early_stopping: the validation cost decides, which is finer than the score; the score is recorded in
+  `validation_scores_`. lbfgs stops early, too. Several classes are held out in proportion.
+- loss_, loss_curve_: with several outputs of a regressor their sum, whose gradient is followed; MLPRegressor shows the
+  mean. After lbfgs there is a curve, too, and best_loss_, validation_scores_, best_validation_score_.
+- tol: an epoch that falls by exactly `tol` counts as idle.
+- verbose: for one network the lines of scikit-learn, without those on an adaptive rate; for many a progress bar.
+- partial_fit: the minibatches differ from call to call, a new learning_rate_init takes effect, and with warm_start
+  classes may be missing. A regressor with lbfgs has no partial_fit.
+- class_weight, n_members, device: are new parameters; X_val, y_val in `fit`; save, load.
+- members_, validation_loss_curve_, best_validation_loss_: are new attributes.
+- ValueError: if a cost is not finite, even where the weights are; a change of what must stay in a warm start.
 """
 
 try:

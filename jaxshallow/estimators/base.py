@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from types import SimpleNamespace
 from typing import Any, Self
 
 import jax
@@ -14,14 +15,32 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from jaxshallow.activations import OUTPUTS
 from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.saving import SavingMixin
-from jaxshallow.estimators.settings import LASTING, Recipe, devices
-from jaxshallow.estimators.training import Data, Examples, columns, hold_out, ranked, train
+from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, devices, n_hidden, precision
+from jaxshallow.estimators.solvers import rate_of
+from jaxshallow.estimators.training import (
+    NOT_FINITE,
+    Before,
+    Curves,
+    Data,
+    Examples,
+    columns,
+    going_on,
+    hold_out,
+    lowest,
+    ranked,
+    state_of,
+    train,
+)
 from jaxshallow.many import Many, bucket
 from jaxshallow.many.result import sum_of_outputs
 from jaxshallow.many.widths import widened
+from jaxshallow.params import Params
+from jaxshallow.training.epochs import State
 
+SHOWN = {head: head for head in OUTPUTS} | {"sigmoid": "logistic"}  # heads by scikit-learn's names
 FLOATS = (np.float64, np.float32)
 Pair = tuple[Any, Any]  # X_val and y_val
 
@@ -61,30 +80,49 @@ class BaseShallow(SavingMixin, BaseEstimator):
     n_members: int = 1
     device: str | None = None
 
-    # ---- what is known after fitting, in scikit-learn's terms; `members_` holds the networks, the best first ----
+    # ---- the networks: the best is in `coefs_` and `intercepts_`, which may be assigned, as in scikit-learn ----
 
     @property
-    def coefs_(self) -> list[np.ndarray]:
-        """Weights of the best member as scikit-learn has them: (n_features, n_hidden) and (n_hidden, n_outputs)."""
-        return [np.asarray(self.members_[0].W1).T, np.asarray(self.members_[0].W2).T]
+    def members_(self) -> list[Params]:
+        """The networks, the best first, in a dtype that JAX has: without x64, float32 after lbfgs on float64, too."""
+
+        def known(A: Any) -> np.ndarray:
+            A = np.asarray(A)
+            return A.astype(jax.dtypes.canonicalize_dtype(A.dtype), copy=False)
+
+        W1, W2 = (known(W).T for W in self.coefs_)
+        b1, b2 = (known(b)[..., None] for b in self.intercepts_)
+        leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+        found = [leaf.shape for leaf in leaves.values()]
+        if len(W1.shape) != 2 or found[1:] != [(len(W1), 1), (len(W2), len(W1)), (len(W2), 1)]:
+            raise ValueError(
+                "coefs_ must be (n_features, n_hidden) and (n_hidden, n_outputs), and intercepts_ (n_hidden,) and "
+                f"(n_outputs,), got {[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
+            )
+        hidden = ACTIVATIONS.get(self.activation, self.activation)
+        best = Params(**leaves, hidden=getattr(self, "_hidden", hidden), output=self._output)
+        return [best, *getattr(self, "_other_members", [])]
+
+    @members_.setter
+    def members_(self, members: Sequence[Params]) -> None:
+        best, *self._other_members = members
+        self._hidden = best.hidden
+        # Copies that can be written to.
+        self.coefs_ = [np.array(best.W1).T, np.array(best.W2).T]
+        self.intercepts_ = [np.array(best.b1)[:, 0], np.array(best.b2)[:, 0]]
+        self.n_layers_, self.n_outputs_ = 3, len(best.W2)
+        self.out_activation_ = SHOWN[best.output]
 
     @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """Biases of the best member: (n_hidden,) and (n_outputs,)."""
-        return [np.asarray(self.members_[0].b1)[:, 0], np.asarray(self.members_[0].b2)[:, 0]]
-
-    @property
-    def n_layers_(self) -> int:
+    def _optimizer(self) -> SimpleNamespace:
+        """scikit-learn's private name, at which people look for the learning rate of the next step."""
         check_is_fitted(self)
-        return 3
-
-    @property
-    def n_outputs_(self) -> int:
-        return len(self.members_[0].W2)
-
-    @property
-    def out_activation_(self) -> str:
-        return {"sigmoid": "logistic"}.get(self.members_[0].output, self.members_[0].output)
+        rate = self.learning_rate_init
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            rate /= (self.t_ + 1) ** self.power_t
+        if self.solver == "sgd" and self.learning_rate == "adaptive" and self._state is not None:
+            rate = float(rate_of(self._state.opt_state)[self._best_first[0]])
+        return SimpleNamespace(learning_rate=rate)
 
     # ---- fitting ----
 
@@ -113,33 +151,73 @@ class BaseShallow(SavingMixin, BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Pair, incremental: bool = False) -> Self:
         recipe = Recipe.of(self.get_params())
-        continues = (incremental or self.warm_start) and hasattr(self, "members_")
+        continues = (incremental or self.warm_start) and hasattr(self, "coefs_")
         if continues:
-            self._check_that_training_can_continue(recipe)
-        X, y = self._validated(X, y, reset=not continues)
+            self._check_that_training_can_continue(recipe, incremental)
+        X, y = self._validated(X, y, reset=not (continues and hasattr(self, "n_features_in_")))
+        if continues and not incremental:
+            self._check_labels(y)
         Y = self._encoded(y, known=continues or incremental)
         weights = self._weights(X, y, sample_weight, incremental)
-        data = self._data(Examples(X, Y, weights), y, validation)
-        many, mine = self._trained(recipe, data, continues, incremental)
-        best_first = self._keep(many, mine, n_examples=data.examples.X.shape[1])
-        self._begun = recipe.lasting
-        reached_the_end = many.finished and (many.epochs[best_first] == self.max_iter).any()
-        if reached_the_end and not incremental and self.solver != "lbfgs":
-            warnings.warn(
-                f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        with precision(recipe, X.dtype):
+            data = self._data(Examples(X, Y, weights), y, validation)
+            start = self._start(data, incremental) if continues else None
+            many, mine = self._trained(recipe, data, start, incremental)
+        state = state_of(many, mine)
+        self._keep(many, mine, data.examples.X.shape[1], continued=continues)
+        self._begun, self._state = recipe.lasting, None if current_pool.get() else state
+        if state is not None and state.idle_epochs is not None:
+            self._no_improvement_count = int(state.idle_epochs[self._best_first[0]])  # scikit-learn's name
+            if not incremental:
+                self._say_how_it_ended(many, mine, state.idle_epochs, recipe.patience)
         return self
 
-    def _check_that_training_can_continue(self, recipe: Recipe) -> None:
-        if getattr(self, "_many", None) is None:
+    def _check_that_training_can_continue(self, recipe: Recipe, incremental: bool) -> None:
+        if incremental and hasattr(self, "_hidden") and getattr(self, "_state", None) is None:
             raise ValueError(
-                "cannot continue training: loaded and search-fitted estimators have no optimizer state; fit anew"
+                "cannot continue training: loaded and search-fitted estimators have no optimizer state; fit anew, or "
+                "with warm_start=True, which begins with these weights and a new optimizer"
             )
-        if self._begun != recipe.lasting:
+        if getattr(self, "_begun", recipe.lasting) != recipe.lasting:
             raise ValueError(
                 f"to go on, {', '.join(LASTING)} must stay as they were, {self._begun}, got {recipe.lasting}"
+            )
+
+    def _start(self, data: Data, incremental: bool) -> State:
+        """The networks to go on from; as in scikit-learn, with the optimizer's state in `partial_fit` alone."""
+        n_h, (n_x, n_y) = n_hidden(self.hidden_layer_sizes), (len(data.examples.X), len(data.examples.Y))
+        head = SHOWN[data.output]
+        if getattr(self, "out_activation_", head) != head:
+            raise ValueError(f"to go on, loss must stay as it was, for {self.out_activation_} outputs, got {head}")
+        members, known = self.members_, getattr(self, "_state", None)
+        for W1, W2 in ((member.W1, member.W2) for member in members):
+            if (W1.shape, W2.shape) != ((n_h, n_x), (n_y, n_h)):
+                raise ValueError(
+                    f"to go on, coefs_ must be (n_features, n_hidden) = {(n_x, n_h)} and (n_hidden, n_outputs) = "
+                    f"{(n_h, n_y)}, got {W1.T.shape} and {W2.T.shape}"
+                )
+        if known is None and len(members) != self.n_members:
+            raise ValueError(f"to go on, n_members must be {len(members)} as before, got {self.n_members}")
+        return going_on(known, members, getattr(self, "_best_first", None), incremental, data.examples.X.dtype)
+
+    def _say_how_it_ended(self, many: Many, mine: np.ndarray, idle: np.ndarray, patience: int) -> None:
+        """scikit-learn's warnings; they come from this module, as there, so that filters can name it."""
+        kept = mine[self._best_first]
+        lost = many.diverged_at[kept] >= 0
+        if lost.any():
+            warnings.warn(
+                f"The cost is not finite in iteration {many.diverged_at[kept].max() + 1}: the network is the best "
+                "before that. Scale the data, or lower learning_rate_init",
+                ConvergenceWarning,
+                stacklevel=1,
+            )
+        at_the_end = ~lost & (many.epochs[kept] == self.max_iter) & (idle[self._best_first] < patience)
+        if many.finished and at_the_end.any():
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=1,
             )
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +233,8 @@ class BaseShallow(SavingMixin, BaseEstimator):
         seed = int(check_random_state(shared_seed).randint(2**31 - 1))
         held_out = self._validation(validation, examples.Y.shape[1])
         if held_out is None and self.early_stopping:
-            stratify = y if is_classifier(self) and y.ndim == 1 else None
+            two_classes = self._output == "sigmoid" and examples.Y.shape[1] == 1
+            stratify = examples.Y.astype(bool) if two_classes else y if is_classifier(self) and y.ndim == 1 else None
             examples, held_out = hold_out(examples, self.validation_fraction, seed, stratify)
         return Data.of_rows(examples, held_out, self._output, seed)
 
@@ -172,43 +251,46 @@ class BaseShallow(SavingMixin, BaseEstimator):
             raise ValueError(f"y_val must have {n_outputs} outputs as y has, got {Y.shape[1]}")
         return Examples(X, Y, None)
 
-    def _trained(self, recipe: Recipe, data: Data, continues: bool, incremental: bool) -> tuple[Many, np.ndarray]:
+    def _trained(self, recipe: Recipe, data: Data, start: State | None, incremental: bool) -> tuple[Many, np.ndarray]:
         """Train, in a search with its other candidates: the networks, and the numbers of this estimator's own."""
         pool = current_pool.get()
-        if pool and not continues:
-            trained = pool.trained(recipe, data)
-            self._many = None
-            return trained
-        many, (mine,) = train([recipe], data, start=self._many if continues else None, incremental=incremental)
+        if pool and start is None:
+            return pool.trained(recipe, data)
+        if self.solver != "lbfgs" and self.batch_size != "auto" and self.batch_size > data.examples.X.shape[1]:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=1
+            )
+        before = Before() if start is None else Before(start, getattr(self, "t_", 0), getattr(self, "_epochs", 0))
+        many, (mine,) = train([recipe], data, before, incremental=incremental)
+        self._epochs = before.epochs + int(many.epochs.max())
         if not many.finished:
             if not many.epochs.all():
                 raise KeyboardInterrupt
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        self._many = many
+            warnings.warn("Training interrupted by user.", stacklevel=1)
         return many, mine
 
-    def _keep(self, many: Many, mine: np.ndarray, n_examples: int) -> np.ndarray:
-        """Keep the networks `mine` and how their training went; their numbers, best first."""
+    def _keep(self, many: Many, mine: np.ndarray, n_examples: int, continued: bool) -> None:
+        """Keep the networks `mine` and how their training went."""
         best_first = ranked(many, mine)
         if not len(best_first):
             raise ValueError(
-                "Solver produced non-finite parameter weights: the cost is not finite. The input data may contain "
-                "large values and need to be scaled, or learning_rate_init is too large"
+                f"{NOT_FINITE} Here the cost is not finite: scale X and y; or learning_rate_init is too large"
             )
-        best, continued = best_first[0], many.epochs_before > 0
         self.members_ = [many.params(k) for k in best_first]
-        self.n_iter_ = int(many.epochs[best])
-        self.t_: int = (self.t_ if continued else 0) + self.n_iter_ * n_examples
-        # (n_members, epochs), of earlier fits too: another member may be the best next time.
-        self._costs: np.ndarray = np.hstack([*([self._costs] if continued else []), many.history.cost[mine]])
-        curve = self._costs[np.flatnonzero(mine == best)[0]]
-        self.loss_curve_ = curve[np.isfinite(curve)].tolist()
-        self.loss_, self.best_loss_ = self.loss_curve_[-1], float(np.nanmin(self.loss_curve_))
-        self.validation_loss_curve_ = None
-        if many.history.validation_cost is not None:
-            self.validation_loss_curve_ = many.history.validation_cost[best, : self.n_iter_].tolist()
-            self.best_validation_loss_ = min(self.validation_loss_curve_)
-        return best_first
+        self._best_first = np.array([np.flatnonzero(mine == k)[0] for k in best_first])
+        self.n_iter_ = int(many.epochs[best_first[0]])
+        self.t_ = (getattr(self, "t_", 0) if continued else 0) + self.n_iter_ * n_examples * (self.solver != "lbfgs")
+        # Of all members and of earlier fits: another member may be the best next time.
+        curves = [Curves.of(many, k) for k in mine]
+        earlier = getattr(self, "_curves", None) if continued else None
+        self._curves = [*map(Curves.and_then, earlier, curves)] if earlier else curves
+        self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = self._curves[self._best_first[0]]
+        self.loss_, self.best_loss_, self.best_validation_score_ = self.loss_curve_[-1], None, None
+        if self.validation_loss_curve_ is None or self.validation_scores_ is None:
+            self.best_loss_ = lowest(self.loss_curve_)
+        else:
+            self.best_validation_loss_ = lowest(self.validation_loss_curve_)
+            self.best_validation_score_ = -lowest([-score for score in self.validation_scores_])
 
     # ---- predicting ----
 
@@ -226,6 +308,9 @@ class BaseShallow(SavingMixin, BaseEstimator):
         return np.asarray(total)[:, : len(X)].T / len(members)
 
     # ---- what a subclass says of y ----
+
+    def _check_labels(self, y: np.ndarray) -> None:
+        """Refuse y if a warm start cannot go on with it."""
 
     @property
     def _output(self) -> str:

@@ -20,29 +20,32 @@ from jaxshallow.estimators.settings import is_stochastic
 class ShallowClassifier(ClassifierMixin, BaseShallow):
     """A classifier with one hidden layer: a drop-in replacement for scikit-learn's `MLPClassifier`.
 
-    Names, defaults, cost, minibatches and stopping rules are MLPClassifier's; random numbers differ. It computes in
-    float32, or in float64 if X is float64 and JAX's x64 is on. These parameters differ, or are new:
+    Names, defaults, cost, steps, minibatches and stopping rules are MLPClassifier's; what differs on purpose is listed
+    in `help(jaxshallow.estimators)`: random numbers, mostly. These parameters differ, or are new:
 
     Args:
         hidden_layer_sizes: one layer: (100,) or 100.
         activation: relu, tanh, logistic (or sigmoid), identity, leaky_relu.
-        solver: adam, sgd (with `momentum`, and `learning_rate` constant, invscaling or adaptive) or lbfgs, which are
-            optax's. "adaptive" divides the rate on plateaus of the training cost, and trains for `max_iter` epochs.
-            lbfgs stops as the others do and ignores `max_fun`: its line search takes at most 20 steps.
+        solver: adam and sgd (with `momentum`, and `learning_rate` constant, invscaling or adaptive) compute in float32,
+            or in float64 if X is float64 and JAX's x64 is on; lbfgs, which is SciPy's, in the dtype of X.
         early_stopping: hold out `validation_fraction` of the examples; stop when their cost (finer than their accuracy)
             has not fallen by `tol` for `n_iter_no_change` epochs, and keep the best network.
-        verbose: show a progress bar (needs rich).
-        warm_start: continue training from the last fit, with the state of its optimizer.
+        verbose: print each iteration; for an ensemble or a search show a progress bar (needs rich).
+        warm_start: `fit` begins with the weights of the last fit, or those assigned to `coefs_` and `intercepts_`, and
+            a new optimizer. `partial_fit` goes on with the optimizer as well.
         class_weight: "balanced", or {class: weight}.
         n_members: networks in an ensemble, which differ in their first weights; their probabilities are averaged.
         device: where to train and predict: "cpu", "gpu", "gpu:1"; None for all devices that JAX uses by default.
 
     Attributes:
         classes_: the labels.
+        coefs_, intercepts_: the weights of the network, lists of arrays, which may be assigned.
         members_: the networks, `Params`, best first; `coefs_`, `intercepts_` and the curves are those of the first.
-        loss_curve_, validation_loss_curve_: cost of each epoch; the second is None without validation.
-        n_iter_, t_, loss_, best_loss_, best_validation_loss_, n_features_in_, feature_names_in_, n_layers_, n_outputs_,
-        out_activation_: as in scikit-learn.
+        loss_curve_, validation_loss_curve_, validation_scores_: cost, and cost and score on the validation examples,
+            after each epoch; the last two are None without validation.
+        best_validation_loss_, best_validation_score_: the best of each; the network kept is that of the lowest loss.
+        n_iter_, t_, loss_, best_loss_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: as in
+            scikit-learn.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -54,6 +57,8 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
 
     _: KW_ONLY
     class_weight: Any = None
+
+    loss = "log_loss"
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -94,11 +99,18 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
     def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
         check_classification_targets(y)
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        if not known:
+        if not known or not hasattr(self, "classes_"):
             self._learn_labels(y)
         elif len(new := np.setdiff1d(unique_labels(y), self.classes_)):
             raise ValueError(f"`y` has classes not in `self.classes_`: {new} not in {self.classes_}")
         return self._binarizer.transform(y)
+
+    def _check_labels(self, y: np.ndarray) -> None:
+        if hasattr(self, "classes_") and set(classes := unique_labels(y)) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.classes_}, `y` has {classes}: use partial_fit, or fit anew with warm_start=False"
+            )
 
     def _learn_labels(self, y: Any) -> None:
         self._binarizer = LabelBinarizer().fit(y)

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from jaxshallow.estimators.base import BaseShallow
-from jaxshallow.estimators.settings import is_stochastic
+from jaxshallow.estimators.settings import LOSSES, is_stochastic
 
 
-class ShallowRegressor(RegressorMixin, BaseShallow):
-    """A regressor with one hidden layer and squared error: a drop-in replacement for scikit-learn's `MLPRegressor`.
+@dataclass(eq=False, repr=False, match_args=False)
+class Loss:
+    """The parameter that comes before all others."""
+
+    loss: str = "squared_error"
+
+
+@dataclass(eq=False, repr=False, match_args=False)
+class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
+    """A regressor with one hidden layer: a drop-in replacement for scikit-learn's `MLPRegressor`.
 
     Parameters and attributes are those of `ShallowClassifier`, without `class_weight` and `classes_`. Scale the targets
     first, as for MLPRegressor, for example with `sklearn.compose.TransformedTargetRegressor`.
+
+    Args:
+        loss: "squared_error", or "poisson" for counts ≥ 0, whose logarithm the network predicts. As in MLPRegressor it
+            comes first, and may be left out: `ShallowRegressor((20,))`.
 
     Example:
         >>> X = np.linspace(-2, 2, 100)[:, None]
@@ -24,6 +38,13 @@ class ShallowRegressor(RegressorMixin, BaseShallow):
         >>> regressor.score(X, X[:, 0] ** 2) > 0.99
         True
     """
+
+    def __post_init__(self) -> None:
+        first: Any = self.loss
+        if not isinstance(first, str):  # the loss is left out: what comes first is hidden_layer_sizes
+            second: Any = self.hidden_layer_sizes
+            self.activation = second if isinstance(second, str) else self.activation
+            self.loss, self.hidden_layer_sizes = "squared_error", first
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -37,10 +58,12 @@ class ShallowRegressor(RegressorMixin, BaseShallow):
 
     @property
     def _output(self) -> str:
-        return "identity"
+        return LOSSES[self.loss]
 
     def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
-        return y.reshape(len(y), -1)
+        if self.loss == "poisson" and (y < 0).any():
+            raise ValueError(f"y must be at least 0 for loss='poisson', got {y.min()}")
+        return (column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y).reshape(len(y), -1)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

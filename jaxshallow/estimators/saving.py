@@ -16,6 +16,7 @@ from jaxshallow.params import Params
 # Fitted attributes that are written as they are.
 KNOWN = (
     "n_iter_", "t_", "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "best_validation_loss_",
+    "validation_scores_", "best_validation_score_",
 )  # fmt: skip
 
 

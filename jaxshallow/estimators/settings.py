@@ -6,6 +6,7 @@ line in CONSTRAINTS, and its use: in `Recipe`, or where the data are prepared.
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 from collections import ChainMap
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -13,16 +14,22 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxshallow.activations import HIDDEN
-from jaxshallow.estimators.solvers import Factory, solver
+from jaxshallow.estimators.solvers import Factory, lowered, solver
+from jaxshallow.network import forward
+from jaxshallow.params import Params
+from jaxshallow.training.epochs import Rules
 
 ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name: ours
 # May differ among networks that train together. All other parameters are settings: the same for all of them.
 PER_NETWORK = (
     "hidden_layer_sizes", "activation", "alpha", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon",
 )  # fmt: skip
+LOSSES = {"squared_error": "identity", "poisson": "exp"}  # of a regressor, and the head that it needs
 # Must stay as they are while training continues, by `warm_start` or `partial_fit`.
 LASTING = ("hidden_layer_sizes", "activation", "solver", "learning_rate", "n_members")
 
@@ -65,13 +72,13 @@ class Number(NamedTuple):
 
 
 class Integer(NamedTuple):
-    """An integer of at least `low`, or the word `other`."""
+    """An integer of at least `low`, or what `other` is."""
 
     low: int
-    other: str | None = None
+    other: str | float | None = None
 
     def allows(self, value: Any) -> bool:
-        if isinstance(value, str):
+        if isinstance(value, str | float):
             return value == self.other
         return isinstance(value, numbers.Integral) and int(value) >= self.low
 
@@ -80,6 +87,7 @@ class Integer(NamedTuple):
         return integer if self.other is None else f"{self.other!r} or {integer}"
 
 
+LONG = 2**31 - 2  # in the place of an infinite number of epochs
 NOT_NEGATIVE = Number(0, np.inf, closed="both")
 POSITIVE = Number(0, np.inf, closed="neither")
 BELOW_ONE = Number(0, 1, closed="left")
@@ -99,7 +107,7 @@ CONSTRAINTS: dict[str, OneOf | Number | Integer] = {
     "learning_rate_init": POSITIVE,
     "epsilon": POSITIVE,
     "max_iter": COUNT,
-    "n_iter_no_change": COUNT,
+    "n_iter_no_change": Integer(1, other=np.inf),
     "n_members": COUNT,
     "max_fun": COUNT,
     "batch_size": Integer(1, other="auto"),
@@ -115,8 +123,11 @@ def check(params: Mapping[str, Any]) -> None:
     for name, constraint in CONSTRAINTS.items():
         if not constraint.allows(params[name]):
             raise ValueError(f"{name} must be {constraint}, got {params[name]!r}")
-    if not params["shuffle"]:
-        raise ValueError("shuffle must be True: minibatches are drawn in a new order in every epoch")
+    for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
+        if not isinstance(params[name], bool | np.bool_):
+            raise ValueError(f"{name} must be True or False, got {params[name]!r}")
+    if params.get("loss") not in (None, *LOSSES):
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {params['loss']!r}")
     n_hidden(params["hidden_layer_sizes"])
     devices(params["device"])
 
@@ -146,11 +157,35 @@ def devices(device: str | None) -> Sequence[jax.Device]:
         raise ValueError(f"device must be None or one that JAX has here, 'cpu' or 'gpu:1', got {device!r}") from error
 
 
+def precision(recipe: Recipe, dtype: Any) -> contextlib.AbstractContextManager[Any]:
+    """Float64 for "lbfgs" on float64 X, whose line search needs it: in this thread, while the context lasts."""
+    double = recipe.params["solver"] == "lbfgs" and dtype == np.float64
+    return jax.enable_x64(True) if double else contextlib.nullcontext()
+
+
 def is_stochastic(estimator: Any) -> bool:
     """Whether there is a `partial_fit`, for scikit-learn's `available_if`."""
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit is for the stochastic solvers, 'sgd' and 'adam', not for 'lbfgs'")
     return True
+
+
+def validation_score(params: Params, X: Array, Y: Array, weights: Array | None) -> Array:
+    """scikit-learn's `score` of one network, weighted: accuracy or R²; NaN where an output is not finite."""
+    A2 = forward(params, X).A2
+    w = jnp.ones(X.shape[1], X.dtype) if weights is None else weights
+
+    def mean(rows: Array) -> Array:
+        return jnp.sum(rows * w, axis=-1) / jnp.sum(w)
+
+    if params.task == "regression":
+        missed, spread = mean((A2 - Y) ** 2), mean((Y - mean(Y)[:, None]) ** 2)
+        constant = jnp.where(missed == 0, 1, 0).astype(X.dtype)
+        found = jnp.mean(jnp.where(spread > 0, 1 - missed / jnp.where(spread > 0, spread, 1), constant))
+        return jnp.where(jnp.isfinite(A2).all(), found, jnp.nan)
+    if params.task == "multiclass":
+        return mean((A2.argmax(axis=0) == Y.argmax(axis=0)).astype(X.dtype))
+    return mean(((A2 > 0.5) == (Y > 0.5)).all(axis=0).astype(X.dtype))
 
 
 # ---- the recipe ----
@@ -202,37 +237,37 @@ class Recipe:
             return n_examples
         return min(200 if asked == "auto" else asked, n_examples)
 
-    def config(self, n_examples: int) -> dict[str, Any]:
-        """The network in the terms of `fit_many`, without its seed.
-
-        Each step of scikit-learn adds alpha / (2 · batch size) · ‖W‖² to the cost, each of `fit_many`
-        l2 / (2 · n_examples) · ‖W‖².
-        """
+    def config(self, t_before: int) -> dict[str, Any]:
+        """The network in the terms of `fit_many`, without its seed; `t_before` counts the examples of earlier fits."""
         params = self.params
         config = {
             "n_h": n_hidden(params["hidden_layer_sizes"]),
             "hidden": ACTIVATIONS.get(params["activation"], params["activation"]),
             "scale": "glorot",
             "learning_rate": params["learning_rate_init"],
-            "l2": params["alpha"] * n_examples / self.batch_size(n_examples),
+            "l2": params["alpha"],
         }
         if params["solver"] == "adam":
             config |= {"b1": params["beta_1"], "b2": params["beta_2"], "eps": params["epsilon"]}
         if params["solver"] == "sgd":
             config |= {"momentum": params["momentum"]}
+            config |= {"t_before": float(t_before)} if params["learning_rate"] == "invscaling" else {}
         return config
 
     def optimizer(self, n_examples: int) -> Factory:
         """The solver, for `fit_many`."""
         return solver(self.params, n_examples, steps=-(-n_examples // self.batch_size(n_examples)))
 
-    def patience(self, validated: bool) -> int | None:
-        """Epochs without improvement after which training stops.
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which training stops, or an adaptive learning rate is lowered."""
+        return int(min(self.params["n_iter_no_change"], LONG)) + 1
 
-        None without validation for an adaptive learning rate, which is lowered then, and training goes on.
-        """
+    @property
+    def rules(self) -> Rules:
+        """Where training differs from `fit`."""
         adaptive = self.params["solver"] == "sgd" and self.params["learning_rate"] == "adaptive"
-        return None if adaptive and not validated else self.params["n_iter_no_change"] + 1
+        return Rules(batches_alone=True, on_plateau=lowered if adaptive else None, validation_score=validation_score)
 
 
 def comparable(value: Any) -> Hashable:

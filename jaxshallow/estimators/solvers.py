@@ -1,18 +1,25 @@
-"""scikit-learn's solvers, as functions of a learning rate that make an optax optimizer.
+"""scikit-learn's stochastic solvers, as functions of a learning rate that make an optax optimizer.
 
-JAX compiles a program for each such function, so that equal settings must give the same one: hence the caches.
+They step as those of its MLP do: the velocity of "sgd" holds gradients times the rate of their own step, and Adam adds
+ε before it corrects the bias. JAX compiles a program for each such function, so that equal settings must give the same
+one: hence the caches.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
+import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
+
+from jaxshallow.params import Params
 
 Factory = Callable[..., optax.GradientTransformation]
+SMALLEST_RATE = 1e-6  # at which "adaptive" stops
 
 
 def solver(params: Mapping[str, Any], n_examples: int, steps: int) -> Factory:
@@ -24,20 +31,24 @@ def solver(params: Mapping[str, Any], n_examples: int, steps: int) -> Factory:
         steps: in an epoch.
     """
     nesterov = bool(params["nesterovs_momentum"])
-    if params["solver"] == "lbfgs":
-        return lbfgs
     if params["solver"] == "adam":
-        return optax.adam
+        return adam
     if params["learning_rate"] == "invscaling":
         return sgd_invscaling(nesterov, float(params["power_t"]), n_examples, steps)
     if params["learning_rate"] == "adaptive":
-        return sgd_adaptive(nesterov, params["n_iter_no_change"] + 1, float(params["tol"]), steps)
+        return sgd_adaptive(nesterov)
     return sgd(nesterov)
 
 
-def lbfgs(learning_rate: Any) -> optax.GradientTransformation:
-    """Has no use for the learning rate: a line search finds the length of each step."""
-    return optax.lbfgs()
+def adam(learning_rate: Any, b1: Any, b2: Any, eps: Any) -> optax.GradientTransformation:
+    """Adam with m̂ / (√v̂ + ε / √(1 − β₂ᵗ)): scikit-learn adds ε to √v, and corrects the bias afterwards."""
+    plain = optax.scale_by_adam(b1, b2)
+
+    def update(grads: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        corrected = eps / jnp.sqrt(1 - b2 ** (state.count + 1))
+        return optax.scale_by_adam(b1, b2, corrected).update(grads, state, params)
+
+    return optax.chain(optax.GradientTransformation(plain.init, update), optax.scale_by_learning_rate(learning_rate))
 
 
 @functools.cache
@@ -45,27 +56,76 @@ def sgd(nesterov: bool) -> Factory:
     return functools.partial(optax.sgd, nesterov=nesterov)
 
 
+# ---- rates that change: each gradient is scaled before it enters the velocity, not the velocity ----
+
+
+class Seen(NamedTuple):
+    """The state of "invscaling".
+
+    Attributes:
+        step: of this epoch.
+        examples: seen at the end of the last epoch, in earlier fits too; 0 before the first.
+    """
+
+    step: Array
+    examples: Array
+
+
 @functools.cache
 def sgd_invscaling(nesterov: bool, power_t: float, n_examples: int, steps: int) -> Factory:
-    """α / (1 + t)ᵖ, where t counts the examples of all epochs before this one, and p is `power_t`."""
+    """α / (1 + t)ᵖ, where t counts the examples of all epochs before this one, and p is `power_t`.
 
-    def factory(learning_rate: Any, momentum: Any) -> optax.GradientTransformation:
-        def rate(step: Any) -> Any:
-            return learning_rate / (1.0 + step // steps * n_examples) ** power_t
+    As in scikit-learn, a warm start begins with α, and goes on with t from `t_before` after an epoch.
+    """
 
-        return optax.sgd(rate, momentum, nesterov)
+    def factory(learning_rate: Any, momentum: Any, t_before: Any) -> optax.GradientTransformation:
+        def init(params: Params) -> Seen:
+            return Seen(jnp.int32(0), jnp.zeros((), params.W1.dtype))
+
+        def update(grads: Params, state: Seen, params: Params | None = None) -> tuple[Params, Seen]:
+            rate = learning_rate / (1 + state.examples) ** power_t
+            ends = state.step + 1 == steps
+            examples = jnp.where(state.examples == 0, t_before, state.examples) + n_examples
+            after = Seen(jnp.where(ends, 0, state.step + 1), jnp.where(ends, examples, state.examples))
+            return scaled(-rate, grads), after
+
+        return optax.chain(optax.GradientTransformation(init, update), optax.trace(momentum, nesterov))
 
     return factory
+
+
+class Rate(NamedTuple):
+    """The state of "adaptive": the learning rate."""
+
+    rate: Array
 
 
 @functools.cache
-def sgd_adaptive(nesterov: bool, patience: int, tol: float, steps: int) -> Factory:
-    """α, divided by 5 each time that the mean cost of an epoch has not fallen by `tol` for `patience` epochs."""
-    plateau = optax.contrib.reduce_on_plateau(
-        0.2, patience, rtol=0.0, atol=max(tol, np.finfo(np.float32).tiny), accumulation_size=steps
-    )
+def sgd_adaptive(nesterov: bool) -> Factory:
+    """α, until `lowered` makes it less."""
 
     def factory(learning_rate: Any, momentum: Any) -> optax.GradientTransformation:
-        return optax.chain(optax.sgd(learning_rate, momentum, nesterov), plateau)
+        def init(params: Params) -> Rate:
+            return Rate(jnp.asarray(learning_rate, params.W1.dtype))
+
+        def update(grads: Params, state: Rate, params: Params | None = None) -> tuple[Params, Rate]:
+            return scaled(-state.rate, grads), state
+
+        return optax.chain(optax.GradientTransformation(init, update), optax.trace(momentum, nesterov))
 
     return factory
+
+
+def lowered(opt_state: Any) -> tuple[Any, Array]:
+    """The state of `sgd_adaptive` after a plateau: a fifth of the rate; and whether it was small enough to stop."""
+    (rate,), velocity = opt_state
+    return (Rate(rate / 5), velocity), rate <= SMALLEST_RATE
+
+
+def rate_of(opt_state: Any) -> Array:
+    """The learning rate in the state of `sgd_adaptive`."""
+    return opt_state[0].rate
+
+
+def scaled(factor: Array, grads: Params) -> Params:
+    return jax.tree.map(lambda g: factor * g, grads)

@@ -38,7 +38,7 @@ def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[st
     columns, rows = _columns(params.W1.shape[1], metadata)
 
     n_y = len(params.W2)
-    n_labels = {"identity": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
+    n_labels = {"identity": 0, "exp": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
     chosen = _listed(metadata, "labels") or list(range(n_labels))
     if strange := [label for label in chosen if isinstance(label, list | dict | None)]:
         raise ValueError(f"metadata's labels must be text or numbers, got {strange[0]!r}")

@@ -56,6 +56,8 @@ def _graph(
     nodes += [node("MatMul", ["A1", "W2.T"], ["A1 W2.T"]), node("Add", ["A1 W2.T", "b2.T"], ["Z2"])]
     if output == "identity":
         nodes += [node("Identity", ["Z2"], ["A2"]), node("Identity", ["A2"], ["label"])]
+    elif output == "exp":
+        nodes += [node("Exp", ["Z2"], ["A2"]), node("Identity", ["A2"], ["label"])]
     elif output == "softmax":
         nodes += [node("Softmax", ["Z2"], ["A2"], axis=1), node("ArgMax", ["A2"], ["label"], axis=1, keepdims=0)]
     else:

@@ -54,6 +54,8 @@ ANSWERS = {
         "columns": "A2.astype(str)",
     },
 }
+# Counts are numbers as well.
+ANSWERS |= {("exp", several): ANSWERS["identity", several] for several in (False, True)}
 
 
 def to_python(params: Params, known: dict[str, list[Any]]) -> bytes:

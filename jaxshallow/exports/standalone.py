@@ -67,6 +67,10 @@ def identity(Z):
     return Z
 
 
+def exp(Z):
+    return np.exp(Z)
+
+
 def softmax(Z):
     return np.exp(Z - Z.max(axis=0)) / np.exp(Z - Z.max(axis=0)).sum(axis=0)
 

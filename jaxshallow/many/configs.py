@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow.activations import resolve
 from jaxshallow.params import check_scale, check_sizes
-from jaxshallow.training.epochs import words
+from jaxshallow.training.epochs import Rules, words
 
 Factory: TypeAlias = Callable[..., optax.GradientTransformation]
 
@@ -37,6 +37,7 @@ class Settings:
         factory: the optax factory; None for plain gradient descent.
         epochs, batch_size, patience, tol, callback: as in `fit_many`.
         devices: the JAX devices to train on.
+        shuffle, rules: as in `fit_many`.
         epochs_before: how many epochs the runs behind `start` had; the order of minibatches continues from there.
     """
 
@@ -54,6 +55,8 @@ class Settings:
     tol: float
     callback: Callable[[Any], Any] | None
     devices: Sequence[jax.Device]
+    shuffle: bool
+    rules: Rules
     epochs_before: int
 
     @cached_property

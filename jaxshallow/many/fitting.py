@@ -21,6 +21,7 @@ from jaxshallow.many.result import Many, Progress
 from jaxshallow.many.resume import arrays_of_resume, groups_of_start, take_over
 from jaxshallow.many.run import train_group
 from jaxshallow.params import check_sizes
+from jaxshallow.training.epochs import OUR_RULES, Rules, State
 
 
 def fit_many(
@@ -43,8 +44,11 @@ def fit_many(
     max_memory: int = MAX_MEMORY,
     devices: Sequence[jax.Device] | None = None,
     dtype: DTypeLike | None = None,
-    start: Many | None = None,
+    start: Many | State | None = None,
     resume: Many | Mapping[str, np.ndarray] | None = None,
+    epochs_before: int = 0,
+    shuffle: bool = True,
+    rules: Rules = OUR_RULES,
 ) -> Many:
     """Train thousands of networks on the same examples: one compiled program per activation and bucket of widths.
 
@@ -81,9 +85,13 @@ def fit_many(
         devices: the JAX devices to train on; None is all devices of this process.
         dtype: of the parameters, as in `init`.
         start: a finished run of the same networks to continue from: their parameters, optimizer states and scaling.
-            Patience starts again.
+            Patience starts again. Or the `State` of networks of one width, each leaf (K, ...), as a program may keep:
+            an optimizer's state of None is drawn anew, and patience goes on with the costs that the state knows.
         resume: an interrupted run with the same arguments: what `fit_many` returned, or its `arrays()`. The result is
             bit-identical to an uninterrupted run.
+        epochs_before: the order of minibatches is that of the epochs after so many; a run in `start` knows its own.
+        shuffle: False: minibatches are consecutive examples, the same in every epoch.
+        rules: where other libraries' rules take the place of `fit`'s, see `jaxshallow.training.epochs.Rules`.
 
     Returns:
         `Many`. A network that diverges is stopped, and disturbs no other.
@@ -111,16 +119,18 @@ def fit_many(
     )  # fmt: skip
     networks = for_each_fold(networks, examples)
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
-    if start is None:
+    run, states = (start, None) if isinstance(start, Many) else (None, start)
+    if run is None:
         groups = groups_of(networks, n_x, n_y, dtype, max_memory=max_memory, examples=examples.m * epochs)
     else:
-        groups = groups_of_start(start, networks, examples, output)
-        examples = replace(examples, known_scalings=start.scalings)
+        groups = groups_of_start(run, networks, examples, output)
+        examples = replace(examples, known_scalings=run.scalings)
     settings = Settings(
         key=key, networks=networks, n_x=n_x, n_y=n_y, dtype=dtype, validated=examples.validated, output=output,
         factory=factory, epochs=epochs, batch_size=batch_size, patience=patience, tol=tol, callback=callback,
         devices=jax.local_devices() if devices is None else list(devices),
-        epochs_before=0 if start is None else start.epochs_before + int(start.epochs.max()),
+        shuffle=shuffle, rules=rules,
+        epochs_before=epochs_before if run is None else run.epochs_before + int(run.epochs.max()),
     )  # fmt: skip
 
     records = Records(settings, examples.folds)
@@ -131,8 +141,7 @@ def fit_many(
         for fold, those in itertools.groupby(left, key=lambda group: group.fold):
             of_fold = examples.of_fold(fold, settings)
             for group in those:
-                earlier = None if start is None else start.stacks[group.number]
-                train_group(group, settings, of_fold, records, earlier)
+                train_group(group, settings, of_fold, records, states if run is None else run.stacks[group.number])
     except (KeyboardInterrupt, Ended):
         return records.many(finished=False)
     return records.many(finished=True)

@@ -17,7 +17,7 @@ from jaxshallow.many.plan import Group
 from jaxshallow.many.widths import padded
 from jaxshallow.network import cost
 from jaxshallow.params import Params
-from jaxshallow.training.epochs import History, State, first_state, run_epochs, watched
+from jaxshallow.training.epochs import History, Rules, State, first_state, run_epochs, watched
 from jaxshallow.training.keys import packed, unpacked
 
 
@@ -32,7 +32,24 @@ def new_states(group: Group, settings: Settings) -> State:
 
 def watched_states(state: State, settings: Settings) -> State:
     """The states with what `patience` needs before the first epoch."""
-    return jax.vmap(lambda state: watched(state, settings.patience, settings.validated))(state)
+    return watched(state, settings.patience, settings.validated)
+
+
+def with_optimizers(state: State, group: Group, settings: Settings) -> State:
+    """The states of a group's networks; where there is no optimizer's state, that before the first step."""
+    if state.opt_state is None:
+        networks = columns(settings, group.members)
+        state = state._replace(opt_state=first_opt_states(state.params, networks, factory=settings.factory))
+    return state
+
+
+@partial(jax.jit, static_argnames=("factory",))
+def first_opt_states(params: Params, networks: Mapping[str, Any], *, factory: Factory | None) -> Any:
+    """The optimizer's state of each network before its first step."""
+    def one(params: Params, network: Mapping[str, Any]) -> Any:
+        return packed(first_state(params, optimizer_of(factory, network)).opt_state)
+
+    return jax.vmap(one)(params, networks)
 
 
 @partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape"))
@@ -83,7 +100,7 @@ def draw_states(
     return jax.vmap(one)(networks)
 
 
-@partial(jax.jit, static_argnames=("factory", "grads", "epochs", "patience"))
+@partial(jax.jit, static_argnames=("factory", "grads", "epochs", "patience", "rules"))
 def train_chunk(
     X: Array,
     Y: Array,
@@ -99,6 +116,7 @@ def train_chunk(
     grads: Callable[..., tuple[Array, Params]],
     epochs: int,
     patience: int | None,
+    rules: Rules,
 ) -> tuple[State, tuple[History, Array]]:
     """Train a chunk of networks for `epochs` epochs on one X, Y and order (epochs, batches, batch_size).
 
@@ -111,7 +129,7 @@ def train_chunk(
             unpacked(state), X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"], tol,
             optimizer=optimizer_of(factory, network), grads=padded(grads, network["n_h"]),
-            validation_cost_of=_validation_cost, epochs=epochs, patience=patience,
+            validation_cost_of=_validation_cost, epochs=epochs, patience=patience, rules=rules,
         )  # fmt: skip
         return packed(after), seen
 

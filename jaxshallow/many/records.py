@@ -23,7 +23,7 @@ class Records:
 
     Attributes:
         costs: (K, epochs) as in `History`; NaN for epochs that did not run.
-        validation_costs: likewise; None if there is no validation.
+        validation_costs, validation_scores: likewise; None if there is no validation, and if `Rules` ask for no score.
         epochs: (K,) epochs that each network was trained.
         diverged_at: (K,) the epoch, from 0, in which the cost stopped being finite; −1 if it never did.
         ended: (K,) whether nothing is left to train.
@@ -35,6 +35,7 @@ class Records:
         K = len(settings.networks)
         self.costs = np.full((K, settings.epochs), np.nan, settings.dtype)
         self.validation_costs = self.costs.copy() if settings.validated else None
+        self.validation_scores = self.costs.copy() if settings.validated and settings.rules.validation_score else None
         self.epochs, self.diverged_at, self.ended = np.zeros(K, int), np.full(K, -1), np.zeros(K, bool)
         self.lowest = np.full(K, np.nan)
         self.stacks: dict[int, Stack] = {}
@@ -67,6 +68,8 @@ class Records:
         self.costs[members, block] = np.where(ran, costs.cost, np.nan)
         if self.validation_costs is not None and costs.validation_cost is not None:
             self.validation_costs[members, block] = np.where(ran, costs.validation_cost, np.nan)
+        if self.validation_scores is not None and costs.validation_score is not None:
+            self.validation_scores[members, block] = np.where(ran, costs.validation_score, np.nan)
         self.lowest[members] = np.fmin(self.lowest[members], np.fmin.reduce(self._watched[members, block], axis=1))
         self.epochs[members] += ran.sum(axis=1)
         lost = ran & ~np.isfinite(costs.cost)
@@ -85,6 +88,8 @@ class Records:
         self.costs[members, : place.epoch] = history.cost
         if self.validation_costs is not None:
             self.validation_costs[members, : place.epoch] = history.validation_cost
+        if self.validation_scores is not None:
+            self.validation_scores[members, : place.epoch] = history.validation_score
         self.epochs[members], self.diverged_at[members] = epochs, diverged_at
         self.ended[members] = ~place.alive | (place.epoch == self._settings.epochs)
         self.lowest[members] = np.fmin.reduce(self._watched[members], axis=1)
@@ -114,7 +119,7 @@ class Records:
 
     def many(self, finished: bool) -> Many:
         """The result so far; records that are still being written are copied."""
-        records = History(self.costs, self.validation_costs), self.epochs, self.diverged_at
+        records = History(self.costs, self.validation_costs, self.validation_scores), self.epochs, self.diverged_at
         history, epochs, diverged_at = records if finished else jax.tree.map(np.copy, records)
         return Many(
             configs=tuple(self._settings.networks),

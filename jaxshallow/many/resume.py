@@ -99,7 +99,11 @@ def _saved(arrays: dict[str, np.ndarray], group: Group, settings: Settings) -> d
         "members": group.members,
         "state": jax.eval_shape(lambda: new_states(group, settings)),
         "place": {"epoch": np.int64(0), "block": np.int64(0), "size": np.int64(0), "alive": np.zeros(C, bool)},
-        "history": History(costs, costs if settings.validated else None),
+        "history": History(
+            costs,
+            costs if settings.validated else None,
+            costs if settings.validated and settings.rules.validation_score else None,
+        ),
         "epochs": group.members,
         "diverged_at": group.members,
     }

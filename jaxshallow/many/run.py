@@ -13,7 +13,7 @@ from jax import Array
 from jaxshallow.many.configs import Settings, columns
 from jaxshallow.many.examples import FoldExamples, validation_weights_of, weights_of
 from jaxshallow.many.plan import Block, Group, chunk, first_place, next_block
-from jaxshallow.many.programs import new_states, train_chunk, watched_states
+from jaxshallow.many.programs import new_states, train_chunk, watched_states, with_optimizers
 from jaxshallow.many.records import Records
 from jaxshallow.many.result import Stack
 from jaxshallow.params import Params
@@ -39,7 +39,7 @@ class Work(NamedTuple):
 
 
 def train_group(
-    group: Group, settings: Settings, examples: FoldExamples, records: Records, start: Stack | None = None
+    group: Group, settings: Settings, examples: FoldExamples, records: Records, start: Stack | State | None = None
 ) -> None:
     """Train the networks of a group: choose a block, run it, record it, report.
 
@@ -48,7 +48,7 @@ def train_group(
         settings: of the run.
         examples: of the group's fold.
         records: receive its costs and its stack after every block; training continues from what they already have.
-        start: the stack of the run to start from.
+        start: the stack of the run to start from, or the states of all networks.
 
     Raises:
         ValueError: `start` was trained by an optimizer of another form.
@@ -66,15 +66,19 @@ def train_group(
     records.ended[group.members] = True
 
 
-def first_stack(group: Group, settings: Settings, examples: FoldExamples, start: Stack | None) -> Stack:
+def first_stack(group: Group, settings: Settings, examples: FoldExamples, start: Stack | State | None) -> Stack:
     """The stack of a group before its first epoch: new networks, or those to start from."""
     if start is None:
         state = new_states(group, settings)
     else:
-        state = watched_states(State(start.state.result, start.state.opt_state), settings)
+        if isinstance(start, Stack):
+            state = State(start.state.result, start.state.opt_state)
+        else:
+            state = with_optimizers(jax.tree.map(lambda leaf: leaf[group.members], start), group, settings)
+        state = watched_states(state, settings)
         new = jax.eval_shape(lambda: new_states(group, settings))
         if [leaf.shape for leaf in jax.tree.leaves(state)] != [leaf.shape for leaf in jax.tree.leaves(new)]:
-            raise ValueError("start must have been trained by an optimizer of the same form")
+            raise ValueError("start must have been trained by an optimizer of the same form, on as many features")
     place = first_place(group, state.params, examples.m, settings)
     return Stack(group.members, jax.tree.map(np.asarray, state), examples.scaling, place)
 
@@ -109,6 +113,9 @@ def _order(block: Block, work: Work) -> np.ndarray | None:
     if settings.batch_size is None:
         return None
     batch, first = min(settings.batch_size, m), settings.epochs_before + block.first
+    if not settings.shuffle:
+        in_turn = np.pad(np.arange(m, dtype=np.int32), (0, -m % batch), constant_values=-1).reshape(-1, batch)
+        return np.broadcast_to(in_turn, (block.epochs, *in_turn.shape))
     return epoch_orders(settings.key_words, range(first, first + block.epochs), m, batch)
 
 
@@ -125,6 +132,7 @@ def _launch(turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None,
     return train_chunk(
         *examples.on_devices[device], *chunk,
         factory=settings.factory, grads=work.grads, epochs=block.epochs, patience=settings.patience,
+        rules=settings.rules,
     )  # fmt: skip
 
 

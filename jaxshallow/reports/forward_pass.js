@@ -13,6 +13,7 @@
     relu: (z) => Math.max(0, z),
     leaky_relu: (z) => (z > 0 ? z : 0.01 * z),
     identity: (z) => z,
+    exp: Math.exp,
   };
 
   const affine = (W, v, b) => W.map((row, i) => row.reduce((sum, w, j) => sum + w * v[j], b[i][0]));
@@ -43,7 +44,9 @@
   }
 
   function sentence(a2) {
-    if (output === "identity") return labels.map((label, k) => `${label} = ${shown(a2[k])}`).join(", ");
+    if (output === "identity" || output === "exp") {
+      return labels.map((label, k) => `${label} = ${shown(a2[k])}`).join(", ");
+    }
     if (!oneClass) return labels.filter((_, k) => a2[k] > 0.5).join(", ") || "none, for no a2 is above 0.5";
     const c = classOf(a2);
     if (output === "softmax") return `${labels[c]}, for its a2 = ${shown(a2[c])} is the largest`;

@@ -174,7 +174,7 @@ def _legend(colouring: _Colouring, labels: list[str], classifies: bool) -> str:
 
 def _columns(params: Params, names: Sequence[str], outputs: list[str]) -> str:
     """x, z1, a1, z2 and a2, with arrows between them."""
-    σ = {"sigmoid": "σ(z2)", "softmax": "softmax(z2)", "identity": "z2"}[params.output]
+    σ = {"sigmoid": "σ(z2)", "softmax": "softmax(z2)", "identity": "z2", "exp": "exp(z2)"}[params.output]
     units = [f"{k + 1}" for k in range(len(params.W1))]
     first, *others = (
         _column("x", "x", list(names)),

@@ -25,10 +25,12 @@ class History(NamedTuple):
         cost: (epochs,) J of the epoch: full-batch, at the parameters before its step; in minibatches, the mean of
             the batches' J, each at the parameters before that batch's step.
         validation_cost: (epochs,) cost on the validation data after the epoch, without l2; None if there is none.
+        validation_score: (epochs,) the score that `Rules` ask for, of the same; None if they ask for none.
     """
 
     cost: np.ndarray | Array
     validation_cost: np.ndarray | Array | None = None
+    validation_score: np.ndarray | Array | None = None
 
 
 class State(NamedTuple):
@@ -59,6 +61,23 @@ class State(NamedTuple):
         return self.network if self.best_params is None else self.best_params
 
 
+class Rules(NamedTuple):
+    """Where the estimators train by scikit-learn's rules instead of those of `fit`.
+
+    Attributes:
+        batches_alone: a minibatch has the whole penalty, l2 / (2 Σ wᵢ) ‖W‖² with its own weights, instead of its share
+            in that of all examples; and J of an epoch is the mean over examples, whatever they weigh.
+        on_plateau: called with the optimizer's state when patience has run out: the new state, and whether training
+            stops; if not, patience starts again. None: training stops.
+        validation_score: a function (params, X, Y, weights), recorded beside the validation cost.
+    """
+
+    batches_alone: bool = False
+    on_plateau: Callable[[Any], tuple[Any, Array]] | None = None
+    validation_score: Callable[..., Array] | None = None
+
+
+OUR_RULES = Rules()
 Carry: TypeAlias = tuple[Params, Any]  # the network and the optimizer's state
 
 
@@ -75,11 +94,17 @@ def first_state(params: Params, optimizer: Optimizer | None) -> State:
 
 
 def watched(state: State, patience: int | None, validated: bool) -> State:
-    """The state before the first epoch, with what `patience` needs."""
+    """The state, or stacked states, before the first epoch, with what `patience` needs, in NumPy: it compiles nothing.
+
+    What it knows of an earlier run is kept. If patience has run out already, it does again after one more idle epoch.
+    """
     if patience is None:
         return State(state.params, state.opt_state)
-    best_cost = jnp.full((), jnp.inf, state.params.W1.dtype)
-    return State(state.params, state.opt_state, best_cost, jnp.int32(0), state.network if validated else None)
+    if state.best_cost is not None and validated == (state.best_params is not None):
+        return state._replace(idle_epochs=np.minimum(state.idle_epochs, np.int32(patience - 1)))
+    W1 = state.params.W1
+    best_cost, idle = np.full(W1.shape[:-2], np.inf, W1.dtype), np.zeros(W1.shape[:-2], np.int32)
+    return State(state.params, state.opt_state, best_cost, idle, state.network if validated else None)
 
 
 def run_epochs(
@@ -98,6 +123,7 @@ def run_epochs(
     validation_cost_of: Callable[..., Array],
     epochs: int,
     patience: int | None,
+    rules: Rules = OUR_RULES,
 ) -> tuple[State, tuple[History, Array]]:
     """The compiled loop of `fit` and, under vmap, of `fit_many`; the arguments are theirs.
 
@@ -113,6 +139,8 @@ def run_epochs(
     # A column of X is scattered in memory: an example's numbers are laid side by side once, not in every epoch.
     rows = () if order is None else lax.optimization_barrier((X.T, Y.T))
 
+    validated_by = () if validation is None else (validation_cost_of, rules.validation_score)
+
     def descend(carry: Carry, batch: tuple[Any, ...]) -> tuple[Carry, Array]:
         after, J = take_step(optimizer, learning_rate, grads, *carry, *batch)
         _check_form(carry[1], after[1])
@@ -123,14 +151,14 @@ def run_epochs(
         if order is None:
             carry, J = descend(carry, (X, Y, weights, l2))
         else:
-            carry, J = _minibatches(descend, carry, order, rows, weights, l2)
+            carry, J = _minibatches(descend, carry, order, rows, weights, l2, rules.batches_alone)
         state = state._replace(params=carry[0], opt_state=carry[1])
-        seen = History(J, None if validation is None else validation_cost_of(state.network, *validation))
-        return state if patience is None else _watch(state, seen, tol), (seen, True)
+        seen = History(J, *(of and of(state.network, *(validation or ())) for of in validated_by))
+        return state if patience is None else _watch(state, seen, tol, patience, rules.on_plateau), (seen, True)
 
     def epoch_unless_stopped(state: State, order: Array | None) -> Any:
         nothing = jnp.zeros((), X.dtype)
-        idle = state, (History(nothing, None if validation is None else nothing), False)
+        idle = state, (History(nothing, *(None if of is None else nothing for of in validated_by)), False)
         return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
 
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
@@ -157,8 +185,12 @@ def _minibatches(
     rows: tuple[Array, ...],
     weights: Array | None,
     l2: Array,
+    alone: bool,
 ) -> tuple[Carry, Array]:
-    """One epoch in minibatches, with `rows` (m, n_x) and (m, n_y): a step for each batch, and the mean of their J."""
+    """One epoch in minibatches, with `rows` (m, n_x) and (m, n_y): a step for each batch, and the mean of their J.
+
+    `alone` is `Rules.batches_alone`.
+    """
     m, dtype = len(rows[0]), rows[0].dtype
     batches = [array[order] for array in rows]  # the last batch is filled up with −1
     w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(dtype)
@@ -166,31 +198,40 @@ def _minibatches(
     totals = jnp.sum(w, axis=1)
 
     # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
-    shares = l2 * totals / jnp.sum(totals)
+    shares = jnp.broadcast_to(l2, totals.shape) if alone else l2 * totals / jnp.sum(totals)
 
     def one(carry: Carry, batch: tuple[Array, ...]) -> tuple[Carry, Array]:
         x, y, w, share = batch
         return descend(carry, (x.T, y.T, None if full else w, share))
 
     carry, J = lax.scan(one, carry, (*batches, w, shares))
-    return carry, jnp.sum(J * totals) / jnp.sum(totals)
+    counted = jnp.sum(order >= 0, axis=1, dtype=dtype) if alone else totals
+    return carry, jnp.sum(J * counted) / jnp.sum(counted)
 
 
-def _watch(state: State, seen: History, tol: Array) -> State:
+def _watch(
+    state: State, seen: History, tol: Array, patience: int, on_plateau: Callable[[Any], tuple[Any, Array]] | None
+) -> State:
     """The state after an epoch with what `patience` needs: is the cost the lowest so far?"""
     now = seen.cost if seen.validation_cost is None else seen.validation_cost
     lower = now < state.best_cost
     best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.network, state.best_params)
+    idle, opt_state = jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1), state.opt_state
+    if on_plateau is not None:
+        (changed, stops), plateau = on_plateau(opt_state), idle >= patience
+        opt_state = jax.tree.map(partial(jnp.where, plateau), changed, opt_state)
+        idle = jnp.where(plateau & ~stops, 0, idle)
     return state._replace(
+        opt_state=opt_state,
         best_cost=jnp.where(lower, now, state.best_cost),
-        idle_epochs=jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1),
+        idle_epochs=idle,
         best_params=best_params,
     )
 
 
 # Nothing is donated, so that an interrupted run leaves its starting parameters intact.
 compiled_epochs = jax.jit(
-    run_epochs, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience")
+    run_epochs, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience", "rules")
 )
 
 
