@@ -140,7 +140,7 @@ def columns(settings: Settings, members: np.ndarray) -> dict[str, Any]:
     def column(name: str, dtype: Any = settings.dtype) -> np.ndarray:
         return np.array([config[name] for config in configs], dtype)
 
-    deviations = [_deviations(config["scale"], n_x, config["n_h"], n_y) for config in configs]
+    deviations = [_deviations(config["scale"], n_x, config["n_h"], n_y, settings.dtype) for config in configs]
     deviation1, deviation2 = np.array(deviations, settings.dtype).T
     numbers = {} if recipe is None else {name: column(name, jnp.result_type(kind)) for name, kind in recipe.numbers}
     return {
@@ -155,10 +155,13 @@ def columns(settings: Settings, members: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _deviations(scale: float | str, n_x: int, n_h: int, n_y: int) -> tuple[float, float]:
-    """The standard deviations of W1 and W2, for "glorot" and "he" before truncation, as in jax.nn.initializers."""
+def _deviations(scale: float | str, n_x: int, n_h: int, n_y: int, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The standard deviations of W1 and W2, before truncation for "glorot" and "he", rounded as `init` rounds them."""
     if scale == "glorot":
-        return (2 / (n_x + n_h)) ** 0.5 / CUT_DEVIATION, (2 / (n_h + n_y)) ** 0.5 / CUT_DEVIATION
-    if scale == "he":
-        return (2 / n_x) ** 0.5 / CUT_DEVIATION, (2 / n_h) ** 0.5 / CUT_DEVIATION
-    return float(scale), float(scale)
+        variances = 2 / (n_x + n_h), 2 / (n_h + n_y)
+    elif scale == "he":
+        variances = 2 / n_x, 2 / n_h
+    else:
+        return float(scale), float(scale)
+    W1, W2 = (np.sqrt(np.asarray(variance, dtype)) / np.asarray(CUT_DEVIATION, dtype) for variance in variances)
+    return W1, W2

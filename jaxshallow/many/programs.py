@@ -46,21 +46,27 @@ def _optimizer_of(recipe: Recipe | None, network: Mapping[str, Any]) -> optax.Gr
 def first_params(group: Group, settings: Settings) -> Params:
     """The stack of a group's first parameters, drawn as by `init`."""
     networks, n_x, n_y = columns(settings, group.members), settings.n_x, settings.n_y
-    how = {"hidden": group.hidden, "output": settings.output}
-    if _draws_do_not_depend_on_their_number(settings.key):
-        return draw(settings.key, networks, **how, shape=(group.width, n_x, n_y), side_by_side=True)
+    key, how = _typed(settings.key), {"hidden": group.hidden, "output": settings.output}
+    if _draws_do_not_depend_on_their_number(key):
+        return draw(key, networks, **how, shape=(group.width, n_x, n_y), side_by_side=True)
     widths = networks["n_h"]
     parts, places = [], []
     for n_h in np.unique(widths).tolist():
         places.append(np.flatnonzero(widths == n_h))
         some = jax.tree.map(lambda column, rows=places[-1]: column[rows], networks)
-        exact = draw(settings.key, some, **how, shape=(n_h, n_x, n_y), side_by_side=False)
+        exact = draw(key, some, **how, shape=(n_h, n_x, n_y), side_by_side=False)
         parts.append(jax.vmap(partial(widened, width=group.width))(exact))
     order = np.argsort(np.concatenate(places))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[order], *parts)
 
 
-def _draws_do_not_depend_on_their_number(key: ArrayLike) -> bool:
+def _typed(key: ArrayLike) -> Array:
+    """The key with its generator; what is compiled for an old-style one does not know it."""
+    key = jnp.asarray(key)
+    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+
+
+def _draws_do_not_depend_on_their_number(key: Array) -> bool:
     """Whether the first n of many random numbers are those that would be drawn alone, under vmap too."""
     partitionable: bool = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
     return partitionable and str(jax.random.key_impl(key)) == "threefry2x32"
@@ -68,7 +74,7 @@ def _draws_do_not_depend_on_their_number(key: ArrayLike) -> bool:
 
 @partial(jax.jit, static_argnames=("hidden", "output", "shape", "side_by_side"))
 def draw(
-    key: ArrayLike,
+    key: Array,
     networks: Mapping[str, Any],
     *,
     hidden: Any,
