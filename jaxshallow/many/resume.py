@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -54,20 +55,27 @@ def states_of_start(start: Many, group: Group, settings: Settings) -> State:
     states = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), State(new.params, new.opt_state))
     for stack in start.stacks:
         _, mine, theirs = np.intersect1d(group.members, stack.members, assume_unique=True, return_indices=True)
-        widths = {group.width, stack.state.params.W1.shape[1]}
-
-        def put(new: np.ndarray, old: np.ndarray, mine: Any = mine, theirs: Any = theirs, widths: Any = widths) -> None:
-            sizes = list(zip(new.shape[1:], old.shape[1:], strict=False))
-            if new.ndim != old.ndim or new.dtype != old.dtype or any(a != b and {a, b} != widths for a, b in sizes):
-                raise ValueError
-            part = tuple(slice(min(pair)) for pair in sizes)
-            new[mine, *part] = old[theirs, *part]
-
-        try:
-            jax.tree.map(put, states, State(stack.state.result, stack.state.opt_state))
-        except ValueError:
-            raise ValueError("start must have been trained by an optimizer of the same form") from None
+        if len(mine):
+            widths = {group.width, stack.state.params.W1.shape[1]}
+            try:
+                put = partial(_put, mine=mine, theirs=theirs, widths=widths)
+                jax.tree.map(put, states, State(stack.state.result, stack.state.opt_state))
+            except ValueError:
+                raise ValueError("start must have been trained by an optimizer of the same form") from None
     return states
+
+
+def _put(new: np.ndarray, old: np.ndarray, *, mine: np.ndarray, theirs: np.ndarray, widths: set[int]) -> None:
+    """Copy the rows of networks from one array of a stack to another; they may differ in width.
+
+    Raises:
+        ValueError: they differ in something else.
+    """
+    sizes = list(zip(new.shape[1:], old.shape[1:], strict=False))
+    if (new.ndim, new.dtype) != (old.ndim, old.dtype) or any(a != b and {a, b} != widths for a, b in sizes):
+        raise ValueError
+    part: Any = [slice(min(pair)) for pair in sizes]
+    new[mine, *part] = old[theirs, *part]
 
 
 def arrays_of_resume(
