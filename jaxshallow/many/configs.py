@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.typing import ArrayLike
 
 from jaxshallow.activations import resolve
+from jaxshallow.many.optimizers import Factory, Recipe, arguments_of, is_number
 from jaxshallow.params import check_scale, check_sizes
 from jaxshallow.training.epochs import Rules, words
-
-Factory: TypeAlias = Callable[..., optax.GradientTransformation]
 
 DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
 PER_EXAMPLE = ("weights", "validation_weights")
@@ -34,7 +33,7 @@ class Settings:
         n_x, n_y, dtype: of the data, and so of all networks.
         validated: whether there is a validation cost.
         output: the head of all networks.
-        factory: the optax factory; None for plain gradient descent.
+        recipes: of their optimizers; None for plain gradient descent.
         epochs, batch_size, patience, tol, callback: as in `fit_many`.
         devices: the JAX devices to train on.
         shuffle, rules: as in `fit_many`.
@@ -48,7 +47,7 @@ class Settings:
     dtype: np.dtype[Any]
     validated: bool
     output: str
-    factory: Factory | None
+    recipes: Sequence[Recipe | None]
     epochs: int
     batch_size: int | None
     patience: int | None
@@ -65,25 +64,6 @@ class Settings:
         return words(self.key)
 
 
-def factory_of(optimizer: str | Factory) -> Factory | None:
-    """The optax factory; None for plain gradient descent.
-
-    Raises:
-        ValueError, TypeError: it is neither a factory nor the name of one.
-    """
-    if isinstance(optimizer, str) and optimizer == "sgd":
-        return None
-    factory = getattr(optax, optimizer, None) if isinstance(optimizer, str) else optimizer
-    if isinstance(factory, optax.GradientTransformation):
-        raise TypeError("optimizer must be a factory such as optax.adam, not its result: rates belong to configs")
-    if not callable(factory) or "learning_rate" not in inspect.signature(factory).parameters:
-        raise (ValueError if isinstance(optimizer, str) else TypeError)(
-            f"optimizer must be 'sgd', the name of an optax optimizer, or a factory that takes learning_rate, such as "
-            f"optax.adamw, got {optimizer!r}"
-        )
-    return factory
-
-
 def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: Factory | None) -> list[dict[str, Any]]:
     """A dict for each network, with the defaults filled in.
 
@@ -94,7 +74,7 @@ def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: 
         configs = _rows(configs)
     if not len(configs):
         raise ValueError("configs must hold at least one network, got none")
-    takes = {} if factory is None else dict(inspect.signature(factory).parameters)
+    takes = arguments_of(factory)
     known = {"n_h", *DEFAULTS, "learning_rate", *PER_EXAMPLE, *takes}
     defaults = {**DEFAULTS, "learning_rate": 0.1 if factory is None else 0.001}
     networks = []
@@ -104,12 +84,13 @@ def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: 
         if "n_h" not in config:
             raise ValueError(f"configs[{k}] must have n_h, its number of hidden units, got {sorted(config)}")
         networks.append({"n_h": config["n_h"], **defaults, **config})
-    used = [name for name in takes if name != "learning_rate" and any(name in network for network in networks)]
+    needed = inspect.Parameter.empty
+    used = [name for name in takes if takes[name] is needed or any(name in network for network in networks)]
     for k, network in enumerate(networks):
         for name in used:
-            network.setdefault(name, takes[name].default)
+            network.setdefault(name, takes[name])
         try:
-            _check(network, ("learning_rate", "l2", *used))
+            _check(network, used, schedules=factory is not None)
         except (ValueError, TypeError) as error:
             raise type(error)(f"configs[{k}]: {error}") from None
     return networks
@@ -125,58 +106,66 @@ def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{name: many[name][k] if name in many else columns[name] for name in columns} for k in range(K)]
 
 
-def _check(config: dict[str, Any], numbers: Iterable[str]) -> None:
-    """Check the values of one config, and make NumPy's numbers plain Python ones."""
+def _check(config: dict[str, Any], used: Sequence[str], *, schedules: bool) -> None:
+    """Check the values of one config, and make NumPy's numbers plain Python ones.
+
+    Args:
+        config: of one network.
+        used: names of the optimizer's own values, which may be anything that its factory takes.
+        schedules: whether the learning rate may be an optax schedule.
+    """
+    plain = ("n_h", "seed", "scale", "l2", "learning_rate", *used)
+    config.update({name: config[name].item() for name in plain if isinstance(config[name], np.generic)})
     check_sizes(n_h=config["n_h"])
     resolve(config["hidden"])
     check_scale(config["scale"])
-    if not isinstance(config["seed"], int | np.integer):
+    if not isinstance(config["seed"], int):
         raise TypeError(f"seed must be an integer, got {config['seed']!r}")
     if not 0 <= config["seed"] < 2**32:
         raise ValueError(f"seed must be at least 0 and below 2^32, got {config['seed']}")
-    for name in numbers:
-        if isinstance(config[name], bool) or not isinstance(config[name], int | float | np.number):
+    for name in ("l2", "learning_rate"):
+        if not is_number(config[name]) and not (schedules and name == "learning_rate" and callable(config[name])):
             raise TypeError(f"{name} must be a number, got {config[name]!r}")
-        if not np.isfinite(config[name]):
+    for name in ("l2", "learning_rate", *used):
+        if config[name] is inspect.Parameter.empty:
+            raise ValueError(f"{name} must be given: the optimizer has no default for it")
+        if is_number(config[name]) and not np.isfinite(config[name]):
             raise ValueError(f"{name} must be finite, got {config[name]}")
     for name in ("l2", "learning_rate"):
-        if config[name] < 0:
+        if is_number(config[name]) and config[name] < 0:
             raise ValueError(f"{name} must be at least 0, got {config[name]}")
-    plain = ("n_h", "seed", "scale", *numbers)
-    config.update({name: config[name].item() for name in plain if isinstance(config[name], np.generic)})
 
 
 def columns(settings: Settings, members: np.ndarray) -> dict[str, Any]:
-    """The numbers in the members' configs, as arrays (C,) for the programs."""
+    """The numbers in the members' configs, as arrays (C,) for the programs; the members have one recipe."""
     configs, n_x, n_y = [settings.networks[k] for k in members], settings.n_x, settings.n_y
+    recipe = settings.recipes[members[0]]
 
     def column(name: str, dtype: Any = settings.dtype) -> np.ndarray:
         return np.array([config[name] for config in configs], dtype)
 
-    deviations = [_deviations(config["scale"], n_x, config["n_h"], n_y) for config in configs]
+    deviations = [_deviations(config["scale"], n_x, config["n_h"], n_y, settings.dtype) for config in configs]
     deviation1, deviation2 = np.array(deviations, settings.dtype).T
-    others = set(configs[0]) - {"n_h", "hidden", "learning_rate", "l2", "scale", "seed", "fold", *PER_EXAMPLE}
+    numbers = {} if recipe is None else {name: column(name, jnp.result_type(kind)) for name, kind in recipe.numbers}
     return {
         "n_h": column("n_h", np.int32),
         "seed": column("seed", np.uint32),
-        "learning_rate": column("learning_rate"),
+        "learning_rate": column("learning_rate") if recipe is None else None,
         "l2": column("l2"),
         "cut": np.array([isinstance(config["scale"], str) for config in configs]),
         "deviation1": deviation1,
         "deviation2": deviation2,
-        "others": {name: column(name) for name in sorted(others)},
+        "numbers": numbers,
     }
 
 
-def _deviations(scale: float | str, n_x: int, n_h: int, n_y: int) -> tuple[float, float]:
-    """The standard deviations of W1 and W2, for "glorot" and "he" before truncation, as in jax.nn.initializers."""
+def _deviations(scale: float | str, n_x: int, n_h: int, n_y: int, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The standard deviations of W1 and W2, before truncation for "glorot" and "he", rounded as `init` rounds them."""
     if scale == "glorot":
-        return (2 / (n_x + n_h)) ** 0.5 / CUT_DEVIATION, (2 / (n_h + n_y)) ** 0.5 / CUT_DEVIATION
-    if scale == "he":
-        return (2 / n_x) ** 0.5 / CUT_DEVIATION, (2 / n_h) ** 0.5 / CUT_DEVIATION
-    return float(scale), float(scale)
-
-
-def optimizer_of(factory: Factory | None, numbers: Mapping[str, Any]) -> optax.GradientTransformation | None:
-    """The optimizer of one network, from its row of `columns`."""
-    return None if factory is None else factory(learning_rate=numbers["learning_rate"], **numbers["others"])
+        variances = 2 / (n_x + n_h), 2 / (n_h + n_y)
+    elif scale == "he":
+        variances = 2 / n_x, 2 / n_h
+    else:
+        return float(scale), float(scale)
+    W1, W2 = (np.sqrt(np.asarray(variance, dtype)) / np.asarray(CUT_DEVIATION, dtype) for variance in variances)
+    return W1, W2

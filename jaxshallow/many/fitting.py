@@ -13,13 +13,15 @@ import optax
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow.checks import check_tol
-from jaxshallow.many.configs import Settings, complete, factory_of
+from jaxshallow.many.configs import Settings, complete
 from jaxshallow.many.examples import checked_examples, for_each_fold
+from jaxshallow.many.optimizers import factory_of, recipes_of
 from jaxshallow.many.plan import MAX_MEMORY, groups_of
 from jaxshallow.many.records import Ended, Records
 from jaxshallow.many.result import Many, Progress
-from jaxshallow.many.resume import arrays_of_resume, groups_of_start, take_over
+from jaxshallow.many.resume import arrays_of_resume, check_start, take_over
 from jaxshallow.many.run import train_group
+from jaxshallow.many.widths import shapes
 from jaxshallow.params import check_sizes
 from jaxshallow.training.epochs import OUR_RULES, Rules, State
 
@@ -119,18 +121,18 @@ def fit_many(
     )  # fmt: skip
     networks = for_each_fold(networks, examples)
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
-    run, states = (start, None) if isinstance(start, Many) else (None, start)
-    if run is None:
-        groups = groups_of(networks, n_x, n_y, dtype, max_memory=max_memory, examples=examples.m * epochs)
-    else:
-        groups = groups_of_start(run, networks, examples, output)
-        examples = replace(examples, known_scalings=run.scalings)
+    widest = shapes(max(network["n_h"] for network in networks), n_x, n_y, dtype)
+    recipes = recipes_of(networks, factory, widest)
+    groups = groups_of(networks, recipes, widest, max_memory=max_memory, examples=examples.m * epochs)
+    if isinstance(start, Many):
+        check_start(start, networks, examples, output)
+        examples = replace(examples, known_scalings=start.scalings)
+        epochs_before = start.epochs_before + int(start.epochs.max())
     settings = Settings(
         key=key, networks=networks, n_x=n_x, n_y=n_y, dtype=dtype, validated=examples.validated, output=output,
-        factory=factory, epochs=epochs, batch_size=batch_size, patience=patience, tol=tol, callback=callback,
+        recipes=recipes, epochs=epochs, batch_size=batch_size, patience=patience, tol=tol, callback=callback,
         devices=jax.local_devices() if devices is None else list(devices),
-        shuffle=shuffle, rules=rules,
-        epochs_before=epochs_before if run is None else run.epochs_before + int(run.epochs.max()),
+        shuffle=shuffle, rules=rules, epochs_before=epochs_before,
     )  # fmt: skip
 
     records = Records(settings, examples.folds)
@@ -141,7 +143,7 @@ def fit_many(
         for fold, those in itertools.groupby(left, key=lambda group: group.fold):
             of_fold = examples.of_fold(fold, settings)
             for group in those:
-                train_group(group, settings, of_fold, records, states if run is None else run.stacks[group.number])
+                train_group(group, settings, of_fold, records, start)
     except (KeyboardInterrupt, Ended):
         return records.many(finished=False)
     return records.many(finished=True)

@@ -13,7 +13,8 @@ from jax.typing import DTypeLike
 
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.many.configs import Settings
-from jaxshallow.many.widths import bucket
+from jaxshallow.many.optimizers import Recipe, draws_by_hardware
+from jaxshallow.many.widths import bucket, padding_shows
 from jaxshallow.params import Params
 from jaxshallow.tiles import stream, tile_size
 from jaxshallow.training.epochs import operations
@@ -31,15 +32,19 @@ class Group(NamedTuple):
     Attributes:
         number: its place in the order of training.
         members: (C,) the indices of its networks.
-        width: of their hidden layers, padded.
+        width: of their hidden layers.
+        padded: whether some of the hidden layers are narrower.
         hidden: their activation.
+        recipe: of their optimizers; None for plain gradient descent.
         fold: 0 without folds.
     """
 
     number: int
     members: np.ndarray
     width: int
+    padded: bool
     hidden: Any
+    recipe: Recipe | None
     fold: int
 
 
@@ -95,19 +100,20 @@ def memory(configs: Sequence[Mapping[str, Any]], n_x: int, n_y: int = 1, dtype: 
     return sum(4 * (width * (n_x + n_y + 1) + n_y) * np.dtype(dtype).itemsize for width in widths)
 
 
-def group_of(networks: Sequence[Mapping[str, Any]], number: int, members: np.ndarray, width: int) -> Group:
-    first = networks[members[0]]
-    return Group(number, members, width, first["hidden"], first.get("fold", 0))
-
-
 def groups_of(
-    networks: Sequence[Mapping[str, Any]], n_x: int, n_y: int, dtype: DTypeLike, *, max_memory: int, examples: int
+    networks: Sequence[Mapping[str, Any]],
+    recipes: Sequence[Recipe | None],
+    like: Params,
+    *,
+    max_memory: int,
+    examples: int,
 ) -> list[Group]:
     """The groups in the order of training, fold after fold, each as large as `max_memory` allows.
 
     Args:
         networks: complete configs.
-        n_x, n_y, dtype: of the data.
+        recipes: of their optimizers.
+        like: the shapes and dtypes of one of the networks.
         max_memory: bytes for networks in training.
         examples: how many each network is trained on, over all epochs.
 
@@ -115,13 +121,17 @@ def groups_of(
         ValueError: the results alone need more than `max_memory`.
     """
 
+    n_x, n_y = like.W1.shape[1], like.W2.shape[0]
+
     def bytes_of(width: int) -> int:
-        return memory([{"n_h": width}], n_x, n_y, dtype)
+        return memory([{"n_h": width}], n_x, n_y, like.W1.dtype)
 
     together = []
-    for buckets in _buckets(networks):
-        _join(buckets, bytes_of, max_memory, padding=6 * (n_x + n_y + 1) * examples)
-        for width, members in buckets.items():
+    for (hidden, recipe), by_width in _kinds(networks, recipes).items():
+        if len(by_width) > 1 and not padding_shows(hidden, recipe, like):
+            by_width = _buckets(by_width)
+            _join(by_width, bytes_of, max_memory, padding=6 * (n_x + n_y + 1) * examples)
+        for width, members in by_width.items():
             alike = {networks[k]["n_h"] for k in members}
             together.append((alike.pop() if len(alike) == 1 else width, sorted(members)))
     results = sum(len(members) * bytes_of(width) for width, members in together)
@@ -134,16 +144,29 @@ def groups_of(
     def most(width: int) -> int:
         return max(1, max_memory // (2 * bytes_of(width)))  # old values and new
 
-    parts = _by_fold(networks, together, most)
-    return [group_of(networks, number, members, width) for number, (members, width) in enumerate(parts)]
+    groups = []
+    for number, (group, width) in enumerate(_by_fold(networks, together, most)):
+        first, padded = networks[group[0]], any(networks[k]["n_h"] < width for k in group)
+        hidden, recipe, fold = first["hidden"], recipes[group[0]], first.get("fold", 0)
+        groups.append(Group(number, group, width, padded, hidden, recipe, fold))
+    return groups
 
 
-def _buckets(networks: Sequence[Mapping[str, Any]]) -> list[dict[int, list[int]]]:
-    """For each activation, the indices of its networks by bucket."""
-    activations: dict[Any, dict[int, list[int]]] = {}
-    for k, network in enumerate(networks):
-        activations.setdefault(network["hidden"], {}).setdefault(bucket(network["n_h"]), []).append(k)
-    return list(activations.values())
+def _kinds(
+    networks: Sequence[Mapping[str, Any]], recipes: Sequence[Recipe | None]
+) -> dict[tuple[Any, Recipe | None], dict[int, list[int]]]:
+    """For each activation and recipe, the indices of its networks by width."""
+    kinds: dict[tuple[Any, Recipe | None], dict[int, list[int]]] = {}
+    for k, (network, recipe) in enumerate(zip(networks, recipes, strict=True)):
+        kinds.setdefault((network["hidden"], recipe), {}).setdefault(network["n_h"], []).append(k)
+    return kinds
+
+
+def _buckets(by_width: dict[int, list[int]]) -> dict[int, list[int]]:
+    buckets: dict[int, list[int]] = {}
+    for width, members in by_width.items():
+        buckets.setdefault(bucket(width), []).extend(members)
+    return buckets
 
 
 def _join(buckets: dict[int, list[int]], bytes_of: Callable[[int], int], max_memory: int, padding: int) -> None:
@@ -181,6 +204,8 @@ def chunk(group: Group, params: Params, m: int, settings: Settings) -> tuple[int
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), params)
     batch = min(m, settings.batch_size or m)
     widest, n = max(group.width, *one.W2.shape), len(group.members)
+    if group.recipe is not None and draws_by_hardware(group.recipe, one):
+        return 1, cost_and_grads
     if settings.devices[0].platform != "cpu":
         return max(1, min(n, 2**26 // (widest * batch))), cost_and_grads
     if batch >= 8 * tile_size(one):

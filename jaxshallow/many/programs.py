@@ -9,12 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow.many.configs import Factory, Settings, columns, optimizer_of
+from jaxshallow.many.configs import Settings, columns
+from jaxshallow.many.optimizers import Recipe
 from jaxshallow.many.plan import Group
-from jaxshallow.many.widths import padded
+from jaxshallow.many.widths import of_padded, still, widened
 from jaxshallow.network import cost
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import History, Rules, State, first_state, run_epochs, watched
@@ -23,10 +25,7 @@ from jaxshallow.training.keys import packed, unpacked
 
 def new_states(group: Group, settings: Settings) -> State:
     """The states of a group's new networks before their first epoch."""
-    state = draw_states(
-        settings.key, columns(settings, group.members), hidden=group.hidden, output=settings.output,
-        factory=settings.factory, shape=(group.width, settings.n_x, settings.n_y),
-    )  # fmt: skip
+    state = first_states(first_params(group, settings), columns(settings, group.members), recipe=group.recipe)
     return watched_states(state, settings)
 
 
@@ -39,55 +38,89 @@ def with_optimizers(state: State, group: Group, settings: Settings) -> State:
     """The states of a group's networks; where there is no optimizer's state, that before the first step."""
     if state.opt_state is None:
         networks = columns(settings, group.members)
-        state = state._replace(opt_state=first_opt_states(state.params, networks, factory=settings.factory))
+        state = state._replace(opt_state=first_states(state.params, networks, recipe=group.recipe).opt_state)
     return state
 
 
-@partial(jax.jit, static_argnames=("factory",))
-def first_opt_states(params: Params, networks: Mapping[str, Any], *, factory: Factory | None) -> Any:
-    """The optimizer's state of each network before its first step."""
-    def one(params: Params, network: Mapping[str, Any]) -> Any:
-        return packed(first_state(params, optimizer_of(factory, network)).opt_state)
+@partial(jax.jit, static_argnames="recipe")
+def first_states(params: Params, networks: Mapping[str, Any], *, recipe: Recipe | None) -> State:
+    """The first state of each network of a stack, `packed`: the host keeps them, and NumPy has no random keys."""
+
+    def one(params: Params, network: Mapping[str, Any]) -> State:
+        state: State = packed(first_state(params, _optimizer_of(recipe, network)))
+        return state
 
     return jax.vmap(one)(params, networks)
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape"))
-def draw_states(
-    key: ArrayLike,
+def _optimizer_of(recipe: Recipe | None, network: Mapping[str, Any]) -> optax.GradientTransformation | None:
+    return None if recipe is None else recipe.optimizer(network["numbers"])
+
+
+def first_params(group: Group, settings: Settings) -> Params:
+    """The stack of a group's first parameters, drawn as by `init`."""
+    networks, n_x, n_y = columns(settings, group.members), settings.n_x, settings.n_y
+    key, how = _typed(settings.key), {"hidden": group.hidden, "output": settings.output}
+    if _draws_do_not_depend_on_their_number(key):
+        return draw(key, networks, **how, shape=(group.width, n_x, n_y), side_by_side=True)
+    widths = networks["n_h"]
+    parts, places = [], []
+    for n_h in np.unique(widths).tolist():
+        places.append(np.flatnonzero(widths == n_h))
+        some = jax.tree.map(lambda column, rows=places[-1]: column[rows], networks)
+        exact = draw(key, some, **how, shape=(n_h, n_x, n_y), side_by_side=False)
+        parts.append(jax.vmap(partial(widened, width=group.width))(exact))
+    order = np.argsort(np.concatenate(places))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[order], *parts)
+
+
+def _typed(key: ArrayLike) -> Array:
+    """The key with its generator; what is compiled for an old-style one does not know it."""
+    key = jnp.asarray(key)
+    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+
+
+def _draws_do_not_depend_on_their_number(key: Array) -> bool:
+    """Whether the first n of many random numbers are those that would be drawn alone, under vmap too."""
+    partitionable: bool = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    return partitionable and str(jax.random.key_impl(key)) == "threefry2x32"
+
+
+@partial(jax.jit, static_argnames=("hidden", "output", "shape", "side_by_side"))
+def draw(
+    key: Array,
     networks: Mapping[str, Any],
     *,
     hidden: Any,
     output: str,
-    factory: Factory | None,
     shape: tuple[int, int, int],
-) -> State:
-    """The first state of each network, drawn as by `init`: the padding does not change the numbers before it.
-
-    States of many networks are `packed`: the host keeps them, and NumPy has no random keys.
+    side_by_side: bool,
+) -> Params:
+    """The first parameters of each network, drawn as by `init`: the padding does not change the numbers before it.
 
     Args:
         key: a JAX random key.
         networks: `columns` of their configs.
-        hidden, output, factory: of all networks.
+        hidden, output: of all networks.
         shape: (width, n_x, n_y).
+        side_by_side: under vmap; else one after another.
     """
     width, n_x, n_y = shape
 
-    def one(network: Mapping[str, Any]) -> State:
-        dtype, units = network["learning_rate"].dtype, jnp.arange(width, dtype=np.int32) < network["n_h"]
+    def one(network: Mapping[str, Any]) -> Params:
+        dtype, units = network["l2"].dtype, jnp.arange(width, dtype=np.int32) < network["n_h"]
         key1, key2 = jax.random.split(jax.random.fold_in(key, network["seed"]))
 
-        def draw(key: Array, n: int, deviation: Array) -> Array:
+        def weights(key: Array, n: int, deviation: Array) -> Array:
             cut = jax.random.truncated_normal(key, -2, 2, (n,), dtype)
             return jnp.where(network["cut"], cut, jax.random.normal(key, (n,), dtype)) * deviation
 
-        W1 = draw(key1, width * n_x, network["deviation1"]).reshape(width, n_x)
-        W2 = draw(key2, n_y * width, network["deviation2"])
+        W1 = weights(key1, width * n_x, network["deviation1"]).reshape(width, n_x)
+        W2 = weights(key2, n_y * width, network["deviation2"])
         # Row y of W2 starts at y n_h, as in an array (n_y, n_h).
         places = np.arange(n_y, dtype=np.int32)[:, None] * network["n_h"] + jnp.arange(width, dtype=np.int32)[None, :]
         W2 = W2[jnp.minimum(places, n_y * width - 1)]
-        params = Params(
+        return Params(
             W1=jnp.where(units[:, None], W1, 0),
             b1=jnp.zeros((width, 1), dtype),
             W2=jnp.where(units[None, :], W2, 0),
@@ -95,12 +128,11 @@ def draw_states(
             hidden=hidden,
             output=output,
         )
-        return packed(first_state(params, optimizer_of(factory, network)))
 
-    return jax.vmap(one)(networks)
+    return jax.vmap(one)(networks) if side_by_side else jax.lax.map(one, networks)
 
 
-@partial(jax.jit, static_argnames=("factory", "grads", "epochs", "patience", "rules"))
+@partial(jax.jit, static_argnames=("recipe", "padded", "grads", "epochs", "patience", "rules"))
 def train_chunk(
     X: Array,
     Y: Array,
@@ -112,7 +144,8 @@ def train_chunk(
     order: Array | None,
     tol: Array,
     *,
-    factory: Factory | None,
+    recipe: Recipe | None,
+    padded: bool,
     grads: Callable[..., tuple[Array, Params]],
     epochs: int,
     patience: int | None,
@@ -120,16 +153,22 @@ def train_chunk(
 ) -> tuple[State, tuple[History, Array]]:
     """Train a chunk of networks for `epochs` epochs on one X, Y and order (epochs, batches, batch_size).
 
+    `padded` says whether some of the networks are narrower than their arrays.
+
     Returns:
         Their new states, and (C, epochs) histories and whether each epoch ran.
     """
 
     def one(state: State, network: Mapping[str, Any], weights: Array | None, validation_weights: Array | None) -> Any:
+        optimizer, own_grads = _optimizer_of(recipe, network), grads
+        if padded:
+            own_grads = of_padded(grads, network["n_h"])
+            optimizer = optimizer and still(optimizer, network["n_h"])
         after, seen = run_epochs(
             unpacked(state), X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"], tol,
-            optimizer=optimizer_of(factory, network), grads=padded(grads, network["n_h"]),
-            validation_cost_of=_validation_cost, epochs=epochs, patience=patience, rules=rules,
+            optimizer=optimizer, grads=own_grads, validation_cost_of=_validation_cost,
+            epochs=epochs, patience=patience, rules=rules,
         )  # fmt: skip
         return packed(after), seen
 

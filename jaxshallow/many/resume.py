@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,16 +11,16 @@ import numpy as np
 
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
 from jaxshallow.many.examples import Examples, indices
-from jaxshallow.many.plan import Group, Place, group_of
+from jaxshallow.many.plan import Group, Place
 from jaxshallow.many.programs import new_states
 from jaxshallow.many.records import Records
 from jaxshallow.many.result import Many, Stack
-from jaxshallow.training.epochs import History
+from jaxshallow.training.epochs import History, State
 from jaxshallow.training.resume import from_named
 
 
-def groups_of_start(start: Many, networks: Sequence[dict[str, Any]], examples: Examples, output: str) -> list[Group]:
-    """The groups of the run to start from.
+def check_start(start: Many, networks: Sequence[dict[str, Any]], examples: Examples, output: str) -> None:
+    """Check the run to start from.
 
     Raises:
         ValueError: it has other networks or folds.
@@ -40,10 +41,41 @@ def groups_of_start(start: Many, networks: Sequence[dict[str, Any]], examples: E
         raise ValueError(
             "start must have the same folds: else networks would be validated on what they were trained on"
         )
-    return [
-        group_of(networks, number, stack.members, stack.state.params.W1.shape[1])
-        for number, stack in enumerate(start.stacks)
-    ]
+
+
+def states_of_start(start: Many, group: Group, settings: Settings) -> State:
+    """The group's networks and the states of their optimizers at the end of an earlier run, without its patience.
+
+    It may have had other groups, and so another width: the hidden units stand first in every array.
+
+    Raises:
+        ValueError: they were trained by an optimizer of another form.
+    """
+    new = jax.eval_shape(lambda: new_states(group, settings))
+    states = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), State(new.params, new.opt_state))
+    for stack in start.stacks:
+        _, mine, theirs = np.intersect1d(group.members, stack.members, assume_unique=True, return_indices=True)
+        if len(mine):
+            widths = {group.width, stack.state.params.W1.shape[1]}
+            try:
+                put = partial(_put, mine=mine, theirs=theirs, widths=widths)
+                jax.tree.map(put, states, State(stack.state.result, stack.state.opt_state))
+            except ValueError:
+                raise ValueError("start must have been trained by an optimizer of the same form") from None
+    return states
+
+
+def _put(new: np.ndarray, old: np.ndarray, *, mine: np.ndarray, theirs: np.ndarray, widths: set[int]) -> None:
+    """Copy the rows of networks from one array of a stack to another; they may differ in width.
+
+    Raises:
+        ValueError: they differ in something else.
+    """
+    sizes = list(zip(new.shape[1:], old.shape[1:], strict=False))
+    if (new.ndim, new.dtype) != (old.ndim, old.dtype) or any(a != b and {a, b} != widths for a, b in sizes):
+        raise ValueError
+    part: Any = [slice(min(pair)) for pair in sizes]
+    new[mine, *part] = old[theirs, *part]
 
 
 def arrays_of_resume(

@@ -15,7 +15,8 @@ from jaxshallow.many.examples import FoldExamples, validation_weights_of, weight
 from jaxshallow.many.plan import Block, Group, chunk, first_place, next_block
 from jaxshallow.many.programs import new_states, train_chunk, watched_states, with_optimizers
 from jaxshallow.many.records import Records
-from jaxshallow.many.result import Stack
+from jaxshallow.many.result import Many, Stack
+from jaxshallow.many.resume import states_of_start
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import History, State, epoch_orders
 
@@ -25,21 +26,21 @@ class Work(NamedTuple):
 
     Attributes:
         settings: of the run.
-        members: (C,) the group's networks.
+        group: the networks.
         columns: the numbers of their configs, (C,) each.
         examples: what they are trained on.
         grads: the gradient function of one network.
     """
 
     settings: Settings
-    members: np.ndarray
+    group: Group
     columns: dict[str, Any]
     examples: FoldExamples
     grads: Callable[..., tuple[Array, Params]]
 
 
 def train_group(
-    group: Group, settings: Settings, examples: FoldExamples, records: Records, start: Stack | State | None = None
+    group: Group, settings: Settings, examples: FoldExamples, records: Records, start: Many | State | None = None
 ) -> None:
     """Train the networks of a group: choose a block, run it, record it, report.
 
@@ -48,7 +49,7 @@ def train_group(
         settings: of the run.
         examples: of the group's fold.
         records: receive its costs and its stack after every block; training continues from what they already have.
-        start: the stack of the run to start from, or the states of all networks.
+        start: the run to start from, or the states of all networks.
 
     Raises:
         ValueError: `start` was trained by an optimizer of another form.
@@ -56,7 +57,7 @@ def train_group(
     """
     stack = records.stacks.get(group.number) or first_stack(group, settings, examples, start)
     _, grads = chunk(group, stack.state.params, examples.m, settings)
-    work = Work(settings, group.members, columns(settings, group.members), examples, grads)
+    work = Work(settings, group, columns(settings, group.members), examples, grads)
     while stack.place.epoch < settings.epochs and stack.place.alive.any():
         block = next_block(stack.place, stack.state.params, examples.m, settings)
         state, costs, ran = run_block(block, stack.state, work)
@@ -66,13 +67,13 @@ def train_group(
     records.ended[group.members] = True
 
 
-def first_stack(group: Group, settings: Settings, examples: FoldExamples, start: Stack | State | None) -> Stack:
+def first_stack(group: Group, settings: Settings, examples: FoldExamples, start: Many | State | None) -> Stack:
     """The stack of a group before its first epoch: new networks, or those to start from."""
     if start is None:
         state = new_states(group, settings)
     else:
-        if isinstance(start, Stack):
-            state = State(start.state.result, start.state.opt_state)
+        if isinstance(start, Many):
+            state = states_of_start(start, group, settings)
         else:
             state = with_optimizers(jax.tree.map(lambda leaf: leaf[group.members], start), group, settings)
         state = watched_states(state, settings)
@@ -124,15 +125,15 @@ def _launch(turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None,
     settings, examples = work.settings, work.examples
     full = np.resize(rows, block.size)  # pad the last chunk with copies of its networks
     of_full = partial(jax.tree.map, lambda leaf: leaf[full])
-    members = work.members[full]
+    members = work.group.members[full]
     own = weights_of(settings, members, examples), validation_weights_of(settings, members)
     tol = np.asarray(settings.tol, settings.dtype)
     device = turn % len(settings.devices)
     chunk = jax.device_put((of_full(state), of_full(work.columns), *own, order, tol), settings.devices[device])
     return train_chunk(
         *examples.on_devices[device], *chunk,
-        factory=settings.factory, grads=work.grads, epochs=block.epochs, patience=settings.patience,
-        rules=settings.rules,
+        recipe=work.group.recipe, padded=work.group.padded, grads=work.grads, epochs=block.epochs,
+        patience=settings.patience, rules=settings.rules,
     )  # fmt: skip
 
 

@@ -2,6 +2,10 @@
 
 A padded hidden unit has zero weights in and out, and they stay exactly 0: it adds W2 g(0) = 0 to Z2, and its row of
 W2ᵀ dZ2 is 0, so its dW1 and db1 are 0. Only its dW2 = dZ2 A1ᵀ is not 0 if g(0) ≠ 0, as for σ; it is set to 0.
+
+An optimizer may move zeros, so that its updates of padding are set to 0 too. One that looks at more than one weight
+at a time (at a norm, a mean, a factored moment) or draws random numbers would see the padding: `padding_shows` finds
+it out, and then networks are grouped by their exact width.
 """
 
 from __future__ import annotations
@@ -13,11 +17,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxshallow.activations import HIDDEN, resolve
 from jaxshallow.backprop import cost_and_grads
+from jaxshallow.many.elementwise import a_width, is_elementwise
+from jaxshallow.many.optimizers import Recipe, trial
 from jaxshallow.params import Params
+
+OURS = frozenset(HIDDEN.values())
 
 
 def bucket(n_h: int) -> int:
@@ -37,16 +47,62 @@ def narrowed(params: Params, n_h: int) -> Params:
     return replace(params, W1=params.W1[:n_h], b1=params.b1[:n_h], W2=params.W2[:, :n_h])
 
 
-def padded(grads: Callable[..., tuple[Array, Params]], n_h: ArrayLike) -> Callable[..., tuple[Array, Params]]:
+def of_padded(grads: Callable[..., tuple[Array, Params]], n_h: ArrayLike) -> Callable[..., tuple[Array, Params]]:
     """`grads`, such as `cost_and_grads`, for networks whose hidden units from n_h on are padding, and stay so."""
 
-    def of_padded(
+    def padded(
         params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
     ) -> tuple[Array, Params]:
         J, g = grads(params, X, Y, weights=weights, l2=l2)
         return J, replace(g, W2=jnp.where(jnp.arange(g.W2.shape[1], dtype=np.int32)[None, :] < n_h, g.W2, 0))
 
-    return of_padded
+    return padded
+
+
+def still(optimizer: optax.GradientTransformation, n_h: ArrayLike) -> optax.GradientTransformation:
+    """The optimizer, with updates of 0 for hidden units from n_h on."""
+
+    def of_units(updates: Params) -> Params:
+        units = jnp.arange(updates.W2.shape[1], dtype=np.int32) < n_h
+        W1, b1 = (jnp.where(units[:, None], update, 0) for update in (updates.W1, updates.b1))
+        return replace(updates, W1=W1, b1=b1, W2=jnp.where(units[None, :], updates.W2, 0))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        updates, state = optax.with_extra_args_support(optimizer).update(updates, state, params, **extra)
+        # Lookahead updates a pair of networks.
+        return jax.tree.map(of_units, updates, is_leaf=lambda part: isinstance(part, Params)), state
+
+    return optax.GradientTransformationExtraArgs(optimizer.init, update)
+
+
+def shapes(width: Any, n_x: int, n_y: int, dtype: Any) -> Params:
+    """The shapes and dtypes of a network."""
+    sizes = (width, n_x), (width, 1), (n_y, width), (n_y, 1)
+    arrays: Any = [jax.ShapeDtypeStruct(size, dtype) for size in sizes]
+    return Params(*arrays)
+
+
+def padding_shows(hidden: Any, recipe: Recipe | None, like: Params) -> bool:
+    """Whether networks with this activation and optimizer would be other ones with padding.
+
+    Args:
+        hidden: the activation.
+        recipe: of the optimizer.
+        like: the shapes and dtypes of a network.
+    """
+    any_width = shapes(a_width(), like.W1.shape[1], len(like.W2), like.W1.dtype)
+    return not (_is_harmless(hidden, like) and (recipe is None or is_elementwise(*trial(recipe, any_width))))
+
+
+def _is_harmless(hidden: Any, like: Params) -> bool:
+    """Whether an activation treats each unit by itself, with g(0) and g′(0) finite, since 0 · ∞ is not 0."""
+    if isinstance(hidden, str) and HIDDEN[hidden] in OURS:
+        return True
+    Z1 = jax.ShapeDtypeStruct((a_width(), 1), like.W1.dtype)
+    return all(
+        is_elementwise(one, Z1) and np.isfinite(np.asarray(one(jnp.zeros((1, 1), Z1.dtype)))).all()
+        for one in resolve(hidden)
+    )
 
 
 def cost_and_grads_among_others(
@@ -56,6 +112,6 @@ def cost_and_grads_among_others(
     n_h = len(params.W1)
     wide = widened(params, bucket(n_h + 1))
     two = jax.tree.map(lambda leaf: jnp.stack([leaf / 2, leaf]), wide)
-    one = padded(cost_and_grads, n_h)
+    one = of_padded(cost_and_grads, n_h)
     J, grads = jax.tree.map(lambda leaf: leaf[1], jax.vmap(lambda p: one(p, X, Y, weights=weights, l2=l2))(two))
     return J, narrowed(grads, n_h)
