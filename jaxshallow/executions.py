@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.backprop import manual_grads_example
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import Cache, forward_example, relative_weights
 from jaxshallow.params import Params
 
@@ -36,6 +37,7 @@ def _last_axis(X: Array) -> Array:
     return X[:, None, :]
 
 
+@on_any_mesh
 def forward_loop(params: Params, X: ArrayLike) -> Cache:
     """`forward` by the notes' loop: for i = 1 to m. A Python loop, for small m only.
 
@@ -53,6 +55,7 @@ def forward_loop(params: Params, X: ArrayLike) -> Cache:
     return _join(jax.tree.map(lambda *columns: jnp.stack(columns), *caches))
 
 
+@on_any_mesh
 def forward_scan(params: Params, X: ArrayLike) -> Cache:
     """`forward` by the same loop, compiled: `lax.map` over the examples, one after another.
 
@@ -69,6 +72,7 @@ def forward_scan(params: Params, X: ArrayLike) -> Cache:
     return _join(lax.map(lambda x: forward_example(params, x), _columns(X)))
 
 
+@on_any_mesh
 def forward_vmap(params: Params, X: ArrayLike) -> Cache:
     """`forward` as `vmap` of `forward_example`: no loop is left, and XLA sees matrix products.
 
@@ -103,6 +107,7 @@ def _weighted_mean(
     return replace(grads, W1=grads.W1 + λ * params.W1, W2=grads.W2 + λ * params.W2)
 
 
+@on_any_mesh
 def manual_grads_loop(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:
@@ -126,6 +131,7 @@ def manual_grads_loop(
     return _weighted_mean(total, params, X, Y, weights, l2)
 
 
+@on_any_mesh
 def manual_grads_scan(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:
@@ -150,6 +156,7 @@ def manual_grads_scan(
     return _weighted_mean(total, params, X, Y, weights, l2)
 
 
+@on_any_mesh
 def manual_grads_vmap(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:

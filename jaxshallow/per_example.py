@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import manual_grads
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate, relative_weights
 from jaxshallow.params import Params
 
@@ -39,6 +40,7 @@ def _per_example(params: Params, X: Array, Y: Array) -> tuple[Array, Array, Arra
     return A1, dZ2, dZ1, norms
 
 
+@on_any_mesh
 def per_example_grad_norms(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     """The norm of each example's own gradient, over all of dW1, db1, dW2, db2; exact, and no gradient is stored.
 
@@ -66,6 +68,7 @@ def per_example_grad_norms(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     return _per_example(params, X, Y)[-1][0]
 
 
+@on_any_mesh
 def clipped_grads(
     params: Params,
     X: ArrayLike,
@@ -133,6 +136,7 @@ def clipped_grads(
     return grads
 
 
+@on_any_mesh
 def grad_noise_scale(
     params: Params,
     X: ArrayLike,

@@ -12,6 +12,7 @@ from jax import Array, lax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
 
@@ -49,6 +50,7 @@ def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     def split(array: Any) -> PartitionSpec:
         return PartitionSpec(*[None] * (array.ndim - 1), axes)
 
+    @on_any_mesh
     @wraps(fn)
     def sharded(params: Params, X: ArrayLike, *rest: Any, **options: Any) -> Any:
         return checked(fn, over_devices, params, X, rest, options)

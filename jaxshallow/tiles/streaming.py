@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 from jaxshallow.tiles.host import from_host, is_tiles
 from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
@@ -83,6 +84,7 @@ def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any
     if tile is not None and tile < 1:
         raise ValueError(f"tile must be at least 1, got {tile}")
 
+    @on_any_mesh
     @wraps(fn)
     def streamed(params: Params, X: Any, *rest: Any, **options: Any) -> Any:
         if isinstance(X, np.memmap) or is_tiles(X):

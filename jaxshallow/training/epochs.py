@@ -13,6 +13,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxshallow.descent import CostAndGrads, Optimizer, take_step
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 
 
@@ -73,6 +74,7 @@ def watched(state: State, patience: int | None, validated: bool) -> State:
     return State(state.params, state.opt_state, best_cost, jnp.int32(0), state.params if validated else None)
 
 
+@partial(on_any_mesh, columns=False)
 def run_epochs(
     state: State,
     X: Array,
