@@ -77,7 +77,7 @@ def _keeps_params(optimizer: Optimizer) -> bool:
         leaves = jax.tree.leaves((one, optimizer.init(one)))
     except (TypeError, ValueError):
         return True  # its mask or labels fit the user's network only: assume that it does
-    buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves if isinstance(leaf, Array)]
+    buffers = [leaf.addressable_data(0).unsafe_buffer_pointer() for leaf in leaves if isinstance(leaf, Array)]
     return len(set(buffers)) < len(buffers)
 
 

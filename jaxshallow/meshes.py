@@ -8,10 +8,12 @@ the function's result.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import (
     AbstractMesh,
     AxisType,
@@ -27,46 +29,63 @@ Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
 
-def on_any_mesh(fn: Callable[Args, Result], *, columns: bool = True) -> Callable[Args, Result]:
-    """`fn(params, X, ...)`, which may take arrays on an explicit mesh, and run under `jax.set_mesh`.
+def on_any_mesh(
+    fn: Callable[Args, Result], *, inside: Mesh | None = None, columns: bool = True
+) -> Callable[Args, Result]:
+    """`fn(params, X, ...)`, which may then take arrays on an explicit mesh, and run under `jax.set_mesh`.
 
-    There, what has the form of the first argument, such as a gradient, is split as the first argument is, and what has
-    a column for each example as X is, if `columns` is true. All else is on every device. Elsewhere this is `fn`.
+    There, a result of the form of the first argument, such as a gradient, is split as the first argument is. One that
+    has a column for each example is split as X is. All others are on every device. Elsewhere this is `fn`.
+
+    Args:
+        fn: a function of a network, or of what holds one, and of X.
+        inside: the automatic mesh that `fn` needs around it; None: the one that we are in.
+        columns: whether a result may have a column for each example.
     """
+    needed = None if inside is None else inside.abstract_mesh
 
     @wraps(fn)
     def run(*args: Args.args, **options: Args.kwargs) -> Result:
-        mesh = explicit_mesh((args, options))
-        return fn(*args, **options) if mesh is None else _in_auto_mode(fn, mesh, columns, args, options)
+        mesh = home_of((args, options), needed)
+        if mesh is None:
+            return fn(*args, **options)
+        automatic = needed or mesh.abstract_mesh.update_axis_types(dict.fromkeys(mesh.explicit_axes, AxisType.Auto))
+        args, options = jax.tree.map(partial(_at_home, mesh=mesh), (args, options))
+        with use_abstract_mesh(automatic):
+            there = partial(moved, mesh=automatic, spec=PartitionSpec())
+            result = fn(*jax.tree.map(there, args), **jax.tree.map(there, options))
+        named = {**dict(zip(("params", "X"), args, strict=False)), **options}
+        return _brought_home(result, mesh, named["params"], named.get("X") if columns else None)
 
     return run
 
 
-def explicit_mesh(tree: Any) -> Mesh | AbstractMesh | None:
-    """The mesh with explicit axes that an array of the tree is on, or that we are in."""
+def home_of(tree: Any, needed: AbstractMesh | None) -> Mesh | AbstractMesh | None:
+    """The mesh with explicit axes that an array of the tree is on, or that we are in; or ours, if another is needed."""
     arrays = (leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array))
     on = next((array for array in arrays if jax.typeof(array).sharding.mesh.explicit_axes), None)
-    if on is None:
-        context = get_abstract_mesh()
-        return context if context.explicit_axes else None
-    return jax.typeof(on).sharding.mesh if isinstance(on, jax.core.Tracer) else on.sharding.mesh
+    if on is not None:
+        return jax.typeof(on).sharding.mesh if isinstance(on, jax.core.Tracer) else on.sharding.mesh
+    ours = get_abstract_mesh()
+    elsewhere = needed is not None and not ours.empty and ours != needed
+    return ours if ours.explicit_axes or elsewhere else None
 
 
-def _in_auto_mode(
-    fn: Callable[..., Any], mesh: AbstractMesh, columns: bool, args: tuple[Any, ...], options: dict[str, Any]
-) -> Any:
-    automatic = mesh.abstract_mesh.update_axis_types(dict.fromkeys(mesh.explicit_axes, AxisType.Auto))
-    with use_abstract_mesh(automatic):
-        result = fn(*onto(automatic, args), **onto(automatic, options))
+def _at_home(leaf: Any, mesh: Mesh | AbstractMesh) -> Any:
+    """An array that is on no mesh, on every device of ours: its derivative is then there, too."""
+    nowhere = isinstance(leaf, jax.Array) and jax.typeof(leaf).sharding.mesh.empty
+    return moved(leaf, mesh, PartitionSpec()) if nowhere else leaf
 
-    first, X = args[0], args[1] if len(args) > 1 else options.get("X")
-    form, m, over = jax.tree.structure(first), X.shape[-1], spec_of(X)[-1]
+
+def _brought_home(result: Any, mesh: Mesh | AbstractMesh, first: Any, X: Any) -> Any:
+    """The result on a mesh, split as `on_any_mesh` says."""
+    form = jax.tree.structure(first)
 
     def back(part: Any) -> Any:
         if jax.tree.structure(part) == form:
-            return jax.tree.map(lambda leaf, like: leaf_onto(mesh, spec_of(like), leaf), part, first)
-        is_column = columns and part.shape[-1:] == (m,)
-        return leaf_onto(mesh, PartitionSpec(*[None] * (part.ndim - 1), over) if is_column else PartitionSpec(), part)
+            return jax.tree.map(lambda leaf, like: moved(leaf, mesh, spec_of(like)), part, first)
+        split = isinstance(X, jax.Array) and part.shape[-1:] == X.shape[-1:]
+        return moved(part, mesh, PartitionSpec(*[None] * (part.ndim - 1), spec_of(X)[-1]) if split else PartitionSpec())
 
     return jax.tree.map(back, result, is_leaf=lambda part: jax.tree.structure(part) == form)
 
@@ -76,14 +95,15 @@ def spec_of(array: Any) -> PartitionSpec:
     return jax.typeof(array).sharding.spec
 
 
-def onto(mesh: AbstractMesh, tree: Any) -> Any:
-    """The tree with its arrays on a mesh"""
-    return jax.tree.map(partial(leaf_onto, mesh, PartitionSpec()), tree)
-
-
-def leaf_onto(mesh: Mesh | AbstractMesh, spec: PartitionSpec, leaf: Any) -> Any:
+def moved(leaf: Any, mesh: Mesh | AbstractMesh, spec: PartitionSpec) -> Any:
+    """An array on a mesh, split so; on automatic axes XLA chooses how. What is no array stays as it is."""
     if not isinstance(leaf, jax.Array):
         return leaf
     sharding = NamedSharding(mesh, spec)
     concrete = isinstance(mesh, Mesh) and not isinstance(leaf, jax.core.Tracer)
     return jax.device_put(leaf, sharding) if concrete else reshard(leaf, sharding)
+
+
+def no_mesh() -> AbstractContextManager[Any]:
+    """Outside of every `jax.set_mesh`, for programs that choose their devices themselves."""
+    return jax.set_mesh(Mesh(np.empty((), object), ()))

@@ -20,6 +20,7 @@ from jaxshallow.many.records import Ended, Records
 from jaxshallow.many.result import Many, Progress
 from jaxshallow.many.resume import arrays_of_resume, groups_of_start, take_over
 from jaxshallow.many.run import train_group
+from jaxshallow.meshes import no_mesh
 from jaxshallow.params import check_sizes
 
 
@@ -132,7 +133,8 @@ def fit_many(
             of_fold = examples.of_fold(fold, settings)
             for group in those:
                 earlier = None if start is None else start.stacks[group.number]
-                train_group(group, settings, of_fold, records, earlier)
+                with no_mesh():
+                    train_group(group, settings, of_fold, records, earlier)
     except (KeyboardInterrupt, Ended):
         return records.many(finished=False)
     return records.many(finished=True)

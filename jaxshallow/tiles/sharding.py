@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 import jax
@@ -50,7 +50,7 @@ def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     def split(array: Any) -> PartitionSpec:
         return PartitionSpec(*[None] * (array.ndim - 1), axes)
 
-    @on_any_mesh
+    @partial(on_any_mesh, inside=mesh)
     @wraps(fn)
     def sharded(params: Params, X: ArrayLike, *rest: Any, **options: Any) -> Any:
         return checked(fn, over_devices, params, X, rest, options)
