@@ -27,6 +27,13 @@ def _columns(X: Array) -> Array:
     return X.T[:, :, None]
 
 
+def _one_by_one(X: Array) -> Array:
+    """`_columns` for a Python loop, which needs to know how many there are."""
+    if not checks.is_known(X.shape[1]):
+        raise ValueError(f"a Python loop needs to know how many examples there are, got {X.shape}: use the scan")
+    return _columns(X)
+
+
 def _join(caches: Cache) -> Cache:
     """Columns (m, n, 1) as one matrix (n, m), for each of Z1, A1, Z2, A2."""
     return jax.tree.map(lambda columns: columns[:, :, 0].T, caches)
@@ -51,7 +58,7 @@ def forward_loop(params: Params, X: ArrayLike) -> Cache:
     """
     params = checks.parameters(params)
     X = checks.features(params, X)
-    caches = [forward_example(params, x) for x in _columns(X)]
+    caches = [forward_example(params, x) for x in _one_by_one(X)]
     return _join(jax.tree.map(lambda *columns: jnp.stack(columns), *caches))
 
 
@@ -124,7 +131,7 @@ def manual_grads_loop(
 
     def total(params: Params, X: Array, Y: Array, ws: Array) -> Params:
         dW = jax.tree.map(jnp.zeros_like, params)
-        for x, y, w in zip(_columns(X), _columns(Y), ws, strict=True):
+        for x, y, w in zip(_one_by_one(X), _one_by_one(Y), ws, strict=True):
             dW = jax.tree.map(lambda dW, d, w=w: dW + w * d, dW, manual_grads_example(params, x, y))
         return dW
 

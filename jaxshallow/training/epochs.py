@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jaxshallow.checks import is_known
 from jaxshallow.descent import CostAndGrads, Optimizer, take_step
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
@@ -211,6 +212,8 @@ def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callb
     """
     entries = sum(leaf.size for leaf in jax.tree.leaves(params))
     most = epochs if callback is None else max(2, epochs // 100)
+    if not is_known(m):
+        return most
     return int(min(most, max(2, 2e9 // operations(entries, m, batch_size))))
 
 
