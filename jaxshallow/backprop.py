@@ -18,10 +18,12 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.activations import resolve
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import Cache, cost_of, propagate, propagate_example, relative_weights
 from jaxshallow.params import Params
 
 
+@on_any_mesh
 def manual_grads(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:
@@ -72,6 +74,7 @@ def backpropagate(params: Params, X: Array, Y: Array, cache: Cache, w: ArrayLike
     return grads
 
 
+@on_any_mesh
 def cost_and_grads(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> tuple[Array, Params]:
@@ -96,6 +99,7 @@ def cost_and_grads(
     return cost_of(params, cache.Z2, Y, w, λ), backpropagate(params, X, Y, cache, w, λ)
 
 
+@on_any_mesh
 def manual_grads_example(params: Params, x: ArrayLike, y: ArrayLike) -> Params:
     """The gradient of one example's loss, in the notes' lower-case symbols.
 

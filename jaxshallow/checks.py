@@ -31,6 +31,11 @@ def __getattr__(name: str) -> ModuleType:
     return chex
 
 
+def is_known(size: Any) -> bool:
+    """Whether a size is a number: `jax.export` has symbolic sizes as well, which no comparison may depend on."""
+    return isinstance(size, int)
+
+
 def parameters(params: Any) -> Params:
     """`params` as JAX arrays: W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1), all of one floating dtype."""
     if not isinstance(params, Params):
@@ -42,7 +47,7 @@ def parameters(params: Any) -> Params:
         raise ValueError(f"W1 must be (n_h, n_x), got {params.W1.shape}: map over stacked parameters with jax.vmap")
     if not jnp.issubdtype(params.W1.dtype, jnp.floating):
         raise TypeError(f"W1 must be floating point, got {params.W1.dtype}")
-    n_h, n_y = len(params.W1), len(params.W2) if params.W2.ndim else 0
+    n_h, n_y = params.W1.shape[0], params.W2.shape[0] if params.W2.ndim else 0
     for name, symbols, shape in (
         ("b1", "(n_h, 1)", (n_h, 1)),
         ("W2", "(n_y, n_h)", (n_y, n_h)),
@@ -84,7 +89,7 @@ def features(params: Params, X: ArrayLike, name: str = "X") -> Array:
         raise ValueError(f"{name} must be (n_x, {columns}) = ({n_x}, {columns}), got {X.shape}{fix}")
     if X.shape[1] == 0:
         raise ValueError(f"{name} must hold at least one example, got {X.shape}")
-    if X.shape[1] > int(float(jnp.finfo(dtype).max)):  # jax.export's symbolic m compares only with integers
+    if is_known(X.shape[1]) and X.shape[1] > float(jnp.finfo(dtype).max):
         raise ValueError(f"{name} holds {X.shape[1]} examples, more than {dtype} can count: use bfloat16 or float32")
     if not jnp.issubdtype(X.dtype, jnp.floating):
         fix = f"use {_as(name, as_given, 'astype')}.astype('float32'), and scale it"

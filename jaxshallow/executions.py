@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.backprop import manual_grads_example
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import Cache, forward_example, relative_weights
 from jaxshallow.params import Params
 
@@ -24,6 +25,13 @@ from jaxshallow.params import Params
 def _columns(X: Array) -> Array:
     """(n, m) as m columns (m, n, 1), each in the shape of the notes' x, for the loops."""
     return X.T[:, :, None]
+
+
+def _one_by_one(X: Array) -> Array:
+    """`_columns` for a Python loop, which needs to know how many there are."""
+    if not checks.is_known(X.shape[1]):
+        raise ValueError(f"a Python loop needs to know how many examples there are, got {X.shape}: use the scan")
+    return _columns(X)
 
 
 def _join(caches: Cache) -> Cache:
@@ -36,6 +44,7 @@ def _last_axis(X: Array) -> Array:
     return X[:, None, :]
 
 
+@on_any_mesh
 def forward_loop(params: Params, X: ArrayLike) -> Cache:
     """`forward` by the notes' loop: for i = 1 to m. A Python loop, for small m only.
 
@@ -49,10 +58,11 @@ def forward_loop(params: Params, X: ArrayLike) -> Cache:
     """
     params = checks.parameters(params)
     X = checks.features(params, X)
-    caches = [forward_example(params, x) for x in _columns(X)]
+    caches = [forward_example(params, x) for x in _one_by_one(X)]
     return _join(jax.tree.map(lambda *columns: jnp.stack(columns), *caches))
 
 
+@on_any_mesh
 def forward_scan(params: Params, X: ArrayLike) -> Cache:
     """`forward` by the same loop, compiled: `lax.map` over the examples, one after another.
 
@@ -69,6 +79,7 @@ def forward_scan(params: Params, X: ArrayLike) -> Cache:
     return _join(lax.map(lambda x: forward_example(params, x), _columns(X)))
 
 
+@on_any_mesh
 def forward_vmap(params: Params, X: ArrayLike) -> Cache:
     """`forward` as `vmap` of `forward_example`: no loop is left, and XLA sees matrix products.
 
@@ -103,6 +114,7 @@ def _weighted_mean(
     return replace(grads, W1=grads.W1 + λ * params.W1, W2=grads.W2 + λ * params.W2)
 
 
+@on_any_mesh
 def manual_grads_loop(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:
@@ -119,13 +131,14 @@ def manual_grads_loop(
 
     def total(params: Params, X: Array, Y: Array, ws: Array) -> Params:
         dW = jax.tree.map(jnp.zeros_like, params)
-        for x, y, w in zip(_columns(X), _columns(Y), ws, strict=True):
+        for x, y, w in zip(_one_by_one(X), _one_by_one(Y), ws, strict=True):
             dW = jax.tree.map(lambda dW, d, w=w: dW + w * d, dW, manual_grads_example(params, x, y))
         return dW
 
     return _weighted_mean(total, params, X, Y, weights, l2)
 
 
+@on_any_mesh
 def manual_grads_scan(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:
@@ -150,6 +163,7 @@ def manual_grads_scan(
     return _weighted_mean(total, params, X, Y, weights, l2)
 
 
+@on_any_mesh
 def manual_grads_vmap(
     params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0
 ) -> Params:

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.activations import OUTPUTS, resolve
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 
 
@@ -33,6 +34,7 @@ class Cache(NamedTuple):
     A2: Array
 
 
+@on_any_mesh
 def forward(params: Params, X: ArrayLike) -> Cache:
     """Forward propagation of m examples at once: the matrix form of the notes.
 
@@ -74,6 +76,7 @@ def propagate(params: Params, X: Array) -> Cache:
     return Cache(Z1, A1, Z2, A2)
 
 
+@on_any_mesh
 def forward_example(params: Params, x: ArrayLike) -> Cache:
     """Forward propagation of one example, a column, in the notes' lower-case symbols.
 
@@ -113,6 +116,7 @@ def propagate_example(params: Params, x: Array) -> Cache:
     return Cache(z1, a1, z2, a2)
 
 
+@on_any_mesh
 def predict(params: Params, X: ArrayLike) -> Array:
     """The network's answer for each example.
 
@@ -141,6 +145,7 @@ def predict(params: Params, X: ArrayLike) -> Array:
     return labels[0] if params.task == "binary" else labels
 
 
+@on_any_mesh
 def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     """How well the network does: accuracy, or R² for output="identity", as scikit-learn's `score`.
 
@@ -181,6 +186,7 @@ def score_of(params: Params, A2: Any, Y: Any) -> Any:
     return xp.mean(xp.all((A2 > 0.5) == (Y > 0.5), axis=0), dtype=A2.dtype)
 
 
+@on_any_mesh
 def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     """The loss L(ŷ, y) of each example, from Z2: cross-entropy (sigmoid, softmax) or half squared error (identity).
 
@@ -219,6 +225,7 @@ def relative_weights(params: Params, m: int, weights: ArrayLike | None, l2: Arra
     return total, weights.reshape(1, m) * per_total * m, l2 * per_total
 
 
+@on_any_mesh
 def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | None = None, l2: ArrayLike = 0.0) -> Array:
     """The cost J = Σ wᵢ L(ŷᵢ, yᵢ) / Σ wᵢ + l2 / (2 Σ wᵢ) · (‖W1‖² + ‖W2‖²); without weights, Σ wᵢ = m.
 

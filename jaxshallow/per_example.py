@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxshallow import checks
 from jaxshallow.activations import resolve
 from jaxshallow.backprop import manual_grads
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate, relative_weights
 from jaxshallow.params import Params
 
@@ -39,6 +40,7 @@ def _per_example(params: Params, X: Array, Y: Array) -> tuple[Array, Array, Arra
     return A1, dZ2, dZ1, norms
 
 
+@on_any_mesh
 def per_example_grad_norms(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     """The norm of each example's own gradient, over all of dW1, db1, dW2, db2; exact, and no gradient is stored.
 
@@ -66,6 +68,7 @@ def per_example_grad_norms(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
     return _per_example(params, X, Y)[-1][0]
 
 
+@on_any_mesh
 def clipped_grads(
     params: Params,
     X: ArrayLike,
@@ -133,6 +136,7 @@ def clipped_grads(
     return grads
 
 
+@on_any_mesh
 def grad_noise_scale(
     params: Params,
     X: ArrayLike,
@@ -169,8 +173,8 @@ def grad_noise_scale(
         True
     """
     squares = norms(params, X, Y) ** 2
-    m = len(squares)
-    if m < 2:
+    m = squares.shape[0]
+    if checks.is_known(m) and m < 2:
         raise ValueError(f"a noise scale needs at least 2 examples, got {m}")
     mean_square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(grads(params, X, Y)))
     variance = m / (m - 1) * jnp.maximum(squares.mean() - mean_square, 0)

@@ -22,6 +22,7 @@ from jaxshallow.many.result import Many, Progress
 from jaxshallow.many.resume import arrays_of_resume, check_start, take_over
 from jaxshallow.many.run import train_group
 from jaxshallow.many.widths import shapes
+from jaxshallow.meshes import no_mesh
 from jaxshallow.params import check_sizes
 from jaxshallow.training.epochs import OUR_RULES, Rules, State
 
@@ -143,7 +144,8 @@ def fit_many(
         for fold, those in itertools.groupby(left, key=lambda group: group.fold):
             of_fold = examples.of_fold(fold, settings)
             for group in those:
-                train_group(group, settings, of_fold, records, start)
+                with no_mesh():
+                    train_group(group, settings, of_fold, records, start)
     except (KeyboardInterrupt, Ended):
         return records.many(finished=False)
     return records.many(finished=True)

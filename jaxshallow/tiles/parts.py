@@ -38,7 +38,7 @@ class Parts:
         self.fn, self.rest, self.options = fn, rest, options
 
         def result_of(m: int) -> Any:
-            few = [jax.ShapeDtypeStruct((len(array), m), params.W1.dtype) for array in data]
+            few = [jax.ShapeDtypeStruct((array.shape[0], m), params.W1.dtype) for array in data]
             w = {} if weights is None else {"weights": jax.ShapeDtypeStruct((m,), params.W1.dtype)}
             return jax.eval_shape(
                 lambda params, *data, **w: fn(params, *data, *rest, **options, **w), params, *few, **w

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from jax import Array, lax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
 
@@ -49,6 +50,7 @@ def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     def split(array: Any) -> PartitionSpec:
         return PartitionSpec(*[None] * (array.ndim - 1), axes)
 
+    @partial(on_any_mesh, inside=mesh)
     @wraps(fn)
     def sharded(params: Params, X: ArrayLike, *rest: Any, **options: Any) -> Any:
         return checked(fn, over_devices, params, X, rest, options)

@@ -13,6 +13,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jaxshallow.checks import is_known
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 from jaxshallow.tiles.host import from_host, is_tiles
 from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
@@ -83,6 +85,7 @@ def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any
     if tile is not None and tile < 1:
         raise ValueError(f"tile must be at least 1, got {tile}")
 
+    @on_any_mesh
     @wraps(fn)
     def streamed(params: Params, X: Any, *rest: Any, **options: Any) -> Any:
         if isinstance(X, np.memmap) or is_tiles(X):
@@ -107,23 +110,31 @@ def _tile_by_tile(
     parts = Parts(fn, params, data, weights, rest, options)
     m, t = data[0].shape[1], tile or tile_size(params)
     total: Any = m if weights is None else total_weight(weights)
+    turns, known = m // t, is_known(m)
+    if not known:  # jax.export needs a loop of one turn at least, and m may be below t: one turn more, for nothing
+        turns, (data, weights) = turns + 1, jax.tree.map(lambda array: _wider(array, t), (data, weights))
 
     def add(means: list[Array], start: ArrayLike, size: int = t) -> tuple[list[Array], list[Array]]:
         cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
         w = None if weights is None else cut(weights)
         share = size / m if w is None else share_of(w, total)
+        share = share if known else jnp.where(start + size <= m, share, 0)
         more, columns = parts.part(params, [cut(array) for array in data], w, share)
         return [a + b for a, b in zip(means, more, strict=True)], columns
 
     means, pieces = parts.zeros(), []
-    if m >= t:
+    if not known or turns:
         # A derivative computes each tile again, and stores none.
-        means, columns = lax.scan(jax.checkpoint(add), means, t * jnp.arange(m // t))
-        pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1) for c in columns])
-    if m % t:
-        means, columns = add(means, m - m % t, m % t)
+        means, columns = lax.scan(jax.checkpoint(add), means, t * jnp.arange(turns))
+        pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1)[..., : m // t * t] for c in columns])
+    if not known or m % t:
+        means, columns = add(means, m // t * t, m % t)
         pieces.append(columns)
     return parts.whole(means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
+
+
+def _wider(array: Array, n: int) -> Array:
+    return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, n)])
 
 
 def _add_host_tile(

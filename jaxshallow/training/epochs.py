@@ -13,7 +13,9 @@ from jax import Array, lax
 from jax.tree_util import keystr
 from jax.typing import ArrayLike
 
+from jaxshallow.checks import is_known
 from jaxshallow.descent import CostAndGrads, take_step
+from jaxshallow.meshes import on_any_mesh
 from jaxshallow.optimizers import Optimizer, start, trained
 from jaxshallow.params import Params
 
@@ -107,6 +109,7 @@ def watched(state: State, patience: int | None, validated: bool) -> State:
     return State(state.params, state.opt_state, best_cost, idle, state.network if validated else None)
 
 
+@partial(on_any_mesh, columns=False)
 def run_epochs(
     state: State,
     X: Array,
@@ -284,6 +287,8 @@ def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callb
     """
     entries = sum(leaf.size for leaf in jax.tree.leaves(params))
     most = epochs if callback is None else max(2, epochs // 100)
+    if not is_known(m):
+        return most
     return int(min(most, max(2, 2e9 // operations(entries, m, batch_size))))
 
 
