@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import mean_poisson_deviance
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import jaxshallow as js
@@ -352,3 +354,22 @@ def test_lines_are_printed_as_by_the_mlp(capsys):
     with pytest.warns(ConvergenceWarning):
         ShallowClassifier((3,), **{**settings, "tol": 0}, max_iter=2, solver="lbfgs").fit(X, y)
     assert "Iteration 1, loss" in capsys.readouterr().out
+
+
+def test_the_head_for_counts_has_the_equations_and_exports_of_the_others(tmp_path):
+    rng = np.random.default_rng(0)
+    W1, W2 = rng.standard_normal((3, 2)).astype(np.float32), rng.standard_normal((2, 3)).astype(np.float32)
+    params = js.Params(W1, W1[:, :1], W2, W2[:, :1], hidden="tanh", output="exp")
+    X, Y = rng.standard_normal((2, 9)).astype(np.float32), rng.poisson(2.0, (2, 9)).astype(np.float32)
+    grads, expected = js.manual_grads(params, X, Y, l2=0.1), jax.grad(js.cost)(params, X, Y, l2=0.1)
+    for got, wanted in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+    deviance = 2 * float(js.cost(params, X, Y))
+    assert deviance == pytest.approx(2 * mean_poisson_deviance(Y.ravel(), js.forward(params, X).A2.ravel()), rel=1e-5)
+    assert params.task == "regression"
+    assert js.certify(params, X, Y).ok
+    with pytest.raises(ValueError, match="Y must be at least 0 for output='exp', got -1"):
+        js.fit(params, X, -Y / Y.max(), epochs=1, learning_rate=0.1)
+    js.export(params, tmp_path / "model.py")
+    written = runpy.run_path(str(tmp_path / "model.py"))
+    np.testing.assert_allclose(written["forward"](X).A2, js.forward(params, X).A2, rtol=1e-5)

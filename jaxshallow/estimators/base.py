@@ -274,7 +274,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         best_first = ranked(many, mine)
         if not len(best_first):
             raise ValueError(
-                f"{NOT_FINITE} Here the cost is not finite: scale X and y; or learning_rate_init is too large"
+                f"{NOT_FINITE} Here the cost is not finite: scale X and y, or learning_rate_init is too large"
             )
         self.members_ = [many.params(k) for k in best_first]
         self._best_first = np.array([np.flatnonzero(mine == k)[0] for k in best_first])
