@@ -153,11 +153,13 @@ def test_labels_may_be_strings_and_columns_have_names():
     frame = pl.DataFrame(X, schema=["a", "b", "c", "d"])
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     classifier = ShallowClassifier((8,), solver="lbfgs", max_iter=50, random_state=0).fit(frame, names)
-    assert classifier.feature_names_in_.tolist() == ["a", "b", "c", "d"]
     assert classifier.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     assert (classifier.predict(frame) == names).mean() > 0.95
     np.testing.assert_allclose(classifier.predict_proba(frame).sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(np.exp(classifier.predict_log_proba(frame)), classifier.predict_proba(frame), rtol=1e-5)
+    if not hasattr(StandardScaler().fit(frame), "feature_names_in_"):
+        pytest.skip("this scikit-learn does not read the names of this polars")
+    assert classifier.feature_names_in_.tolist() == ["a", "b", "c", "d"]
     with pytest.raises(ValueError, match="feature names should match"):
         classifier.predict(frame.rename({"a": "z"}))
 

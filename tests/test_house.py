@@ -32,9 +32,13 @@ ORDER = {
     "certificate": ["bounds", "reference", "rows", "differences", "executions", "comparison"],
     "certify": [],
     "estimators": [
+        "forks",
         "solvers",
         "settings",
         "training",
+        "sparse",
+        "scales",
+        "predicting",
         "pool",
         "saving",
         "base",

@@ -1,7 +1,8 @@
 """Shallow networks as scikit-learn estimators: rows are examples, names and defaults are those of its MLP.
 
-The files, in the order in which they import each other, from the bottom up: solvers, settings, training, pool, saving,
-base, classifier, regressor, search. Every fit is one `fit_many`, of an ensemble and of all candidates of a search, too.
+The files, in the order in which they import each other, from the bottom up: forks, solvers, settings, training, sparse,
+scales, predicting, pool, saving, base, classifier, regressor, search. Every fit is one `fit_many`, of an ensemble and
+of all candidates of a search, too.
 """
 
 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
@@ -39,8 +40,10 @@ class ShallowRegressor(RegressorMixin, BaseShallow):
     def _output(self) -> str:
         return "identity"
 
-    def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
-        return y.reshape(len(y), -1)
+    def _encoded(self, y: Any, known: bool) -> np.ndarray:
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"y must be numbers, got {y.dtype}: convert it, or classify with ShallowClassifier")
+        return y.toarray() if issparse(y) else y.reshape(len(y), -1)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -51,6 +51,7 @@ class ShallowSearchCV(BaseSearchCV):
     """
 
     n_jobs: int | None
+    cv: Any
 
     def __init__(
         self,
