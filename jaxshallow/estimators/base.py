@@ -168,7 +168,9 @@ class BaseShallow(SavingMixin, BaseEstimator):
             examples, held_out = hold_out(examples, self.validation_fraction, seed, stratify)
         data = Data.of_rows(examples, held_out, self._output, seed)
         if data.validation is not None and validation[0] is not None:
-            warn_of_another_scale(data.examples.X, data.validation.X)
+            warn_of_another_scale("X", data.examples.X, data.validation.X)
+            if not is_classifier(self):
+                warn_of_another_scale("y", data.examples.Y, data.validation.Y)
         return data
 
     def _validation(self, validation: Pair, n_outputs: int) -> Examples | None:

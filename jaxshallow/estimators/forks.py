@@ -26,13 +26,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=OWNER.before_fork)
 
 
+def is_forked() -> bool:
+    """Whether this process was forked from one in which JAX ran."""
+    return OWNER.pid not in (None, os.getpid())
+
+
 def refuse_after_fork() -> None:
     """To be called before JAX is.
 
     Raises:
-        RuntimeError: this process was forked from one in which JAX ran.
+        RuntimeError: `is_forked`.
     """
-    if OWNER.pid not in (None, os.getpid()):
+    if is_forked():
         raise RuntimeError(
             "JAX cannot run in this process: it was forked from one in which JAX ran already, and would wait for ever. "
             "Use joblib's default backend 'loky' or its 'threading' in the place of 'multiprocessing', or "

@@ -1,8 +1,8 @@
 """Prediction: Z2 of each member for any number of rows, and what follows from it, in float64.
 
-Few rows, and sparse ones, are left to NumPy; more go through JAX in tiles of two lengths, so that no other length
-compiles anew. NumPy computes in float64, so that a prediction does not depend on the rows beside it; JAX in the dtype
-of the network, to whose rounding both agree.
+Few rows, and sparse ones, are left to NumPy, and so are all in a process where JAX cannot run. More go through JAX in
+tiles of two lengths, so that no other length compiles anew. NumPy computes in float64, so that a prediction does not
+depend on the rows beside it; JAX in the dtype of the network, to whose rounding both agree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
 from jaxshallow import activations
-from jaxshallow.estimators.forks import refuse_after_fork
+from jaxshallow.estimators.forks import is_forked, refuse_after_fork
 from jaxshallow.estimators.settings import devices
 from jaxshallow.estimators.sparse import narrow
 from jaxshallow.estimators.training import cast, columns
@@ -41,7 +41,7 @@ IN_NUMPY: dict[Any, Callable[[np.ndarray], np.ndarray]] = {
 ACTIVATION = 32  # multiplications take as long as one activation
 SMALL = 2**24  # multiplications: NumPy has done them before JAX has compiled anything
 LARGE = 16 * SMALL
-NUMBERS = 2**24  # of a tile's rows or scores, at most
+NUMBERS = 2**22  # of the largest array that a tile makes, at most
 FEWEST = 16  # rows of a tile
 
 
@@ -59,8 +59,8 @@ def predicted(
     n_h, (n_y, n_x, m) = max(len(member.W1) for member in members), (len(members[0].W2), X.shape[1], X.shape[0])
     of_a_row = len(members) * n_h * (n_x + n_y + ACTIVATION)
     g = IN_NUMPY.get(activations.resolve(members[0].hidden)[0])
-    if g is not None and (issparse(X) or m * of_a_row <= SMALL):
-        scores, lengths = in_numpy(members, g), [max(NUMBERS // n_h, FEWEST)]
+    if g is not None and (issparse(X) or m * of_a_row <= SMALL or is_forked()):
+        scores, lengths = in_numpy(members, g), [max(NUMBERS // (n_h * len(members)), FEWEST)]
     else:
         most = NUMBERS // max(n_x, n_y * len(members))
         scores = in_jax(members, device)

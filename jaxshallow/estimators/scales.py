@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
 
+FEWEST = 10
 
-def warn_of_another_scale(X: np.ndarray, X_val: np.ndarray) -> None:
-    """Warn if X_val looks as if what transformed X had not transformed it.
+
+ADVICE = {
+    "X": "a Pipeline transforms X alone; made with transform_input=['X_val'], metadata routing enabled and "
+    ".set_fit_request(X_val=True, y_val=True) on the network, it transforms X_val, too",
+    "y": "TransformedTargetRegressor transforms y alone: transform y_val as well",
+}
+
+
+def warn_of_another_scale(name: str, A: np.ndarray, A_val: np.ndarray) -> None:
+    """Warn if the table A_val looks as if what transformed A had not transformed it, too.
+
+    Of fewer than ten examples nobody can tell.
 
     Args:
-        X, X_val: (n_x, m) columns.
+        name: "X" or "y".
+        A, A_val: (n, m) columns.
     """
-    shares = {"X_val": (share_inside(X_val, X), X.shape[1]), "X": (share_inside(X, X_val), X_val.shape[1])}
-    for name, (share, n) in shares.items():
-        if share < least_share(n):
+    if min(A.shape[1], A_val.shape[1]) < FEWEST:
+        return
+    names = f"{name}_val", name
+    for (inner, one), (outer, other) in itertools.permutations(zip(names, (A_val, A), strict=True)):
+        share = share_inside(one, other)
+        if share < least_share(other.shape[1]):
             warnings.warn(
-                f"X_val is not on the scale of X: only {share:.0%} of the values of {name} lie in the range that the "
-                "other has in the same feature. A Pipeline transforms X alone. To have it transform X_val, too: "
-                "Pipeline(steps, transform_input=['X_val']), with scikit-learn's metadata routing enabled",
+                f"{name}_val is not on the scale of {name}: {share:.0%} of the values of {inner} lie in the range that "
+                f"{outer} has in the same column. If it was forgotten: {ADVICE[name]}",
                 UserWarning,
                 stacklevel=6,
             )
@@ -37,4 +52,4 @@ def least_share(n: int) -> float:
     The share of a continuous distribution inside the range of n draws is Beta(n − 1, 2), about 1 − 2 / n. It is below
     this in fewer than one case of 10,000; and examples of another time or place may put a quarter outside.
     """
-    return 0.0 if n < 2 else min(0.75, (1e-4 / n) ** (1 / (n - 1)))
+    return min(0.75, (1e-4 / n) ** (1 / (n - 1)))
