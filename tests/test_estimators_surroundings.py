@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 import pytest
 import sklearn
 from scipy import sparse
@@ -16,6 +18,7 @@ from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.datasets import load_wine
 from sklearn.exceptions import DataConversionWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -26,7 +29,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import jaxshallow as js
 from jaxshallow.activations import HIDDEN
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV, forks, predicting, scales
-from jaxshallow.estimators import sparse as sparse_rows
 
 pytestmark = [
     pytest.mark.usefixtures("as_in_numpy", "little_optimization"),
@@ -37,6 +39,22 @@ X = RNG.standard_normal((60, 12)) * (RNG.random((60, 12)) < 0.3)
 THREE = np.arange(60) % 3
 LABELS = (RNG.random((60, 3)) < 0.4).astype(int)
 QUICK = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
+
+
+def network(y=THREE, activation="relu", members=1):
+    """A fitted classifier whose networks are drawn: training, the expensive part, is none of the point here."""
+    fitted = ShallowClassifier(**QUICK).fit(X, y)
+    (n_y, _), rng = fitted.members_[0].W2.shape, np.random.default_rng(1)
+    shapes = {"W1": (3, 12), "b1": (3, 1), "W2": (n_y, 3), "b2": (n_y, 1)}
+    fitted.members_ = [
+        replace(
+            fitted.members_[0],
+            hidden=activation,
+            **{name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()},
+        )
+        for _ in range(members)
+    ]
+    return fitted
 
 
 # ---- sparse rows ----
@@ -78,33 +96,38 @@ def test_sparse_rows_train_and_predict_as_dense_ones():
 
 
 def test_a_search_and_an_activation_of_ones_own_take_sparse_rows(monkeypatch):
+    rows, grid = sparse.coo_array(X), {"alpha": [0.1, 10.0]}
+    of_dense, of_sparse = (
+        ShallowSearchCV(ShallowClassifier(**QUICK), grid, cv=2, refit=False).fit(A, THREE).cv_results_
+        for A in (X, rows)
+    )
+    np.testing.assert_array_equal(of_sparse["mean_test_score"], of_dense["mean_test_score"])
     monkeypatch.setitem(HIDDEN, "sine", js.Activation(jnp.sin))
-    rows, grid = sparse.coo_array(X), {"activation": ["sine", "relu"]}
-    of_dense, of_sparse = (ShallowSearchCV(ShallowClassifier(**QUICK), grid, cv=2).fit(A, THREE) for A in (X, rows))
-    np.testing.assert_array_equal(
-        of_sparse.cv_results_["mean_test_score"], of_dense.cv_results_["mean_test_score"]
-    )  # fmt: skip
-    sine = ShallowClassifier(**QUICK, activation="sine").fit(X, THREE)
-    np.testing.assert_allclose(sine.predict_proba(rows), sine.predict_proba(X), rtol=1e-6)  # both in float32
+    sine = network(activation="sine")
+    np.testing.assert_allclose(sine.predict_proba(rows), sine.predict_proba(X), rtol=1e-5)  # both in float32
 
 
 def test_the_sparse_output_of_transformers_is_taken_as_it_is():
-    texts = ["the cat sat", "a dog ran off", "cat and dog", "the end"] * 10
-    network = ShallowClassifier((3,), solver="lbfgs", max_iter=20, random_state=0)
-    pipeline = make_pipeline(TfidfVectorizer(), network).fit(texts, [0, 1, 1, 0] * 10)
-    assert pipeline.score(texts, [0, 1, 1, 0] * 10) == 1
-    table = np.array([["a", "b"] * 10, ["x", "y", "z", "x"] * 5], dtype=object).T
-    encoded = make_column_transformer((OneHotEncoder(), [0, 1]), sparse_threshold=1.0)
-    assert make_pipeline(encoded, network).fit(table, [0, 1] * 10).score(table, [0, 1] * 10) == 1
+    table = pl.DataFrame(
+        {"text": ["the cat sat", "a dog ran off", "cat and dog"] * 20, "kind": ["x", "y", "z", "x"] * 15}
+    )
+    probabilities = []
+    for sparsest in (1.0, 0.0):  # sparse, and made dense
+        encoded = make_column_transformer(
+            (TfidfVectorizer(), "text"), (OneHotEncoder(), ["kind"]), sparse_threshold=sparsest
+        )  # fmt: skip
+        assert sparse.issparse(encoded.fit_transform(table)) == bool(sparsest)
+        pipeline = make_pipeline(encoded, ShallowClassifier(**QUICK)).fit(table, THREE)
+        probabilities.append(pipeline.predict_proba(table))
+    np.testing.assert_allclose(*probabilities, rtol=1e-12)
 
 
 def test_several_labels_may_be_sparse_and_are_predicted_so():
     for form in (sparse.csr_matrix, sparse.csc_array):
-        got = ShallowClassifier(**QUICK, early_stopping=True).fit(sparse.csr_array(X), form(LABELS))
-        expected = ShallowClassifier(**QUICK, early_stopping=True).fit(X, LABELS)
-        assert sparse.issparse(got.predict(X)) and sparse.issparse(
-            MLPClassifier(**QUICK).fit(X, form(LABELS)).predict(X)
-        )
+        got = ShallowClassifier(**QUICK).fit(sparse.csr_array(X), form(LABELS))
+        expected = ShallowClassifier(**QUICK).fit(X, LABELS)
+        assert sparse.issparse(got.predict(X))
+        assert sparse.issparse(MLPClassifier(**QUICK).fit(X, form(LABELS)).predict(X))
         np.testing.assert_array_equal(got.predict(X).toarray(), expected.predict(X))
 
 
@@ -112,10 +135,10 @@ def test_wide_sparse_rows_are_predicted_in_tiles_and_refused_for_training_where_
     wide = sparse.csr_array((np.ones(1000), np.arange(1000), np.arange(1001)), (1000, 10**9))
     with pytest.raises(ValueError, match=r"X is sparse, 1000 × 1000000000, .* GiB of this machine's .*partial_fit"):
         ShallowClassifier(**QUICK).fit(wide, np.arange(1000) % 2)
-    network = ShallowClassifier(**QUICK).partial_fit(X, THREE, classes=[0, 1, 2])
+    classifier, expected = network(), network().predict_proba(X)
     monkeypatch.setattr(predicting, "NUMBERS", 3 * 16)
-    monkeypatch.setattr(sparse_rows, "dense", None)
-    np.testing.assert_allclose(network.predict_proba(sparse.csr_array(X)), network.predict_proba(X), rtol=1e-12)
+    monkeypatch.setattr(sparse.csr_array, "toarray", None)
+    np.testing.assert_allclose(classifier.predict_proba(sparse.csr_array(X)), expected, rtol=1e-12)
 
 
 # ---- probabilities ----
@@ -123,55 +146,50 @@ def test_wide_sparse_rows_are_predicted_in_tiles_and_refused_for_training_where_
 
 def test_probabilities_sum_to_one_and_their_logarithms_are_finite():
     for y, members in ((THREE, 1), (THREE > 1, 1), (THREE, 3), (THREE > 1, 3)):
-        network = ShallowClassifier(**QUICK, n_members=members).fit(X, y)
+        classifier = network(y, members=members)
         far = np.concatenate([X, 3e3 * X])  # where a float32 is 0 or 1
-        P, logarithms = network.predict_proba(far), network.predict_log_proba(far)
+        P, logarithms = classifier.predict_proba(far), classifier.predict_log_proba(far)
         assert P.dtype == np.float64
         np.testing.assert_allclose(P.sum(axis=1), 1, rtol=0, atol=1e-12)
-        assert (P == 0).any() or members > 1
+        assert (P == 0).any()
         assert np.isfinite(logarithms).all()
         np.testing.assert_allclose(np.exp(logarithms), P, rtol=1e-9, atol=1e-300)
-        np.testing.assert_array_equal(network.classes_[P.argmax(axis=1)], network.predict(far))
+        np.testing.assert_array_equal(classifier.classes_[P.argmax(axis=1)], classifier.predict(far))
         log_loss(y, P[:60])  # would warn
-    several = ShallowClassifier(**QUICK, n_members=2).fit(X, LABELS)
+        calibrated = CalibratedClassifierCV(FrozenEstimator(classifier)).fit(X, y).predict_proba(X)
+        np.testing.assert_allclose(calibrated.sum(axis=1), 1, rtol=0, atol=1e-12)
+    several = network(LABELS, members=2)
     np.testing.assert_allclose(np.exp(several.predict_log_proba(X)), several.predict_proba(X), rtol=1e-12)
-    calibrated = CalibratedClassifierCV(ShallowClassifier(**QUICK), cv=2).fit(X, THREE).predict_proba(X)
-    np.testing.assert_allclose(calibrated.sum(axis=1), 1, rtol=0, atol=1e-12)
 
 
 # ---- many lengths ----
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "leaky_relu", "identity"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "leaky_relu", "identity"])
 def test_numpy_predicts_as_jax_does_and_a_row_as_it_does_among_others(monkeypatch, activation):
-    network = ShallowClassifier(**QUICK, activation=activation, n_members=2).fit(X, THREE)
-    in_numpy = network.predict_proba(X)
-    alone = np.concatenate([network.predict_proba(row[None]) for row in X])
+    classifier = network(activation=activation, members=2)
+    in_numpy = classifier.predict_proba(X)
+    alone = np.concatenate([classifier.predict_proba(row[None]) for row in X])
     np.testing.assert_allclose(alone, in_numpy, rtol=1e-13)
     monkeypatch.setattr(predicting, "SMALL", 0)
-    np.testing.assert_allclose(network.predict_proba(X), in_numpy, rtol=1e-5)  # float32
-    np.testing.assert_array_equal(network.predict(X), in_numpy.argmax(axis=1))
+    np.testing.assert_allclose(classifier.predict_proba(X), in_numpy, rtol=1e-4)  # float32
+    np.testing.assert_array_equal(classifier.predict(X), in_numpy.argmax(axis=1))
 
 
 def test_predictions_of_all_lengths_share_two_programs(monkeypatch):
     monkeypatch.setitem(HIDDEN, "sine", js.Activation(jnp.sin))
-    long = np.tile(X, (60, 1))
-    lengths = np.random.default_rng(0).integers(1, len(long), 40)
-    for activation, programs in (("relu", 2), ("sine", 2)):
-        network = ShallowClassifier(**QUICK, activation=activation).fit(X, THREE)
-        expected = network.predict_proba(X)
-        # So low that lengths up to 3600 pass through all: NumPy, short tiles and long ones.
-        monkeypatch.setattr(predicting, "SMALL", 64 * 3 * (12 + 3 + predicting.ACTIVATION))
-        monkeypatch.setattr(predicting, "LARGE", 16 * predicting.SMALL)
+    long, lengths = np.tile(X, (60, 1)), np.random.default_rng(0).integers(1, 3600, 40)
+    # So low that there are lengths for NumPy, for short tiles and for long ones.
+    monkeypatch.setattr(predicting, "SMALL", 64 * 3 * (12 + 3 + predicting.ACTIVATION))
+    monkeypatch.setattr(predicting, "LARGE", 16 * predicting.SMALL)
+    for activation in ("relu", "sine"):
+        classifier = network(activation=activation)
+        expected = classifier.predict_proba(X)
         before = predicting._scores._cache_size()
-        for length in lengths:
-            got = network.predict_proba(long[:length])
-            np.testing.assert_allclose(got, np.resize(expected, got.shape), rtol=1e-5)
-        assert predicting._scores._cache_size() - before == programs
-    monkeypatch.setattr(predicting, "SMALL", 2**24)
-    before = predicting._scores._cache_size()
-    ShallowRegressor(**QUICK).fit(X, THREE).predict(long)
-    assert predicting._scores._cache_size() == before
+        for length in (64, *lengths):
+            got = classifier.predict_proba(long[:length])
+            np.testing.assert_allclose(got, np.resize(expected, got.shape), rtol=1e-4)  # float32
+        assert predicting._scores._cache_size() - before <= 2
 
 
 # ---- processes ----
@@ -208,14 +226,12 @@ in_child(lambda: len(network.predict(np.tile(X, (100_000, 1)))))
 with parallel_backend("multiprocessing"):
     print(refused(GridSearchCV(network, {"alpha": [0.1, 1.0]}, cv=2, n_jobs=2).fit, X, y))
     print(refused(cross_val_score, network, X, y, cv=2, n_jobs=2, error_score="raise"))
-with parallel_backend("threading"):
-    print(len(cross_val_score(network, X, y, cv=2, n_jobs=2)))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_training_in_a_forked_process_is_refused_where_it_would_hang():
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", FORKS], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -227,7 +243,7 @@ def test_training_in_a_forked_process_is_refused_where_it_would_hang():
         raise
     assert process.returncode == 0, errors
     said = "RuntimeError forked 'loky' 'threading'"
-    assert printed.splitlines() == ["1", said, said, "None", "4000000", said.replace("Runtime", "Value"), said, "2"]
+    assert printed.splitlines() == ["1", said, said, "None", "4000000", said.replace("Runtime", "Value"), said]
 
 
 def test_this_process_is_not_taken_for_a_forked_one(monkeypatch):
@@ -254,7 +270,7 @@ def wine():
 
 def test_validation_examples_that_a_pipeline_did_not_transform_are_remarked():
     X, y, validation, X_test, y_test = wine()
-    network = ShallowClassifier((4,), solver="lbfgs", max_iter=20, random_state=0)
+    network = ShallowClassifier((4,), learning_rate_init=0.05, max_iter=50, random_state=0)
     with pytest.warns(UserWarning, match=r"X_val is not on the scale of X: .*transform_input=\['X_val'\]"):
         Pipeline([("scaler", StandardScaler()), ("network", network)]).fit(
             X, y, **{f"network__{name}": value for name, value in validation.items()}
@@ -278,7 +294,7 @@ def test_ordinary_validation_examples_are_not_remarked():
     draws = {
         "normal": rng.standard_normal, "cauchy": rng.standard_cauchy,
         "rare": lambda size: (rng.random(size) < 0.02) * 1.0, "steps": lambda size: rng.integers(0, 3, size) * 1.0,
-        "constant": np.ones, "time": lambda size: np.cumsum(np.ones(size), axis=1),
+        "constant": np.ones, "one of time": lambda size: np.vstack([np.arange(size[1]), rng.random((9, size[1]))]),
     }  # fmt: skip
     for draw in draws.values():
         for n_x, m, m_val in ((1, 1000, 100), (10, 1000, 100), (30, 100, 10), (3, 3, 1), (1, 2, 500), (5, 40, 1)):
@@ -293,17 +309,20 @@ def test_ordinary_validation_examples_are_not_remarked():
 # ---- targets ----
 
 HALF = np.arange(12) % 2
+ONE = np.linspace(0, 1, 12)
 TARGETS = {
     "text": np.array(["a", "b"] * 6), "digits": np.array(["1", "2"] * 6), "bytes": np.array([b"a", b"b"] * 6),
-    "objects": np.array(["a", "b"] * 6, dtype=object), "list of text": ["a", "b"] * 6, "mixed": np.array(["a", 1] * 6, dtype=object),
+    "objects": np.array(["a", "b"] * 6, dtype=object), "list of text": ["a", "b"] * 6,
     "dates": np.array(["2020-01-01", "2020-01-02"] * 6, "M8[D]"), "durations": np.arange(12).astype("m8[s]"),
-    "none": None, "some none": np.array([None, 1.0] * 6, dtype=object), "records": np.zeros(12, [("a", int)]),
-    "numbers": np.linspace(0, 1, 12), "NaN": np.where(HALF, np.nan, 1.0), "inf": np.where(HALF, np.inf, 1.0),
-    "column": HALF[:, None], "column of numbers": np.linspace(0, 1, 12)[:, None], "complex": HALF + 1j,
-    "several numbers": np.linspace(0, 1, 24).reshape(12, 2), "several classes": np.stack([HALF, np.arange(12) % 3], 1),
-    "lists of text": [["a", "b"]] * 12, "sets": [{1}, {2}] * 6, "ragged": [[1], [1, 2]] * 6, "cube": np.zeros((12, 2, 2)),
-    "short": HALF[:5], "empty": [], "one number": 3, "dict": dict(enumerate(HALF)), "sparse column": sparse.csr_matrix(HALF[:, None]),
-    "bool": HALF > 0, "object numbers": HALF.astype(object), "float16": HALF.astype(np.float16), "one class": np.zeros(12),
+    "mixed": np.array(["a", 1] * 6, dtype=object), "records": np.zeros(12, [("a", int)]), "none": None,
+    "some none": np.array([None, 1.0] * 6, dtype=object), "numbers": ONE, "NaN": np.where(HALF, np.nan, 1.0),
+    "inf": np.where(HALF, np.inf, 1.0), "column": HALF[:, None], "column of numbers": ONE[:, None],
+    "complex": HALF + 1j, "several numbers": np.stack([ONE, -ONE], axis=1),
+    "several classes": np.stack([HALF, np.arange(12) % 3], axis=1), "lists of text": [["a", "b"]] * 12,
+    "sets": [{1}, {2}] * 6, "ragged": [[1], [1, 2]] * 6, "cube": np.zeros((12, 2, 2)), "short": HALF[:5], "empty": [],
+    "one number": 3, "dict": dict(enumerate(HALF)), "sparse column": sparse.csr_matrix(HALF[:, None]),
+    "bool": HALF > 0, "objects of numbers": HALF.astype(object), "float16": HALF.astype(np.float16),
+    "one class": np.zeros(12),
 }  # fmt: skip
 # Theirs is an error of NumPy's inside the fit, or of Python's; ours is one that says what is wrong with y.
 BETTER = {("some none", "Classifier"): ValueError}
@@ -328,7 +347,7 @@ def test_targets_are_taken_and_refused_as_by_the_mlp(kind):
         kind
     ]
     for name, y in TARGETS.items():
-        got, expected = outcome(ours((2,), max_iter=1), y), outcome(theirs((2,), max_iter=1), y)
+        got, expected = (outcome(make(hidden_layer_sizes=(2,), max_iter=1), y) for make in (ours, theirs))
         assert got == (BETTER.get((name, kind), expected[0]), expected[1]), name
 
 
