@@ -41,18 +41,22 @@ IRIS = (IRIS[0] - IRIS[0].mean(axis=0)) / IRIS[0].std(axis=0), IRIS[1]
 
 IN_FLOAT64 = {
     "check_sample_weight_equivalence_on_dense_data": "is held to 1e-7, more than float32 has",
-    "check_regressor_multioutput": "wants float64 predictions",
+    "check_sample_weight_equivalence_on_sparse_data": "is held to 1e-7, more than float32 has",
 }
 CHECKED = [ShallowClassifier(max_iter=100), ShallowRegressor(max_iter=100)]
 
 
-@estimator_checks.parametrize_with_checks(CHECKED, expected_failed_checks=lambda estimator: IN_FLOAT64)
+CONTRACT = estimator_checks.parametrize_with_checks(CHECKED, expected_failed_checks=lambda estimator: IN_FLOAT64)
+
+
+# As a list: scikit-learn before 1.8 makes a generator of them, which pytest 9 warns of.
+@pytest.mark.parametrize(CONTRACT.args[0], list(CONTRACT.args[1]), **CONTRACT.kwargs)
 def test_the_contract_of_scikit_learn_is_kept(estimator, check):
     check(estimator)
 
 
 @pytest.mark.parametrize(
-    ("name", "estimator"), [(list(IN_FLOAT64)[k], CHECKED[j]) for k, j in ((0, 0), (0, 1), (1, 1))]
+    ("name", "estimator"), [(list(IN_FLOAT64)[k], CHECKED[j]) for k, j in ((0, 0), (0, 1), (1, 0))]
 )
 def test_the_rest_of_the_contract_is_kept_in_float64(x64, estimator, name):
     getattr(estimator_checks, name)(type(estimator).__name__, clone(estimator))
@@ -146,11 +150,13 @@ def test_labels_may_be_strings_and_columns_have_names():
     frame = pl.DataFrame(X, schema=["a", "b", "c", "d"])
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     classifier = ShallowClassifier((8,), solver="lbfgs", max_iter=50, random_state=0).fit(frame, names)
-    assert classifier.feature_names_in_.tolist() == ["a", "b", "c", "d"]
     assert classifier.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     assert (classifier.predict(frame) == names).mean() > 0.95
     np.testing.assert_allclose(classifier.predict_proba(frame).sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(np.exp(classifier.predict_log_proba(frame)), classifier.predict_proba(frame), rtol=1e-5)
+    if not hasattr(StandardScaler().fit(frame), "feature_names_in_"):
+        pytest.skip("this scikit-learn does not read the names of this polars")
+    assert classifier.feature_names_in_.tolist() == ["a", "b", "c", "d"]
     with pytest.raises(ValueError, match="feature names should match"):
         classifier.predict(frame.rename({"a": "z"}))
 

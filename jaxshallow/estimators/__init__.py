@@ -1,8 +1,8 @@
 """Shallow networks as scikit-learn estimators: rows are examples, names and defaults are those of its MLP.
 
-The files, in the order in which they import each other, from the bottom up: solvers, settings, lbfgs, training, pool,
-saving, base, classifier, regressor, search. Every fit is one `fit_many`, of an ensemble and of all candidates of a
-search, too; "lbfgs" alone is SciPy's, one network after another.
+The files, in the order in which they import each other, from the bottom up: forks, solvers, settings, lbfgs, training,
+sparse, scales, predicting, pool, saving, base, classifier, regressor, search. Every fit is one `fit_many`, of an
+ensemble and of all candidates of a search, too; "lbfgs" alone is SciPy's, one network after another.
 
 From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops
 where they do. What differs from them on purpose:

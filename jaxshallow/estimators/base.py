@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
 from typing import Any, Self
 
 import jax
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from jaxshallow.activations import OUTPUTS
+from jaxshallow.estimators.forks import refuse_after_fork
 from jaxshallow.estimators.pool import current_pool
+from jaxshallow.estimators.predicting import mean_output, predicted
 from jaxshallow.estimators.saving import SavingMixin
-from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, devices, n_hidden, precision
+from jaxshallow.estimators.scales import warn_of_another_scale
+from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, n_hidden, precision
 from jaxshallow.estimators.solvers import rate_of
+from jaxshallow.estimators.sparse import dense
 from jaxshallow.estimators.training import (
     NOT_FINITE,
     Before,
     Curves,
     Data,
     Examples,
-    columns,
     going_on,
     hold_out,
     lowest,
@@ -34,9 +39,7 @@ from jaxshallow.estimators.training import (
     state_of,
     train,
 )
-from jaxshallow.many import Many, bucket
-from jaxshallow.many.result import sum_of_outputs
-from jaxshallow.many.widths import widened
+from jaxshallow.many import Many
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import State
 
@@ -130,11 +133,13 @@ class BaseShallow(SavingMixin, BaseEstimator):
         """Train on rows of examples.
 
         Args:
-            X: (n_samples, n_features) array or data frame.
+            X: (n_samples, n_features) array, data frame or sparse matrix. Sparse rows are made dense for training; they
+                are refused if they would not fit into memory, and `partial_fit` takes them in parts.
             y: (n_samples,) targets, or (n_samples, n_outputs).
             sample_weight: (n_samples,) weights ≥ 0; they act within a minibatch, as in scikit-learn.
             X_val, y_val: examples to validate on after each epoch. Training stops early by their cost, as with
-                `early_stopping`, and no part of X is held out.
+                `early_stopping`, and no part of X is held out. A Pipeline transforms X alone, unless it is made with
+                `transform_input=["X_val"]`; a warning says so if X_val is not on the scale of X.
 
         Returns:
             The estimator itself.
@@ -150,6 +155,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         return self._fit(X, y, sample_weight, (None, None), incremental=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Pair, incremental: bool = False) -> Self:
+        refuse_after_fork()
         recipe = Recipe.of(self.get_params())
         continues = (incremental or self.warm_start) and hasattr(self, "coefs_")
         if continues:
@@ -222,9 +228,12 @@ class BaseShallow(SavingMixin, BaseEstimator):
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         """X and y as arrays; with `reset` their columns are those to expect from now on."""
-        return validate_data(
-            self, X, y, multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS, reset=reset
-        )
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS,
+            reset=reset,
+        )  # fmt: skip
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        return dense("X", X, X.dtype) if issparse(X) else X, y
 
     def _data(self, examples: Examples, y: np.ndarray, validation: Pair) -> Data:
         """The training data, with the user's validation examples or, for `early_stopping`, some that are held out."""
@@ -236,7 +245,12 @@ class BaseShallow(SavingMixin, BaseEstimator):
             two_classes = self._output == "sigmoid" and examples.Y.shape[1] == 1
             stratify = examples.Y.astype(bool) if two_classes else y if is_classifier(self) and y.ndim == 1 else None
             examples, held_out = hold_out(examples, self.validation_fraction, seed, stratify)
-        return Data.of_rows(examples, held_out, self._output, seed)
+        data = Data.of_rows(examples, held_out, self._output, seed)
+        if data.validation is not None and validation[0] is not None:
+            warn_of_another_scale("X", data.examples.X, data.validation.X)
+            if not is_classifier(self):
+                warn_of_another_scale("y", data.examples.Y, data.validation.Y)
+        return data
 
     def _validation(self, validation: Pair, n_outputs: int) -> Examples | None:
         """The user's validation examples; None if there are none."""
@@ -294,18 +308,21 @@ class BaseShallow(SavingMixin, BaseEstimator):
 
     # ---- predicting ----
 
+    def _predicted(self, X: Any, of_scores: Callable[..., np.ndarray]) -> np.ndarray:
+        """What `of_scores(Z2, output)` makes of the members' Z2."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+        of_scores = functools.partial(of_scores, output=self.members_[0].output)
+        return predicted(self.members_, X, of_scores, self.device)
+
     def _outputs(self, X: Any) -> np.ndarray:
         """(n_samples, n_outputs) mean output of the members."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        # Padded to one of a few widths and lengths, so that other sizes do not compile anew.
-        width = bucket(max(len(member.W1) for member in self.members_))
-        members = [widened(member, width, np.pad) for member in self.members_]
-        stack = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-        wide = np.pad(columns("X", X, stack.W1.dtype), ((0, 0), (0, bucket(len(X)) - len(X))))
-        with jax.default_device(devices(self.device)[0]):
-            total = sum_of_outputs(stack, wide)
-        return np.asarray(total)[:, : len(X)].T / len(members)
+        return self._predicted(X, mean_output)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     # ---- what a subclass says of y ----
 

@@ -8,11 +8,12 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from jaxshallow.estimators.base import BaseShallow
+from jaxshallow.estimators.predicting import log_probabilities, probabilities
 from jaxshallow.estimators.settings import is_stochastic
 
 
@@ -83,14 +84,12 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
         return self._binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(n_samples, n_classes) probabilities, the mean over the members."""
-        outputs = self._outputs(X)
-        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+        """(n_samples, n_classes) probabilities, the mean over the members, in float64."""
+        return self._predicted(X, probabilities)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """(n_samples, n_classes) logarithms of the probabilities."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        """(n_samples, n_classes) their logarithms, which are finite where a probability is too small for a float."""
+        return self._predicted(X, log_probabilities)
 
     @property
     def _output(self) -> str:
@@ -98,7 +97,6 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
 
     def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
         check_classification_targets(y)
-        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if not known or not hasattr(self, "classes_"):
             self._learn_labels(y)
         elif len(new := np.setdiff1d(unique_labels(y), self.classes_)):

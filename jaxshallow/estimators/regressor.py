@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from jaxshallow.estimators.base import BaseShallow
@@ -60,10 +60,12 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
     def _output(self) -> str:
         return LOSSES[self.loss]
 
-    def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
-        if self.loss == "poisson" and (y < 0).any():
+    def _encoded(self, y: Any, known: bool) -> np.ndarray:
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"y must be numbers, got {y.dtype}: convert it, or classify with ShallowClassifier")
+        if self.loss == "poisson" and y.min() < 0:
             raise ValueError(f"y must be at least 0 for loss='poisson', got {y.min()}")
-        return (column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y).reshape(len(y), -1)
+        return y.toarray() if issparse(y) else y.reshape(len(y), -1)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

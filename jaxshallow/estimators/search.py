@@ -6,26 +6,30 @@ import contextlib
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV  # made to be subclassed, as its docstring says
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from jaxshallow.estimators.base import BaseShallow
 from jaxshallow.estimators.pool import trained_together
 from jaxshallow.estimators.settings import Recipe
 
 Candidate = dict[str, Any]  # the parameters that it changes
+Networks = dict[str, BaseShallow]
 
 
 class ShallowSearchCV(BaseSearchCV):
     """`GridSearchCV` and `RandomizedSearchCV` for shallow networks: all candidates train on a fold in one `fit_many`.
 
     Attributes, scores and the choice of the best are theirs. So are the networks, up to rounding: those that
-    GridSearchCV would train one by one. In `cv_results_` all candidates of one search have the same fit time: the mean.
+    GridSearchCV would train one by one. In `cv_results_` all networks of one search have the same fit time: the mean.
 
     Args:
         estimator: `ShallowClassifier`, `ShallowRegressor`, or a Pipeline or other estimator around one of them, whose
-            other steps are fitted on each fold's training rows alone.
+            other steps are fitted on each fold's training rows alone. The network may come from the grid:
+            `{"model": [ShallowClassifier(), LogisticRegression()]}`. Candidates without a network, or with several, are
+            fitted one by one, as by GridSearchCV.
         param_grid: {name: values}, or a list of such: every combination is tried.
         param_distributions: {name: values or a scipy.stats distribution}, in place of `param_grid`: `n_iter`
             candidates are drawn, by `random_state`.
@@ -47,6 +51,7 @@ class ShallowSearchCV(BaseSearchCV):
     """
 
     n_jobs: int | None
+    cv: Any
 
     def __init__(
         self,
@@ -84,30 +89,32 @@ class ShallowSearchCV(BaseSearchCV):
 
         Raises:
             ValueError: not one of `param_grid` and `param_distributions` is given; an unknown parameter.
-            TypeError: there is no shallow network in `estimator`, or more than one.
+            TypeError: there is a shallow network neither in `estimator` nor in a candidate.
         """
         if (self.param_grid is None) == (self.param_distributions is None):
             raise ValueError("give param_grid or param_distributions, one of them")
-        name_of_network(self.estimator)
-        asked, self.n_jobs = self.n_jobs, None  # other processes would train the networks one by one
+        asked = self.n_jobs, self.cv
+        self.n_jobs = None  # other processes would train the networks one by one
+        self.cv = SameSplits(check_cv(self.cv, y, classifier=is_classifier(self.estimator)))
         try:
             super().fit(X, y, **params)
         finally:
-            self.n_jobs = asked
-        times = self.cv_results_["mean_fit_time"]
-        times[:], self.cv_results_["std_fit_time"][:] = times.mean(), 0.0
+            self.n_jobs, self.cv = asked
+        times, together = self.cv_results_["mean_fit_time"], self._together
+        times[together], self.cv_results_["std_fit_time"][together] = times[together].mean(), 0.0
         return self
 
     def _run_search(self, evaluate_candidates: Any, **more: Any) -> None:
         """For BaseSearchCV, which hands over the function that fits and scores a list of candidates."""
         candidates = list(self._candidates())
-        groups = grouped(self.estimator, candidates)
+        theirs = networks_of(self.estimator, candidates)
+        self._together = [k for k, own in enumerate(theirs) if len(own) == 1]
+        groups = grouped(candidates, theirs)
         self._order = np.argsort([k for group in groups for k in group]).tolist()
-        cv = SameSplits(self._checked_cv_orig)
         for group in groups:
-            chosen = [candidates[k] for k in group]
-            with trained_together(recipes(self.estimator, chosen), self.n_splits_):
-                evaluate_candidates(chosen, cv, **more)
+            recipes = [recipe for k in group for recipe in recipes_of(theirs[k])]
+            with trained_together(recipes, self.cv.n_splits):
+                evaluate_candidates([candidates[k] for k in group], **more)
 
     def _candidates(self) -> ParameterGrid | ParameterSampler:
         if self.param_grid is None:
@@ -123,59 +130,72 @@ class ShallowSearchCV(BaseSearchCV):
 
 
 class SameSplits:
-    """A splitter that draws once, so that all groups of candidates see the same splits even of a random one."""
+    """A splitter that draws once, so that all groups of candidates see the same splits even of a random one.
+
+    Attributes:
+        n_splits: known when `get_n_splits` has been asked.
+    """
+
+    n_splits: int
 
     def __init__(self, cv: Any) -> None:
         self.cv = cv
         self.splits: list[Any] | None = None
 
+    def get_n_splits(self, *arguments: Any, **more: Any) -> int:
+        self.n_splits = self.cv.get_n_splits(*arguments, **more)
+        return self.n_splits
+
     def split(self, *arguments: Any, **more: Any) -> Any:
         self.splits = self.splits or list(self.cv.split(*arguments, **more))
         return self.splits
 
-
-def networks(estimator: Any) -> dict[str, BaseShallow]:
-    """The shallow networks among the estimator's parameters, by name; under "" the estimator, if it is one itself."""
-    named = {"": estimator, **estimator.get_params()}
-    return {name: value for name, value in named.items() if isinstance(value, BaseShallow)}
+    def get_metadata_routing(self) -> Any:
+        """What the splitter asks for, such as `groups`."""
+        return get_routing_for_object(self.cv)
 
 
-def name_of_network(estimator: Any) -> str:
-    """The name of the one shallow network among the estimator's parameters; "" if it is the estimator itself.
+def networks_of(estimator: Any, candidates: list[Candidate]) -> list[Networks]:
+    """The shallow networks of each candidate, by the names of the parameters that hold them; "" for itself.
 
     Raises:
-        TypeError: there is none, or more than one.
+        TypeError: no candidate has any.
     """
-    names = list(networks(estimator))
-    if len(names) != 1:
-        raise TypeError(
-            "estimator must be a ShallowClassifier or ShallowRegressor, or hold one, as a Pipeline does, got "
-            f"{type(estimator).__name__} with {len(names)}"
-        )
-    return names[0]
-
-
-def recipes(estimator: Any, candidates: list[Candidate]) -> list[Recipe]:
-    """The recipes of the candidates' networks, without those that will be refused when they are fitted."""
-    found = []
+    found: list[Networks] = []
     for candidate in candidates:
         changed = clone(estimator).set_params(**clone(candidate, safe=False))
-        for network in networks(changed).values():
-            with contextlib.suppress(ValueError):
-                found.append(Recipe.of(network.get_params()))
+        named = {"": changed, **changed.get_params()}
+        found.append({name: value for name, value in named.items() if isinstance(value, BaseShallow)})
+    if not any(found):
+        raise TypeError(
+            "estimator must be a ShallowClassifier or ShallowRegressor, or hold one, as a Pipeline does, or the grid "
+            f"must bring one, got {type(estimator).__name__}: scikit-learn's GridSearchCV is for all others"
+        )
     return found
 
 
-def grouped(estimator: Any, candidates: list[Candidate]) -> list[list[int]]:
+def recipes_of(networks: Networks) -> list[Recipe]:
+    """The recipes of the networks, without those that will be refused when they are fitted."""
+    found = []
+    for network in networks.values():
+        with contextlib.suppress(ValueError):
+            found.append(Recipe.of(network.get_params()))
+    return found
+
+
+def grouped(candidates: list[Candidate], theirs: list[Networks]) -> list[list[int]]:
     """The numbers of the candidates, together where all but the network is alike, so that it sees the same data."""
-    network = name_of_network(estimator)
     groups: dict[str, list[int]] = {}
-    for k, candidate in enumerate(candidates):
-        others = {
-            name: value
-            for name, value in candidate.items()
-            if network and name != network and not name.startswith(f"{network}__")
-        }
+    for k, (candidate, networks) in enumerate(zip(candidates, theirs, strict=True)):
+        others = {name: value for name, value in candidate.items() if not belongs(name, networks)}
         # Their text, since other steps are objects: without a hash, and equal to no copy.
-        groups.setdefault(repr(sorted(others.items())), []).append(k)
+        groups.setdefault(repr((list(networks), sorted(others.items()))), []).append(k)
     return list(groups.values())
+
+
+def belongs(name: str, networks: Networks) -> bool:
+    """Whether a parameter is the one network, or one of its own."""
+    if len(networks) != 1:
+        return False
+    (network,) = networks
+    return not network or name == network or name.startswith(f"{network}__")

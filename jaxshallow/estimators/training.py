@@ -98,12 +98,17 @@ class Before(NamedTuple):
 
 def columns(name: str, rows: np.ndarray, dtype: Any) -> np.ndarray:
     """Examples as columns, in the dtype of computation; ValueError where a number is beyond it."""
+    return cast(name, rows.T, dtype)
+
+
+def cast(name: str, values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Numbers in the dtype of computation; ValueError where one is beyond it."""
     dtype = jax.dtypes.canonicalize_dtype(dtype)
     with np.errstate(over="ignore"):
-        turned = np.ascontiguousarray(rows.T, dtype)
-    if not np.isfinite(turned).all():
-        raise ValueError(f"{name} holds numbers beyond {dtype}, such as {np.abs(rows).max():.3g}: scale them")
-    return turned
+        narrow = np.ascontiguousarray(values, dtype)
+    if not np.isfinite(narrow).all():
+        raise ValueError(f"{name} holds numbers beyond {dtype}, such as {np.abs(values).max():.3g}: scale them")
+    return narrow
 
 
 def hold_out(examples: Examples, fraction: float, seed: int, stratify: np.ndarray | None) -> tuple[Examples, Examples]:
