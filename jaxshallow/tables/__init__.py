@@ -14,7 +14,7 @@ load      `load_table`
 
 from jaxshallow.tables.columns import columns_of, encode
 from jaxshallow.tables.dataset import Column, Dataset
-from jaxshallow.tables.decimals import find_mark, plain_numbers
+from jaxshallow.tables.decimals import find_mark, with_plain_numbers
 from jaxshallow.tables.frames import ROW, TEXT, Text, open_text, why_unreadable
 from jaxshallow.tables.load import load_table
 from jaxshallow.tables.problems import did_you_mean, malformed
@@ -34,6 +34,6 @@ __all__ = [
     "load_table",
     "malformed",
     "open_text",
-    "plain_numbers",
     "why_unreadable",
+    "with_plain_numbers",
 ]
