@@ -6,6 +6,7 @@ import io
 import random
 import runpy
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -206,6 +207,16 @@ def test_what_a_model_learned_of_decimal_marks_reads_a_row_alone(table, capsys, 
     assert predict.main([*map(str, (tmp_path / "same.safetensors", path)), "--out", str(tmp_path / "p.csv")]) == 0
     assert pl.read_csv(tmp_path / "p.csv")["prediction 0"].to_list() == [1299]
     assert runpy.run_path(str(tmp_path / "same.py"))["read"](io.StringIO("a;b\n1.299;2\n")).tolist() == [[1299], [2]]
+
+
+def test_numbers_of_text_are_numbers_in_parquet(table, tmp_path, as_in_numpy):
+    path = table("t.csv", "sep=;\na;b;z\n1,5;True;007\n;0,25;8\n;;\n")
+    model = tmp_path / "m.safetensors"
+    known = {"columns": [dataclasses.asdict(tables.Column(name, (), (GAP,))) for name in "ab"]}
+    js.save(model, js.init(jax.random.key(0), 2, 2), known)
+    assert predict.main([str(model), str(path), "--out", str(tmp_path / "p.parquet"), "--quiet"]) == 0
+    read = pl.read_parquet(tmp_path / "p.parquet").select("a", "b", "z")
+    assert read.rows() == [(1.5, 1.0, 7), (None, 0.25, 8)]
 
 
 def test_targets_and_text_with_commas(table):

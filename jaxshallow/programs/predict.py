@@ -133,12 +133,13 @@ def predicted(model: Model, text: tables.Text | None, options: Options) -> int:
     table = scan(options, text, model.features)
     check_columns(model, table.collect_schema(), options.table, text.doubt if text else "")
     mark = decimal_mark(model, table, text, options) if text and model.decimal else ""
+    numbers = model.numbers if text and options.out.suffix.lower() == ".parquet" else []
     try:
-        return write(model, table, mark, options)
+        return write(model, table, numbers, mark, options)
     except ValueError:
         if text is None or mark or not (mark := decimal_mark(model, table, text, options)):
             raise
-    return write(model, table, mark, options)
+    return write(model, table, numbers, mark, options)
 
 
 def scan(options: Options, text: tables.Text | None, features: list[str]) -> pl.LazyFrame:
@@ -157,8 +158,16 @@ def decimal_mark(model: Model, table: pl.LazyFrame, text: tables.Text, options: 
         raise ValueError(f"{options.table}: {error}") from None
 
 
-def write(model: Model, table: pl.LazyFrame, mark: str, options: Options) -> int:
-    """Write the table, part by part, with the predictions beside it; return the number of rows."""
+def write(model: Model, table: pl.LazyFrame, numbers: list[str], mark: str, options: Options) -> int:
+    """Write the table, part by part, with the predictions beside it; return the number of rows.
+
+    Args:
+        model: what predicts.
+        table: the table.
+        numbers: its columns of text to write as numbers.
+        mark: the decimal mark of the model's numbers, "" if they are plain.
+        options: where to.
+    """
     heights: list[int] = []
     failed: list[str] = []
 
@@ -172,12 +181,12 @@ def write(model: Model, table: pl.LazyFrame, mark: str, options: Options) -> int
             failed.append(str(error))
             raise
         heights.append(frame.height)
-        return frame
+        return tables.known_numbers(frame, numbers) if numbers else frame
 
     found = {
         name: pl.String if model.names_a_class and name == "prediction" else pl.Float64 for name in model.columns()
     }
-    schema = {**table.collect_schema(), **found}
+    schema = {**table.collect_schema(), **dict.fromkeys(numbers, pl.Float64), **found}
     answers = table.with_row_index(tables.ROW, 1).map_batches(part, streamable=True, schema=schema)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(options.out) as temporary:

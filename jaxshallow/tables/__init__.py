@@ -12,7 +12,7 @@ tiles     `Tiles`: a Parquet file that is larger than memory
 load      `load_table`
 """
 
-from jaxshallow.tables.columns import columns_of, encode
+from jaxshallow.tables.columns import columns_of, encode, known_numbers
 from jaxshallow.tables.dataset import Column, Dataset
 from jaxshallow.tables.decimals import find_mark, with_plain_numbers
 from jaxshallow.tables.frames import ROW, TEXT, Text, open_text, why_unreadable
@@ -31,6 +31,7 @@ __all__ = [
     "did_you_mean",
     "encode",
     "find_mark",
+    "known_numbers",
     "load_table",
     "malformed",
     "open_text",

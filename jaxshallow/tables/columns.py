@@ -192,6 +192,16 @@ def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     return frame.with_columns(plain.drop(left)).with_columns(numbers.drop(wrong))
 
 
+def known_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """The frame; the named text columns, which are known to hold only numbers, become numbers."""
+    pl = require("polars", "scripts")
+    frame = parse_numbers(frame, names)
+    schema = frame.schema
+    left = pl.col([name for name in names if schema[name] == pl.String])
+    words = left.str.strip_chars().str.to_lowercase().replace(BOOLEANS)
+    return frame.with_columns(words.cast(pl.Float64, strict=False).fill_nan(None))
+
+
 def read_targets(path: Path, series: pl.Series, typed: bool, task: str | None, which: str) -> pl.Series:
     """The target as numbers, booleans or text; `which` says how it was chosen."""
     pl, name, y = require("polars", "scripts"), series.name, series
