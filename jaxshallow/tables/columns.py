@@ -49,6 +49,8 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
             column = replace(column, decimal=one.get("decimal") or "")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a column of a model must have a name, categories and fill, got {one!r}") from error
+        if column.decimal not in ("", ",", ".", "either"):
+            raise ValueError(f"column {name!r} of a model must have a decimal mark, ',' or '.', got {column.decimal!r}")
         if not all(isinstance(text, str) and text for text in (name, *categories)):
             raise ValueError(f"a column of a model must have a name and categories that are text, got {one!r}")
         numbers = column.fill or (0.0,) * len(column.feature_names)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from jaxshallow.extras import require
-from jaxshallow.tables.layout import MISSING, WRITTEN, decimal_mark
+from jaxshallow.tables.layout import BETWEEN, MISSING, WRITTEN, decimal_mark
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,8 +24,9 @@ def find_mark(table: pl.LazyFrame, names: Sequence[str], separator: str, known: 
     value = pl.col("value")
     comma, point = value.str.contains(COMMA), value.str.contains(POINT)
     with_comma, with_point = (value.str.contains(mark, literal=True) for mark in ",.")
-    kinds = (comma & ~point, point & ~comma, comma & point & with_comma, comma & point & with_point)
-    cells = table.select(pl.col(names).str.strip_chars()).unpivot().filter(with_comma | with_point)
+    both = comma & point
+    kinds = (comma & ~point, point & ~comma, both & with_comma, both & with_point, both & ~with_comma & ~with_point)
+    cells = table.select(pl.col(names).str.strip_chars()).unpivot().filter(value.str.contains(f"[.,{BETWEEN}]"))
     pair = pl.struct("variable", "value")
     found = cells.select(pair.filter(kind).first().alias(str(k)) for k, kind in enumerate(kinds))
     pairs = found.collect(engine="streaming").row(0)
@@ -40,8 +41,8 @@ def with_plain_numbers(frame: pl.DataFrame, names: Sequence[str], mark: str) -> 
     comma, point = (
         (comma & ~point, point & ~comma) if mark == "either" else (comma & (mark == ","), point & (mark == "."))
     )
-    from_comma = words.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    text = pl.when(comma).then(from_comma).when(point).then(words.str.replace_all(",", "", literal=True))
+    from_comma = words.str.replace_all(f"[.{BETWEEN}]", "").str.replace(",", ".", literal=True)
+    text = pl.when(comma).then(from_comma).when(point).then(words.str.replace_all(f"[,{BETWEEN}]", ""))
     text = text.otherwise(pl.col(""))
     plain = []
     for block in _blocks(names, frame.height):
