@@ -6,6 +6,7 @@ import io
 import random
 import runpy
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -102,6 +103,9 @@ READ = {
     "decimal commas in quotes": ('a,b,y\n"1,5","2,5",u\n3,4,v\n', [[1.5, 3], [2.5, 4]]),
     "commas between thousands": ('a,b,y\n"1,299.50",2.5,u\n"3,000","4",v\n', [[1299.5, 3000], [2.5, 4]]),
     "commas between thousands, by another column": ('a,b,y\n"1,299",2.5,u\n"3,000",4,v\n', [[1299, 3000], [2.5, 4]]),
+    "spaces between thousands": ("a;b;y\n1 299,5;2 000;u\n3;4\u202f000\u202f000;v\n", [[1299.5, 3], [2000, 4e6]]),
+    "spaces alone between thousands": ("a,b,y\n1 299,2.5,u\n3 000,4,v\n", [[1299, 3000], [2.5, 4]]),
+    "apostrophes between thousands": ("a;b;y\n1'299.5;2’000;u\n3;4;v\n", [[1299.5, 3], [2000, 4]]),
     "both decimal marks": ("a;b;y\n0,25;0.75;u\n3;4;v\n", [[0.25, 3], [0.75, 4]]),
 }  # fmt: skip
 REFUSED = {
@@ -111,7 +115,7 @@ REFUSED = {
     "a row that was cut": ("a,b,y\n1,2.5,u\n3,4\n", "line 3 has 2 fields where the header has 3: was that row cut?"),
     "a row that was cut, after a blank line": ("\na,b,y\n\n1,,u\n3\n", "line 5 has 1 fields where the header has 3"),
     "a cut row and a long one": ("a,b,y\n1,2.5\n1,2,3,4\n1,2,u\n", "line 2 has 2 fields where the header has 3"),
-    "a row that is longer": ("a,b,y\n1,2.5,u\n3,4,v,w\n", "line 3 has 4 fields where the header has 3"),
+    "a row that is longer": ("a,b,y\n1,2.5,u\n3,4,v,w\n", "line 3 has 4 fields where the header has 3: quote text"),
     "a comment": ("a,b,y\n1,2.5,u\n# so\n3,4,v\n", "line 3 has 1 fields where the header has 3: is it a comment?"),
     "an open quote": ('a,b,y\n1,2.5,u\n3,4,"v\n', "line 3: unexpected end of data"),
     "text after a quote": ('a,b,y\n1,2.5,u\n3,4,"v"w\n', "line 3: ',' expected after '\"'"),
@@ -198,6 +202,8 @@ def test_what_a_model_learned_of_decimal_marks_reads_a_row_alone(table, capsys, 
     np.testing.assert_array_equal(dataset.X[:, 0], [1299.1, 1.5])
     known = {"columns": [dataclasses.asdict(column) for column in dataset.columns]}
     assert tables.columns_of(known) == dataset.columns
+    with pytest.raises(ValueError, match="column 'a' of a model must have a decimal mark"):
+        tables.columns_of({"columns": [{"name": "a", "decimal": 5}]})
     one, zero = np.eye(2, dtype=np.float32), np.zeros((2, 1), np.float32)
     same = js.Params(one, zero, one, zero, "identity", "identity")
     js.save(tmp_path / "same.safetensors", same, known)
@@ -206,6 +212,16 @@ def test_what_a_model_learned_of_decimal_marks_reads_a_row_alone(table, capsys, 
     assert predict.main([*map(str, (tmp_path / "same.safetensors", path)), "--out", str(tmp_path / "p.csv")]) == 0
     assert pl.read_csv(tmp_path / "p.csv")["prediction 0"].to_list() == [1299]
     assert runpy.run_path(str(tmp_path / "same.py"))["read"](io.StringIO("a;b\n1.299;2\n")).tolist() == [[1299], [2]]
+
+
+def test_numbers_of_text_are_numbers_in_parquet(table, tmp_path, as_in_numpy):
+    path = table("t.csv", "sep=;\na;b;z\n1,5;True;007\n;0,25;8\n;;\n")
+    model = tmp_path / "m.safetensors"
+    known = {"columns": [dataclasses.asdict(tables.Column(name, (), (GAP,))) for name in "ab"]}
+    js.save(model, js.init(jax.random.key(0), 2, 2), known)
+    assert predict.main([str(model), str(path), "--out", str(tmp_path / "p.parquet"), "--quiet"]) == 0
+    read = pl.read_parquet(tmp_path / "p.parquet").select("a", "b", "z")
+    assert read.rows() == [(1.5, 1.0, 7), (None, 0.25, 8)]
 
 
 def test_targets_and_text_with_commas(table):
@@ -246,10 +262,14 @@ def test_another_kind_of_file_under_a_tables_name_is_named(table):
             data.load_table(table(name, contents))
 
 
-def test_names_may_be_numbers_where_they_count_or_rise(table):
+def test_names_may_be_numbers_that_count_or_rise_and_values(table):
     names = [f"{400 + k / 2}" for k in range(12)]  # wavelengths
     text = ",".join([*names, "y"]) + "\n" + ",".join(["1"] * 12 + ["u"]) + "\n" + ",".join(["2"] * 12 + ["v"])
     assert data.load_table(table("t.csv", text)).feature_names == tuple(names)
+    assert data.load_table(table("t.csv", "late,y\nlate,1.5\non time,2.5\n")).feature_names == (
+        "late=late",
+        "late=on time",
+    )
     assert data.load_table(table("t.csv", "0,1,2\n5,6,7.5\n4,4,8.5\n")).feature_names == ("0", "1")
 
 

@@ -135,15 +135,15 @@ def run(options: Options) -> int:
 def predicted(model: Model, text: tables.Text | None, options: Options) -> int:
     """Write the predictions. Whether numbers have decimal commas is asked where not all of them are plain."""
     table = scan(options, text, model.features)
-    schema = table.collect_schema()
-    check_columns(model, schema, options.table, text.doubt if text else "")
+    check_columns(model, table.collect_schema(), options.table, text.doubt if text else "")
     mark = decimal_mark(model, table, text, options) if text and model.decimal else ""
+    numbers = model.numbers if text and options.out.suffix.lower() == ".parquet" else []
     try:
-        return write(model, with_plain_numbers(table, model.numbers, mark), schema, options)
+        return write(model, table, numbers, mark, options)
     except ValueError:
         if text is None or mark or not (mark := decimal_mark(model, table, text, options)):
             raise
-    return write(model, with_plain_numbers(table, model.numbers, mark), schema, options)
+    return write(model, table, numbers, mark, options)
 
 
 def scan(options: Options, text: tables.Text | None, features: list[str]) -> pl.LazyFrame:
@@ -162,28 +162,35 @@ def decimal_mark(model: Model, table: pl.LazyFrame, text: tables.Text, options: 
         raise ValueError(f"{options.table}: {error}") from None
 
 
-def with_plain_numbers(table: pl.LazyFrame, names: Sequence[str], mark: str) -> pl.LazyFrame:
-    return table.with_columns(tables.plain_numbers(name, mark) for name in names) if mark else table
+def write(model: Model, table: pl.LazyFrame, numbers: list[str], mark: str, options: Options) -> int:
+    """Write the table, part by part, with the predictions beside it; return the number of rows.
 
-
-def write(model: Model, table: pl.LazyFrame, schema: pl.Schema, options: Options) -> int:
-    """Write the table, part by part, with the predictions beside it; return the number of rows."""
+    Args:
+        model: what predicts.
+        table: the table.
+        numbers: its columns of text to write as numbers.
+        mark: the decimal mark of the model's numbers, "" if they are plain.
+        options: where to.
+    """
     heights: list[int] = []
     failed: list[str] = []
 
     def part(frame: pl.DataFrame) -> pl.DataFrame:  # parts come from several threads, in any order
         first_row = int(frame[tables.ROW][0]) if frame.height else 1
+        frame = frame.drop(tables.ROW)
+        frame = tables.with_plain_numbers(frame, model.numbers, mark) if mark else frame
         try:
-            frame = model.predict(frame.drop(tables.ROW), str(options.table), first_row)
+            frame = model.predict(frame, str(options.table), first_row)
         except ValueError as error:  # polars would wrap it in an error of its own
             failed.append(str(error))
             raise
         heights.append(frame.height)
-        return frame
+        return tables.known_numbers(frame, numbers) if numbers else frame
 
     dtypes = [pl.String if model.names_a_class and not k else pl.Float64 for k in range(len(model.columns()))]
     found = dict(zip(model.columns(), dtypes, strict=True))
-    answers = table.with_row_index(tables.ROW, 1).map_batches(part, streamable=True, schema={**schema, **found})
+    schema = {**table.collect_schema(), **dict.fromkeys(numbers, pl.Float64), **found}
+    answers = table.with_row_index(tables.ROW, 1).map_batches(part, streamable=True, schema=schema)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(options.out) as temporary:
         suffix = options.out.suffix.lower()

@@ -15,9 +15,9 @@ remarks   what looks suspicious
 load      `load_table`
 """
 
-from jaxshallow.tables.columns import columns_of, encode
+from jaxshallow.tables.columns import columns_of, encode, known_numbers
 from jaxshallow.tables.dataset import Column, Dataset
-from jaxshallow.tables.decimals import find_mark, plain_numbers
+from jaxshallow.tables.decimals import find_mark, with_plain_numbers
 from jaxshallow.tables.frames import ROW, TEXT, Text, open_text, why_unreadable
 from jaxshallow.tables.load import load_table
 from jaxshallow.tables.problems import did_you_mean, malformed
@@ -34,9 +34,10 @@ __all__ = [
     "did_you_mean",
     "encode",
     "find_mark",
+    "known_numbers",
     "load_table",
     "malformed",
     "open_text",
-    "plain_numbers",
     "why_unreadable",
+    "with_plain_numbers",
 ]

@@ -52,6 +52,8 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
             column = replace(column, decimal=one.get("decimal") or "")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a column of a model must have a name, categories and fill, got {one!r}") from error
+        if column.decimal not in ("", ",", ".", "either"):
+            raise ValueError(f"column {name!r} of a model must have a decimal mark, ',' or '.', got {column.decimal!r}")
         if not all(isinstance(text, str) and text for text in (name, *categories)):
             raise ValueError(f"a column of a model must have a name and categories that are text, got {one!r}")
         numbers = column.fill or (0.0,) * len(column.feature_names)
@@ -239,3 +241,13 @@ def parse_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     missing = words.select(pl.all().is_in(MISSING).fill_null(True).sum())
     wrong = [name for name in left if missing[name][0] < numbers[name].null_count() or missing[name][0] == frame.height]
     return frame.with_columns(plain.drop(left)).with_columns(numbers.drop(wrong))
+
+
+def known_numbers(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """The frame; the named text columns, which are known to hold only numbers, become numbers."""
+    pl = require("polars", "scripts")
+    frame = parse_numbers(frame, names)
+    schema = frame.schema
+    left = pl.col([name for name in names if schema[name] == pl.String])
+    words = left.str.strip_chars().str.to_lowercase().replace(BOOLEANS)
+    return frame.with_columns(words.cast(pl.Float64, strict=False).fill_nan(None))

@@ -2,59 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from jaxshallow.extras import require
-from jaxshallow.tables.layout import MISSING, WRITTEN, decimal_mark
+from jaxshallow.tables.layout import BETWEEN, MISSING, WRITTEN, decimal_mark
 
 if TYPE_CHECKING:
     import polars as pl
 
 COMMA, POINT = (rf"^(?:{pattern})$" for pattern in WRITTEN.values())
 SAMPLE = 1000  # values that are looked at before all are
+BLOCK = 2**22  # cells that are stacked at once: an expression for each column would cost more than the cells
 
 
 def find_mark(table: pl.LazyFrame, names: Sequence[str], separator: str, known: str = "") -> str:
-    """`decimal_mark` of these columns of text."""
+    """`decimal_mark` of these columns of text; `known` is the one in the table of training."""
+    if not names:
+        return ""
     pl = require("polars", "scripts")
-    kinds: list[Any] = []
-    for name in names:
-        words = pl.col(name).str.strip_chars()
-        comma, point = words.str.contains(COMMA), words.str.contains(POINT)
-        for kind in (
-            comma & ~point,
-            point & ~comma & words.str.contains(".", literal=True),
-            comma & point & words.str.contains(",", literal=True),
-            comma & point & words.str.contains(".", literal=True),
-        ):
-            kinds.append(words.filter(kind).first().alias(str(len(kinds))))
-    examples = table.select(kinds).collect().row(0)
-    return decimal_mark(
-        ((names[k // 4], text) for k, text in enumerate(examples) if text is not None), separator, known
-    )
+    value = pl.col("value")
+    comma, point = value.str.contains(COMMA), value.str.contains(POINT)
+    with_comma, with_point = (value.str.contains(mark, literal=True) for mark in ",.")
+    both = comma & point
+    kinds = (comma & ~point, point & ~comma, both & with_comma, both & with_point, both & ~with_comma & ~with_point)
+    cells = table.select(pl.col(names).str.strip_chars()).unpivot().filter(value.str.contains(f"[.,{BETWEEN}]"))
+    pair = pl.struct("variable", "value")
+    found = cells.select(pair.filter(kind).first().alias(str(k)) for k, kind in enumerate(kinds))
+    pairs = found.collect(engine="streaming").row(0)
+    return decimal_mark(((p["variable"], p["value"]) for p in pairs if p), separator, known)
 
 
-def plain_numbers(name: str, mark: str) -> pl.Expr:
-    """A column of text whose numbers are written with this decimal mark, with its numbers in plain text."""
+def with_plain_numbers(frame: pl.DataFrame, names: Sequence[str], mark: str) -> pl.DataFrame:
+    """The frame; in these columns of text, numbers that are written with this decimal mark become plain ones."""
     pl = require("polars", "scripts")
-    words, text = pl.col(name).str.strip_chars(), pl.col(name)
+    words = pl.col("").str.strip_chars()
     comma, point = words.str.contains(COMMA), words.str.contains(POINT)
-    if mark in (",", "either"):
-        here = comma if mark == "," else comma & ~point
-        text = pl.when(here).then(words.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
-        text = text.otherwise(pl.col(name))
-    if mark in (".", "either"):
-        here = point if mark == "." else point & ~comma
-        text = pl.when(here).then(words.str.replace_all(",", "", literal=True)).otherwise(text)
-    return text.alias(name)
-
-
-def written_numbers(series: pl.Series) -> bool:
-    """Whether most of a column's different texts are numbers with any decimal mark."""
-    values = series.str.strip_chars()
-    values = values.filter(~values.is_in(MISSING)).drop_nulls()
-    return all(
-        2 * (part.str.contains(COMMA) | part.str.contains(POINT)).sum() > len(part)
-        for part in (values.head(SAMPLE).unique(), values.unique())
+    comma, point = (
+        (comma & ~point, point & ~comma) if mark == "either" else (comma & (mark == ","), point & (mark == "."))
     )
+    from_comma = words.str.replace_all(f"[.{BETWEEN}]", "").str.replace(",", ".", literal=True)
+    text = pl.when(comma).then(from_comma).when(point).then(words.str.replace_all(f"[,{BETWEEN}]", ""))
+    text = text.otherwise(pl.col(""))
+    plain = []
+    for block in _blocks(names, frame.height):
+        cells = pl.concat([frame[name].alias("") for name in block]).to_frame().select(text)[""]
+        plain += [cells.slice(k * frame.height, frame.height).alias(name) for k, name in enumerate(block)]
+    return frame.with_columns(plain)
+
+
+def _blocks(names: Sequence[str], height: int) -> Iterator[Sequence[str]]:
+    size = max(1, BLOCK // max(height, 1))
+    return (names[start : start + size] for start in range(0, len(names), size))
+
+
+def written_numbers(frame: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """The columns of text most of whose different values are numbers with any decimal mark."""
+    names = _mostly_numbers(frame.head(SAMPLE), names)
+    return names if frame.height <= SAMPLE else [name for name in names if _mostly_numbers(frame, [name])]
+
+
+def _mostly_numbers(frame: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    pl = require("polars", "scripts")
+    value = pl.col("value")
+    cells = frame.select(pl.col(names).str.strip_chars()).unpivot().filter(~value.is_in(MISSING)).unique()
+    shares = cells.group_by("variable").agg(value.str.contains(f"{COMMA}|{POINT}").mean())
+    found = set(shares.filter(value > 0.5)["variable"])
+    return [name for name in names if name in found]

@@ -15,7 +15,7 @@ import numpy as np
 from jaxshallow.extras import require
 from jaxshallow.tables.columns import codes, infer_column, parse_numbers, rows_of_X
 from jaxshallow.tables.dataset import Column
-from jaxshallow.tables.decimals import find_mark, plain_numbers, written_numbers
+from jaxshallow.tables.decimals import find_mark, with_plain_numbers, written_numbers
 from jaxshallow.tables.layout import MISSING, kind_of, read_table, text_lines
 from jaxshallow.tables.plain import blank_rows
 from jaxshallow.tables.problems import find, listed, malformed, quoted
@@ -179,7 +179,7 @@ def _with_numbers(
     pl = require("polars", "scripts")
     parsed = parse_numbers(frame, names)
     kinds = {**parsed.select(names).schema, **parse_numbers(frame.select(target), [target]).schema}
-    written = [name for name, kind in kinds.items() if kind == pl.String and written_numbers(frame[name])]
+    written = set(written_numbers(frame, [name for name, kind in kinds.items() if kind == pl.String]))
     if not written:
         return parsed, ""
     numbers = [name for name, kind in kinds.items() if kind != pl.String or name in written]
@@ -189,4 +189,4 @@ def _with_numbers(
         raise ValueError(f"{path}: {error}") from None
     if not mark:
         return parsed, ""
-    return parse_numbers(frame.with_columns(plain_numbers(name, mark) for name in numbers), names), mark
+    return parse_numbers(with_plain_numbers(frame, numbers, mark), names), mark

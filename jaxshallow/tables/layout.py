@@ -16,13 +16,16 @@ from typing import Any, BinaryIO, NamedTuple
 
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "-NaN", "-nan", "NULL", "Null", "null"]
 
-# A number in plain text, and as it is written where the decimal mark is a comma or a point, with the other of the two
-# between thousands.
+# A number in plain text, and as it is written where the decimal mark is a comma or a point, with the other of the two,
+# or a space or an apostrophe, between thousands.
 NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+BETWEEN = " '\u2019\u00a0\u202f"
 WRITTEN = {
-    mark: rf"[-+]?(?:(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{other}[0-9]{{3}})+)(?:{mark}[0-9]*)?|{mark}[0-9]+)"
-    r"(?:[eE][-+]?[0-9]+)?"
-    for mark, other in ((",", r"\."), (r"\.", ","))
+    mark: rf"[-+]?(?:(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{groups}))(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][-+]?[0-9]+)?"
+    for mark, groups in (
+        (mark, "|".join(rf"(?:{between}[0-9]{{3}})+" for between in (other, *BETWEEN)))
+        for mark, other in ((",", r"\."), (r"\.", ","))
+    )
 }
 
 # How files that are no table of text begin, what they are, and what to do.
@@ -190,7 +193,8 @@ def _data_for_names(names: list[str], rows: list[list[str]]) -> str | None:
     rows = [cells for row in rows if (cells := [cell.strip() for cell in row]) != names]
     words = [(k, name) for k, name in enumerate(names) if name and name not in numbers]
     again = [name for k, name in words if any(row[k] == name for row in rows)]
-    return "a row of data" if again and len(again) + len(numbers) > len(names) / 2 else None
+    enough = len(again) > 1 or (again and numbers)
+    return "a row of data" if enough and len(again) + len(numbers) > len(names) / 2 else None
 
 
 def _doubt(sample: list[str]) -> str:
@@ -215,9 +219,9 @@ def _checked(rows: Iterable[tuple[int, list[str]]], names: list[str]) -> Iterato
     """The fields with a name of each row, which must be as long as the header."""
     for line, row in rows:
         if len(row) != len(names):
-            why = ": is it a comment? Delete it" if row[0].startswith("#") else ""
-            why = why or (": was that row cut?" if len(row) < len(names) else "")
-            raise ValueError(f"line {line} has {len(row)} fields where the header has {len(names)}{why}")
+            why = "was that row cut? A missing value keeps its separator" if len(row) < len(names) else ""
+            why = "is it a comment? Delete it" if row[0].startswith("#") else why or "quote text that holds a separator"
+            raise ValueError(f"line {line} has {len(row)} fields where the header has {len(names)}: {why}")
         if all(names):
             yield row
             continue
@@ -261,20 +265,25 @@ def decimal_mark(numbers: Iterable[tuple[str, str]], separator: str, known: str 
     known = known if known in (",", ".") else ""
     if grouped:
         return known or ("," if separator == ";" else "")
+    if "1 299" in first and not dotted:
+        return known or "."
     return "," if dotted and known == "," and separator != "," else ""
 
 
 def _kind(text: str) -> str:
-    """How a number is written: "," or "." if only that can be its decimal mark, "1,299" or "1.299" if both can."""
+    """How a number is written: "," or "." if only that can be its decimal mark, else as "1,299", "1.299" or "1 299"."""
     marks = [mark[-1] for mark, pattern in WRITTEN.items() if re.fullmatch(pattern, text)]
-    if not re.search("[,.]", text) or not marks:
+    if not marks or text.isdigit():
         return ""
-    return marks[0] if len(marks) == 1 else "1,299" if "," in text else "1.299"
+    if len(marks) == 1:
+        return marks[0]
+    return next((f"1{mark}299" for mark in ",." if mark in text), "1 299" if set(BETWEEN) & set(text) else "")
 
 
 def plain_number(text: str, mark: str) -> str:
     """A number that is written with this decimal mark, as plain text; other text as it is."""
-    mark = _kind(text) if mark == "either" else mark
+    kind = _kind(text)
+    mark = (kind if kind in (",", ".") else ".") if mark == "either" else mark
     if mark == "," and re.fullmatch(WRITTEN[","], text):
-        return text.replace(".", "").replace(",", ".")
-    return text.replace(",", "") if mark == "." and re.fullmatch(WRITTEN[r"\."], text) else text
+        return re.sub(f"[.{BETWEEN}]", "", text).replace(",", ".")
+    return re.sub(f"[,{BETWEEN}]", "", text) if mark == "." and re.fullmatch(WRITTEN[r"\."], text) else text

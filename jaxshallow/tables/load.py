@@ -51,9 +51,13 @@ def load_table(
     Every other column is a feature. Numbers and booleans become one row of X. Text is one-hot encoded: a row of 0 and 1
     for each category. What looks like numbers (amounts of money, percentages, times, dates) is refused, and so is text
     that is in one row alone in most rows, such as names; `categories` takes both. Suspicious features are kept, and
-    reported in `remarks`: constant, there twice, IDs, or nearly the target itself. The first line of a .csv or
-    .tsv names the columns. A .csv may be separated by commas, semicolons or tabs; with semicolons, decimal commas are
-    read, too. Blank lines are skipped.
+    reported in `remarks`: constant, there twice, IDs, or nearly the target itself.
+
+    The first line of a .csv or .tsv names the columns, each its own. Both are UTF-8, and their columns are set apart by
+    commas, semicolons, tabs or |. Lines without text, and columns without text or a name, are skipped; every other line
+    must have a field for each column. Decimal commas and marks between thousands are read where the file's numbers show
+    which is which: beside 0,25 or 1.299,99, 1.299 is 1299. The models that the programs save remember it. (`layout`
+    holds the rules; the program predict and exported Python files follow them, too.)
 
     An .npz holds X (m, n_x) and Y or y. A target of (m,) or (m, 1) is read as above; one of (m, n_y) is n_y classes if
     every row is one-hot, else a regression. An .npy is a matrix whose columns are x1, x2, .... Nothing is ever
@@ -74,10 +78,11 @@ def load_table(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the suffix is unknown; the file is malformed, or has no rows or only one column; the target is
-            absent, has missing values or a single class; a feature is a date, text that hardly repeats or has more than
-            100 distinct values, numbers in disguise, or numbers with a word among them; values are missing or
-            infinite. The message names the column and the row, counted from 1.
+        ValueError: the suffix is unknown; the file is malformed, or has no rows or only one column; a row is longer or
+            shorter than the header; a number can be read in two ways; the target is absent, has missing values or a
+            single class; a feature is a date, text that hardly repeats or has more than 100 distinct values, numbers in
+            disguise, or numbers with a word among them; values are missing or infinite. The message names the column
+            and the row, counted from 1.
         TypeError: `drop` or `categories` is a string, not a list.
         ImportError: polars is missing.
 
