@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.many.configs import Factory, Settings, columns, optimizer_of
 from jaxshallow.many.plan import Group
 from jaxshallow.many.widths import padded
@@ -34,7 +35,7 @@ def watched_states(state: State, settings: Settings) -> State:
     return jax.vmap(lambda state: watched(state, settings.patience, settings.validated))(state)
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "factory", "shape"))
+@partial(jit_weakly, functions=("factory",), static_argnames=("hidden", "output", "shape"))
 def draw_states(
     key: ArrayLike,
     networks: Mapping[str, Any],
@@ -80,7 +81,7 @@ def draw_states(
     return jax.vmap(one)(networks)
 
 
-@partial(jax.jit, static_argnames=("factory", "grads", "epochs", "patience"))
+@partial(jit_weakly, functions=("factory", "grads"), static_argnames=("epochs", "patience"))
 def train_chunk(
     X: Array,
     Y: Array,

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow.checks import is_known
 from jaxshallow.descent import CostAndGrads, Optimizer, take_step
+from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 
@@ -167,8 +168,8 @@ def _watch(state: State, seen: History, tol: Array) -> State:
 
 
 # Nothing is donated, so that an interrupted run leaves its starting parameters intact.
-compiled_epochs = jax.jit(
-    run_epochs, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience")
+compiled_epochs = jit_weakly(
+    run_epochs, functions=("optimizer", "grads", "validation_cost_of"), static_argnames=("epochs", "patience")
 )
 
 
