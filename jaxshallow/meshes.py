@@ -106,6 +106,20 @@ def moved(leaf: Any, mesh: Mesh | AbstractMesh, spec: PartitionSpec) -> Any:
     return jax.device_put(leaf, sharding) if concrete else reshard(leaf, sharding)
 
 
+def on_automatic_axes(tree: Any) -> Any:
+    """The tree with its arrays on explicit meshes where they are, but with automatic axes."""
+
+    def there(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or not jax.typeof(leaf).sharding.mesh.explicit_axes:
+            return leaf
+        sharding: Any = leaf.sharding
+        automatic = (AxisType.Auto,) * len(sharding.mesh.axis_names)
+        mesh = Mesh(sharding.mesh.devices, sharding.mesh.axis_names, axis_types=automatic)
+        return jax.device_put(leaf, NamedSharding(mesh, sharding.spec))
+
+    return jax.tree.map(there, tree)
+
+
 def no_mesh() -> AbstractContextManager[Any]:
     """Outside of every `jax.set_mesh`, for programs that choose their devices themselves."""
     return jax.set_mesh(Mesh(np.empty((), object), ()))

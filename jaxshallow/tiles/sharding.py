@@ -27,8 +27,10 @@ def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     once, by `jax.device_put(X, NamedSharding(mesh, PartitionSpec(None, mesh.axis_names)))`, and Y too.
 
     Args:
-        fn: a function of the examples, as `stream` takes; a mean needs `weights`, unless the devices divide m.
-        mesh: `jax.make_mesh((8,), ("examples",))`; the examples are split over all its axes.
+        fn: a function of the examples and of options, as `stream` takes; a mean needs `weights`, unless the devices
+            divide m.
+        mesh: `jax.make_mesh((8,), ("examples",))`; over several hosts, `Mesh(jax.devices(), ("examples",))`. The
+            examples are split over all its axes, which may be explicit.
 
     Returns:
         A function of the same signature.

@@ -58,6 +58,10 @@ def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any
     (X, Y, weights) of some examples; `data.Tiles` reads a Parquet file that way. The device computes while the next
     tile is read. Do not jit such a call: it compiles what it needs, and jit would make the file part of the program.
 
+    `fn` may have options of its own. Arrays and floats in them, also inside lists and dicts, are traced: a new value
+    does not compile again. All else is as if `fn` were called itself: booleans, integers, strings, None, functions.
+    (Under your own `jax.jit`, name these in `static_argnames`.)
+
     Args:
         fn: a function of the examples, called as `fn(params, X, ...)`: with a mean over them (`cost_and_grads`,
             `manual_grads`, `cost`, `clipped_grads`, or your own), or with a column for each along the last axis
