@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
+from jaxshallow.meshes import no_mesh, on_automatic_axes
 from jaxshallow.params import Params
 
 if TYPE_CHECKING:
@@ -79,4 +80,6 @@ def certify(
     )
 
     checks.untraced("certify", params, X, Y, weights, l2)
-    return certificate_of(checks.problem(params, X, Y, weights, l2), executions, max_examples, precisions)
+    with no_mesh():
+        problem = checks.problem(*on_automatic_axes((params, X, Y, weights, l2)))
+        return certificate_of(problem, executions, max_examples, precisions)

@@ -62,36 +62,34 @@ def on_any_mesh(
 
 def home_of(tree: Any, needed: AbstractMesh | None) -> Mesh | AbstractMesh | None:
     """The mesh with explicit axes that an array of the tree is on, or that we are in; or ours, if another is needed."""
-    arrays = (
-        leaf
-        for leaf in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Iterator))
-        if isinstance(leaf, jax.Array)
-    )
-    on = next((array for array in arrays if jax.typeof(array).sharding.mesh.explicit_axes), None)
-    if on is not None:
-        return jax.typeof(on).sharding.mesh if isinstance(on, jax.core.Tracer) else on.sharding.mesh
+    for leaf in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Iterator)):
+        if isinstance(leaf, jax.Array) and (mesh := jax.typeof(leaf).sharding.mesh).explicit_axes:
+            return mesh if isinstance(leaf, jax.core.Tracer) else getattr(leaf.sharding, "mesh", mesh)
     ours = get_abstract_mesh()
     elsewhere = needed is not None and not ours.empty and ours != needed
     return ours if ours.explicit_axes or elsewhere else None
+
+
+def _brought_home(result: Any, mesh: Mesh | AbstractMesh, first: Any, X: Any) -> Any:
+    """The result on a mesh, split as `on_any_mesh` says."""
+    form: Any = jax.tree.structure(first)
+
+    def is_alike(part: Any) -> bool:
+        return bool(jax.tree.structure(part) == form)
+
+    def back(part: Any) -> Any:
+        if is_alike(part):
+            return jax.tree.map(lambda leaf, like: moved(leaf, mesh, spec_of(like)), part, first)
+        split = isinstance(X, jax.Array) and part.shape[-1:] == X.shape[-1:]
+        return moved(part, mesh, PartitionSpec(*[None] * (part.ndim - 1), spec_of(X)[-1]) if split else PartitionSpec())
+
+    return jax.tree.map(back, result, is_leaf=is_alike)
 
 
 def _at_home(leaf: Any, mesh: Mesh | AbstractMesh) -> Any:
     """An array that is on no mesh, on every device of ours: its derivative is then there, too."""
     nowhere = isinstance(leaf, jax.Array) and jax.typeof(leaf).sharding.mesh.empty
     return moved(leaf, mesh, PartitionSpec()) if nowhere else leaf
-
-
-def _brought_home(result: Any, mesh: Mesh | AbstractMesh, first: Any, X: Any) -> Any:
-    """The result on a mesh, split as `on_any_mesh` says."""
-    form = jax.tree.structure(first)
-
-    def back(part: Any) -> Any:
-        if jax.tree.structure(part) == form:
-            return jax.tree.map(lambda leaf, like: moved(leaf, mesh, spec_of(like)), part, first)
-        split = isinstance(X, jax.Array) and part.shape[-1:] == X.shape[-1:]
-        return moved(part, mesh, PartitionSpec(*[None] * (part.ndim - 1), spec_of(X)[-1]) if split else PartitionSpec())
-
-    return jax.tree.map(back, result, is_leaf=lambda part: jax.tree.structure(part) == form)
 
 
 def spec_of(array: Any) -> PartitionSpec:
@@ -106,6 +104,20 @@ def moved(leaf: Any, mesh: Mesh | AbstractMesh, spec: PartitionSpec) -> Any:
     sharding = NamedSharding(mesh, spec)
     concrete = isinstance(mesh, Mesh) and not isinstance(leaf, jax.core.Tracer)
     return jax.device_put(leaf, sharding) if concrete else reshard(leaf, sharding)
+
+
+def on_automatic_axes(tree: Any) -> Any:
+    """The tree with its arrays on explicit meshes where they are, but with automatic axes."""
+
+    def there(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or not jax.typeof(leaf).sharding.mesh.explicit_axes:
+            return leaf
+        sharding: Any = leaf.sharding
+        automatic = (AxisType.Auto,) * len(sharding.mesh.axis_names)
+        mesh = Mesh(sharding.mesh.devices, sharding.mesh.axis_names, axis_types=automatic)
+        return jax.device_put(leaf, NamedSharding(mesh, sharding.spec))
+
+    return jax.tree.map(there, tree)
 
 
 def no_mesh() -> AbstractContextManager[Any]:

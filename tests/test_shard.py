@@ -7,14 +7,18 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from cases import HIDDEN, PAIRS, assert_close, draw, largest_array
-from jax.sharding import NamedSharding, PartitionSpec
+from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxshallow as js
 
@@ -153,7 +157,8 @@ def test_many_networks_are_spread_over_devices(x64):
 
 @on_eight_devices
 def test_the_certificate_covers_stream_shard_and_both_together():
-    params, X, Y, *_ = draw("tanh", m=50, dtype=np.float32)
+    params, X, Y, *_ = draw("tanh", m=48, dtype=np.float32)
+    X, Y, _ = on(explicit(8), (None, "a"), X, Y)
     certificate = js.certify(params, X, Y, l2=0.1, precisions=("highest",))
     assert certificate.ok, str(certificate)
     assert {"stream", "shard", "shard, stream"} <= {row.execution for row in certificate.rows}
@@ -175,6 +180,132 @@ def test_a_wrong_shape_is_named_as_without_it():
         js.shard(js.cost, mesh())(params, X.T, Y)
 
 
+# ---- explicit meshes, and jax.set_mesh ----
+
+
+def explicit(*shape, names=("a", "b")):
+    return jax.make_mesh(shape, names[: len(shape)], axis_types=(AxisType.Explicit,) * len(shape))
+
+
+def on(mesh, spec, X, Y, weights=None):
+    """X split as `spec`, and Y and the weights along the examples as X is."""
+    specs = PartitionSpec(*spec), PartitionSpec(None, spec[1]), PartitionSpec(spec[1])
+    given = (X, Y) if weights is None else (X, Y, weights)
+    arrays = [jax.device_put(array, NamedSharding(mesh, spec)) for array, spec in zip(given, specs, strict=False)]
+    return *arrays, *[None] * (3 - len(arrays))
+
+
+def everything(params, X, Y, weights):
+    """What every function of the library makes of its arguments."""
+    options = {"weights": weights, "l2": 0.3}
+    columns = {"forward": js.forward(params, X), "predict": js.predict(params, X), "losses": js.losses(params, X, Y)}
+    columns |= {"scan": js.forward_scan(params, X), "vmap": js.forward_vmap(params, X)}
+    columns |= {"norms": js.per_example_grad_norms(params, X, Y), "stream": js.stream(js.forward, 5)(params, X)}
+    gradients = {
+        fn: fn(params, X, Y, **options)
+        for fn in (js.manual_grads, js.manual_grads_scan, js.manual_grads_vmap, jax.grad(js.cost))
+    }
+    gradients["clipped"] = js.clipped_grads(params, X, Y, 0.5, **options)
+    gradients["stream"] = js.stream(js.manual_grads, 5)(params, X, Y, **options)
+    gradients["shard"] = js.shard(js.manual_grads, mesh())(params, X, Y, **options)
+    numbers = js.cost(params, X, Y, **options), js.score(params, X, Y), js.grad_noise_scale(params, X, Y)
+    return columns, list(gradients.values()), (numbers, js.stream(js.cost, 5)(params, X, Y, **options))
+
+
+@on_eight_devices
+@compiled_lightly
+def test_arrays_on_explicit_meshes_give_the_same_numbers_split_as_they_are(x64):
+    case = draw("tanh", n_x=4, n_h=6, m=48)
+    weights = case.penalties[-1]["weights"]
+    expected = jax.jit(everything)(*case[:3], weights)
+    two_axes = explicit(4, 2)
+    halves = replace(
+        case.params,
+        W1=jax.device_put(case.params.W1, NamedSharding(two_axes, PartitionSpec("b"))),
+        W2=jax.device_put(case.params.W2, NamedSharding(two_axes, PartitionSpec(None, "b"))),
+    )
+    for params, one, spec in (
+        (case.params, explicit(8), (None, "a")),
+        (halves, two_axes, ("b", "a")),
+    ):
+        X, Y, w = on(one, spec, case.X, case.Y, weights)
+        actual = columns, gradients, numbers = jax.jit(everything)(params, X, Y, w)
+        assert_close(actual, expected, "float64")
+        assert all(column.sharding.spec[-1] == "a" for column in jax.tree.leaves(columns))
+        assert all(number.sharding.is_fully_replicated for number in jax.tree.leaves(numbers))
+        if params is halves:
+            assert all(g.W1.sharding.spec[0] == g.W2.sharding.spec[1] == "b" for g in gradients)
+
+
+@on_eight_devices
+@compiled_lightly
+def test_outside_of_jit_explicit_arrays_serve_as_well(x64):
+    case = draw("tanh", m=8)
+    X, Y, _ = on(explicit(8), (None, "a"), case.X, case.Y)
+    held = jax.device_put(case.params, jax.devices()[0])
+    assert_close(js.cost(held, X=X, Y=Y), js.cost(*case[:3]), "float64")
+    assert_close(js.forward_loop(case.params, X), js.forward(case.params, case.X), "float64")
+    assert_close(js.stream(js.cost, 3)(case.params, [(X, Y)] * 2), js.cost(*case[:3]), "float64")
+    mixed = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Explicit, AxisType.Auto))
+    X, Y, _ = on(mixed, (None, ("a", "b")), case.X, case.Y)
+    assert_close(jax.jit(js.cost_and_grads)(case.params, X, Y), js.cost_and_grads(*case[:3]), "float64")
+
+
+@on_eight_devices
+@compiled_lightly
+def test_fit_takes_arrays_on_an_explicit_mesh(x64):
+    case = draw("tanh", m=16)
+    X, Y, _ = on(explicit(8), (None, "a"), case.X, case.Y)
+    sharded = js.shard(js.cost_and_grads, explicit(8))
+    for settings in (
+        {"optimizer": optax.sgd(0.1, momentum=0.9)},
+        {"batch_size": 6, "key": jax.random.key(0), "patience": 3},
+    ):
+        plain = js.fit(*case[:3], epochs=4, l2=0.1, validation=(case.X, case.Y), **settings)
+        for grads in (js.cost_and_grads, sharded):
+            split = js.fit(case.params, X, Y, epochs=4, l2=0.1, validation=(X, Y), grads=grads, **settings)
+            assert_close(split.params, plain.params, "float64, after training")
+            assert_close(split.history, plain.history, "float64, after training")
+
+
+@on_eight_devices
+@compiled_lightly
+def test_all_runs_under_set_mesh(x64):
+    case, key, configs = draw("tanh", m=16), jax.random.key(0), {"n_h": 4, "seed": range(3)}
+    J, gradient = js.cost_and_grads(*case[:3])
+    first, many = js.init(key, 3, 4), js.fit_many(key, case.X, case.Y, configs, epochs=3)
+    optimizer = optax.sgd(1.0)
+    for kind in (AxisType.Explicit, AxisType.Auto):
+        with jax.set_mesh(jax.make_mesh((8,), ("a",), axis_types=(kind,))):
+            for over in (mesh(), explicit(4, 2)):
+                assert_close(jax.jit(js.shard(js.cost_and_grads, over))(*case[:3]), (J, gradient), "float64")
+            assert_close(jax.jit(jax.grad(js.cost))(*case[:3]), gradient, "float64")
+            assert_close(js.init(key, 3, 4), first, "float64")
+            assert_close(js.fit_many(key, case.X, case.Y, configs, epochs=3).cost, many.cost, "float64")
+            copied = jax.tree.map(jnp.array, case.params)
+            stepped = js.make_train_step(optimizer)(copied, optimizer.init(copied), case.X, case.Y)
+            assert_close(stepped[0], js.update(case.params, gradient, 1.0), "float64")
+
+
+@on_eight_devices
+@compiled_lightly
+def test_the_formula_serves_inside_of_a_users_own_shard_map(x64):
+    case, one = draw("tanh", m=16), explicit(4, 2)
+    X, Y, _ = on(one, (None, "a"), case.X, case.Y)
+    expected, columns = js.manual_grads(*case[:3]), PartitionSpec(None, "a")
+
+    @partial(jax.jit, static_argnames="names")
+    def mean(params, X, Y, names):
+        return jax.shard_map(
+            lambda *some: lax.pmean(js.manual_grads(*some), "a"),
+            axis_names=names, in_specs=(PartitionSpec(), columns, columns), out_specs=PartitionSpec(),
+        )(params, X, Y)  # fmt: skip
+
+    with jax.set_mesh(one):
+        for names in (frozenset("a"), frozenset("ab")):
+            assert_close(mean(case.params, X, Y, names), expected, "float64")
+
+
 # ---- two processes ----
 
 ONE_OF_TWO = """
@@ -194,7 +325,9 @@ X, Y = js.data.flower()  # each process could as well read its own part only
 half = slice(200 * int(rank), 200 * (int(rank) + 1))
 X, Y = (jax.make_array_from_process_local_data(columns, np.float32(array[:, half])) for array in (X, Y))
 params = js.init(jax.random.key(0), n_x=2, n_h=4, hidden="tanh", scale=1.0)
-result = js.fit(params, X, Y, learning_rate=1.2, epochs=50, grads=js.shard(js.stream(js.cost_and_grads), mesh))
+sharded = js.shard(js.stream(js.cost_and_grads), mesh)
+result = js.fit(params, X, Y, learning_rate=1.2, epochs=50, grads=sharded, validation=(X, Y))
+np.testing.assert_allclose(result.history.cost[1:], result.history.validation_cost[:-1], rtol=1e-5)
 print(jax.process_count(), jax.device_count(), *map(float, result.history.cost), *np.ravel(result.params.W1))
 """
 

@@ -13,6 +13,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.many.configs import Settings, columns
 from jaxshallow.many.optimizers import Recipe
 from jaxshallow.many.plan import Group
@@ -42,7 +43,7 @@ def with_optimizers(state: State, group: Group, settings: Settings) -> State:
     return state
 
 
-@partial(jax.jit, static_argnames="recipe")
+@partial(jit_weakly, functions=("recipe",))
 def first_states(params: Params, networks: Mapping[str, Any], *, recipe: Recipe | None) -> State:
     """The first state of each network of a stack, `packed`: the host keeps them, and NumPy has no random keys."""
 
@@ -132,7 +133,7 @@ def draw(
     return jax.vmap(one)(networks) if side_by_side else jax.lax.map(one, networks)
 
 
-@partial(jax.jit, static_argnames=("recipe", "padded", "grads", "epochs", "patience", "rules"))
+@partial(jit_weakly, functions=("recipe", "grads", "rules"), static_argnames=("padded", "epochs", "patience"))
 def train_chunk(
     X: Array,
     Y: Array,

@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
+from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.params import Params
 
 Arguments: TypeAlias = tuple[Params, tuple[Array, ...], tuple[Any, ...], Array | None, dict[str, Any]]
@@ -96,19 +97,33 @@ def _name(fn: Callable[..., Any]) -> str:
 
 
 def compiled(body: Callable[..., Any]) -> Callable[..., Any]:
-    """`body(*arrays, options)`, compiled once for calls of one form; options that are not numbers are static."""
+    """`body`, compiled. Arrays and floats in its arguments are traced, and all else is static."""
 
-    @partial(jax.jit, static_argnames="static")
-    def program(arrays: tuple[Any, ...], numbers: dict[str, Any], static: tuple[tuple[str, Any], ...]) -> Any:
-        return body(*arrays, {**numbers, **dict(static)})
+    def program(traced: dict[int, Any], *, static: Any, functions: dict[int, Any]) -> Any:
+        form, values = static
+        leaves = traced | functions | {i: value for i, _, value in values}
+        return body(*jax.tree.unflatten(form, [leaves[i] for i in range(len(leaves))]))
 
-    def run(*arrays_and_options: Any) -> Any:
-        *arrays, options = arrays_and_options
-        numbers = {k: v for k, v in options.items() if isinstance(v, Array | np.ndarray | np.generic | int | float)}
-        static = tuple((k, v) for k, v in options.items() if k not in numbers)
-        return program(arrays, numbers, static)
+    jitted = jit_weakly(program, functions=("functions",), static_argnames=("static",))
+
+    def run(*args: Any) -> Any:
+        leaves, form = jax.tree.flatten(args)
+        traced = {i: leaf for i, leaf in enumerate(leaves) if _is_traced(leaf)}
+        functions = {i: leaf for i, leaf in enumerate(leaves) if i not in traced and callable(leaf)}
+        others = [i for i in range(len(leaves)) if i not in traced and i not in functions]
+        static = form, tuple((i, type(leaves[i]), leaves[i]) for i in others)  # 1 and True are equal: hence the type
+        try:
+            hash(static)
+        except TypeError:
+            return body(*args)  # with a set, say: nothing could tell it from another one
+        return jitted(traced, static=static, functions=functions)
 
     return run
+
+
+def _is_traced(leaf: Any) -> bool:
+    numbers = isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "OSUMm"
+    return numbers or isinstance(leaf, Array | float | complex | np.inexact)
 
 
 def arguments(params: Params, X: ArrayLike, rest: tuple[Any, ...], options: dict[str, Any]) -> Arguments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial, wraps
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -12,12 +12,12 @@ from jax import Array, lax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
+from jaxshallow.lifetimes import kept_with
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
 
 
-@lru_cache(maxsize=128)
 def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     """`fn` with the examples split over the devices of a mesh: the same answer, with each device computing its part.
 
@@ -27,8 +27,10 @@ def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     once, by `jax.device_put(X, NamedSharding(mesh, PartitionSpec(None, mesh.axis_names)))`, and Y too.
 
     Args:
-        fn: a function of the examples, as `stream` takes; a mean needs `weights`, unless the devices divide m.
-        mesh: `jax.make_mesh((8,), ("examples",))`; the examples are split over all its axes.
+        fn: a function of the examples and of options, as `stream` takes; a mean needs `weights`, unless the devices
+            divide m.
+        mesh: `jax.make_mesh((8,), ("examples",))`; over several hosts, `Mesh(jax.devices(), ("examples",))`. The
+            examples are split over all its axes, which may be explicit.
 
     Returns:
         A function of the same signature.
@@ -44,6 +46,10 @@ def shard(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
         >>> bool(jnp.allclose(grads.W2, cost_and_grads(params, X, Y)[1].W2))
         True
     """
+    return kept_with(fn, (shard, mesh), lambda: _sharded(fn, mesh))
+
+
+def _sharded(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     axes = mesh.axis_names
     mesh = Mesh(mesh.devices, axes, axis_types=(AxisType.Auto,) * len(axes))
 

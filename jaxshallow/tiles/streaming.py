@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import lru_cache, partial, wraps
+from functools import partial, wraps
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.typing import ArrayLike
 
 from jaxshallow.checks import is_known
+from jaxshallow.lifetimes import kept_with
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 from jaxshallow.tiles.host import from_host, is_tiles
@@ -47,7 +47,6 @@ def faster(fn: Callable[..., Any], params: Params, X: Array, n_examples: int) ->
     return stream(fn) if on_one_cpu and n_examples >= 8 * tile_size(params) else fn
 
 
-@lru_cache(maxsize=128, typed=True)  # the same arguments give the same function, so that jit compiles it once
 def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any]:
     """`fn` on one tile of the examples after another: the same answer, in memory O(tile).
 
@@ -58,6 +57,10 @@ def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any
     Y with it. In place of X, Y and weights you can also pass an iterable of tiles, each a tuple (X, Y) or
     (X, Y, weights) of some examples; `data.Tiles` reads a Parquet file that way. The device computes while the next
     tile is read. Do not jit such a call: it compiles what it needs, and jit would make the file part of the program.
+
+    `fn` may have options of its own. Arrays and floats in them, also inside lists and dicts, are traced: a new value
+    does not compile again. All else is as if `fn` were called itself: booleans, integers, strings, None, functions.
+    (Under your own `jax.jit`, name these in `static_argnames`.)
 
     Args:
         fn: a function of the examples, called as `fn(params, X, ...)`: with a mean over them (`cost_and_grads`,
@@ -85,11 +88,19 @@ def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any
     if tile is not None and tile < 1:
         raise ValueError(f"tile must be at least 1, got {tile}")
 
-    @on_any_mesh
+    # The same arguments give the same function, so that jit compiles it once.
+    return kept_with(fn, (stream, tile), lambda: _streamed(fn, tile))
+
+
+def _streamed(fn: Callable[..., Any], tile: int | None) -> Callable[..., Any]:
     @wraps(fn)
     def streamed(params: Params, X: Any, *rest: Any, **options: Any) -> Any:
         if isinstance(X, np.memmap) or is_tiles(X):
             return from_host(streamed, add_host_tile, params, X, rest, options)
+        return from_memory(params, X, *rest, **options)
+
+    @on_any_mesh
+    def from_memory(params: Params, X: Any, *rest: Any, **options: Any) -> Any:
         return checked(fn, tile_by_tile, params, X, rest, options)
 
     tile_by_tile = compiled(partial(_tile_by_tile, fn, tile))
@@ -114,10 +125,10 @@ def _tile_by_tile(
     if not known:  # jax.export needs a loop of one turn at least, and m may be below t: one turn more, for nothing
         turns, (data, weights) = turns + 1, jax.tree.map(lambda array: _wider(array, t), (data, weights))
 
-    def add(means: list[Array], start: ArrayLike, size: int = t) -> tuple[list[Array], list[Array]]:
+    def add(means: list[Array], start: Any, size: int = t) -> tuple[list[Array], list[Array]]:
         cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
         w = None if weights is None else cut(weights)
-        share = size / m if w is None else share_of(w, total)
+        share: Any = size / m if w is None else share_of(w, total)
         share = share if known else jnp.where(start + size <= m, share, 0)
         more, columns = parts.part(params, [cut(array) for array in data], w, share)
         return [a + b for a, b in zip(means, more, strict=True)], columns

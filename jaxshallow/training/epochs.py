@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow.checks import is_known
 from jaxshallow.descent import CostAndGrads, take_step
+from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.optimizers import Optimizer, start, trained
 from jaxshallow.params import Params
@@ -233,8 +234,8 @@ def _watch(
 
 
 # Nothing is donated, so that an interrupted run leaves its starting parameters intact.
-compiled_epochs = jax.jit(
-    run_epochs, static_argnames=("optimizer", "grads", "validation_cost_of", "epochs", "patience", "rules")
+compiled_epochs = jit_weakly(
+    run_epochs, functions=("optimizer", "grads", "validation_cost_of"), static_argnames=("epochs", "patience")
 )
 
 

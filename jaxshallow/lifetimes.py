@@ -1,0 +1,87 @@
+"""What is made of a function, kept as long as that function lives, with the arrays that it holds, and no longer."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Hashable, Sequence
+from functools import wraps
+from types import MethodType
+from typing import Any, TypeVar
+
+import jax
+
+Made = TypeVar("Made")
+
+
+class _Kept:
+    """What hangs on a callable. It is no part of it: copies and pickles of the callable start without."""
+
+    def __init__(self, owner: Any = None) -> None:
+        self.owner, self.made = owner, dict[Hashable, Any]()
+
+    def __reduce__(self) -> tuple[type[_Kept], tuple[()]]:
+        return _Kept, ()
+
+
+def kept_with(fn: Callable[..., Any], key: Hashable, make: Callable[[], Made]) -> Made:
+    """`make()`, or what it made for the same function and key before.
+
+    A result that holds the function keeps it alive, and so must hang on the function itself: then both go together.
+    A callable that nothing can hang on gets a new result each time.
+    """
+    owner, key = (fn.__self__, (fn.__func__, key)) if isinstance(fn, MethodType) else (fn, key)
+    try:
+        kept = vars(owner).get("__jaxshallow__")
+        if kept is None or kept.owner is not owner:  # `functools.wraps` and `copy` take it to another
+            kept = vars(owner)["__jaxshallow__"] = _Kept(owner)
+    except TypeError:  # without a __dict__, or a class
+        return make()
+    if key not in kept.made:
+        kept.made[key] = make()
+    made: Made = kept.made[key]
+    return made
+
+
+class jit_weakly:
+    """`jax.jit(body)`, in which the keyword arguments `functions` are static as well, but are not kept alive.
+
+    Each is a callable, None, or a tuple or list of callables, such as an optimizer.
+
+    Attributes:
+        programs: a jitted function for each choice of functions; it goes when one of them does.
+    """
+
+    def __init__(
+        self, body: Callable[..., Any], *, functions: Sequence[str], static_argnames: Sequence[str] = ()
+    ) -> None:
+        self.body, self.functions, self.static_argnames = body, functions, static_argnames
+        self.programs: dict[tuple[Any, ...], Any] = {}
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in self.functions}
+        leaves, form = jax.tree.flatten(given, is_leaf=callable)
+        key = form, *map(_reference, leaves)
+        if key not in self.programs:
+            lasting = form, *(_reference(leaf, lambda _: self.programs.pop(lasting, None)) for leaf in leaves)
+            self.programs[lasting] = self._program(form, lasting[1:])
+        return self.programs[key](*args, **options)
+
+    def _program(self, form: Any, references: tuple[Any, ...]) -> Any:
+        @wraps(self.body)
+        def with_functions(*args: Any, **options: Any) -> Any:
+            return self.body(*args, **options, **jax.tree.unflatten(form, [reference() for reference in references]))
+
+        return jax.jit(with_functions, static_argnames=self.static_argnames)
+
+
+def _reference(fn: Any, when_gone: Callable[[Any], Any] | None = None) -> Any:
+    """What gives the callable when called: a weak reference, or a strong one where there is no other."""
+    try:
+        return (weakref.WeakMethod if isinstance(fn, MethodType) else weakref.ref)(fn, when_gone)
+    except TypeError:
+        return _Strong((fn,))
+
+
+class _Strong(tuple[Any]):
+    def __call__(self) -> Any:
+        return self[0]
