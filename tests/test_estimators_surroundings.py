@@ -120,13 +120,15 @@ def test_the_sparse_output_of_transformers_is_taken_as_it_is():
     np.testing.assert_allclose(*probabilities, rtol=1e-12)
 
 
-def test_several_labels_may_be_sparse_and_are_predicted_so():
+def test_several_labels_may_be_sparse_and_are_predicted_so(tmp_path):
     for form in (sparse.csr_matrix, sparse.csc_array):
         got = ShallowClassifier(**QUICK).fit(sparse.csr_array(X), form(LABELS))
         expected = ShallowClassifier(**QUICK).fit(X, LABELS)
         assert sparse.issparse(got.predict(X))
         assert sparse.issparse(MLPClassifier(**QUICK).fit(X, form(LABELS)).predict(X))
         np.testing.assert_array_equal(got.predict(X).toarray(), expected.predict(X))
+        got.save(tmp_path / "several.safetensors")
+        assert (ShallowClassifier.load(tmp_path / "several.safetensors").predict(X) != got.predict(X)).nnz == 0
 
 
 def test_wide_sparse_rows_are_predicted_in_tiles_and_refused_for_training_where_they_do_not_fit(monkeypatch):

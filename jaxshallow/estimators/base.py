@@ -233,7 +233,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
             reset=reset,
         )  # fmt: skip
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        return dense("X", X, X.dtype) if issparse(X) else X, y
+        return dense("X", X) if issparse(X) else X, y
 
     def _data(self, examples: Examples, y: np.ndarray, validation: Pair) -> Data:
         """The training data, with the user's validation examples or, for `early_stopping`, some that are held out."""

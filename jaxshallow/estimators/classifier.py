@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import compute_sample_weight
@@ -126,12 +127,16 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
     def _labels(self) -> dict[str, Any]:
         kind = self._binarizer.y_type_
         labels = [str(label) for label in self.classes_]
-        return {"labels": labels, "classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str, "kind": kind}
+        return {
+            "labels": labels, "classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str, "kind": kind,
+            "sparse": self._binarizer.sparse_input_,
+        }  # fmt: skip
 
     def _relabel(self, metadata: dict[str, Any]) -> None:
         classes = np.array(metadata["classes"], dtype=metadata["dtype"])
         several = metadata["kind"].startswith("multilabel")
-        self._learn_labels(np.eye(len(classes), dtype=int) if several else classes)
+        indicators = (csr_array if metadata.get("sparse") else np.asarray)(np.eye(len(classes), dtype=int))
+        self._learn_labels(indicators if several else classes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

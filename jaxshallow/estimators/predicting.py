@@ -87,7 +87,7 @@ def tiles(m: int, lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
 
 def in_numpy(members: Sequence[Params], g: Callable[[np.ndarray], np.ndarray]) -> Scores:
     """Z2 = W2 g(W1 X + b1) + b2, where examples are rows."""
-    dtype = jax.dtypes.canonicalize_dtype(members[0].W1.dtype)
+    dtype = members[0].W1.dtype
     wide = [[np.asarray(leaf, np.float64).T for leaf in (p.W1, p.b1, p.W2, p.b2)] for p in members]
 
     def scores(rows: Any, length: int) -> np.ndarray:
@@ -124,7 +124,12 @@ def _Z2(params: Params, X: ArrayLike) -> Array:
 
 # ---- what follows from it ----
 
-ACTIVATIONS = {"sigmoid": expit, "softmax": lambda Z2: softmax(Z2, axis=-1), "identity": lambda Z2: Z2, "exp": np.exp}
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sigmoid": expit,
+    "softmax": lambda Z2: softmax(Z2, axis=-1),
+    "identity": lambda Z2: Z2,
+    "exp": np.exp,
+}
 
 
 def mean_output(Z2: np.ndarray, output: str) -> np.ndarray:

@@ -10,28 +10,28 @@ import numpy as np
 
 from jaxshallow.estimators.training import cast
 
-COPIES = 3  # of the dense rows while a network trains: rows, columns, and the columns on the device
+COPIES = 2  # of the dense rows while a network trains: columns, and columns on the device, take half of them each
 
 
 def narrow(name: str, X: Any, dtype: Any) -> Any:
-    """CSR rows in the dtype of computation; ValueError where a number is beyond it."""
+    """CSR rows in a dtype; ValueError where a number is beyond it."""
     return type(X)((cast(name, X.data, dtype), X.indices, X.indptr), shape=X.shape)
 
 
-def dense(name: str, X: Any, dtype: Any) -> np.ndarray:
-    """CSR rows as an array in the dtype of computation.
+def dense(name: str, X: Any) -> np.ndarray:
+    """CSR rows as an array.
 
     Raises:
         ValueError: it would not fit into this machine's memory.
     """
-    size, memory = COPIES * math.prod(X.shape) * np.dtype(dtype).itemsize, physical_memory()
+    size, memory = COPIES * math.prod(X.shape) * X.dtype.itemsize, physical_memory()
     if size > memory:
         raise ValueError(
             f"{name} is sparse, {X.shape[0]} × {X.shape[1]}, and training, which needs it dense, would take "
             f"{size / 2**30:.3g} GiB of this machine's {memory / 2**30:.3g}: call partial_fit on parts of the rows, or "
             "take fewer columns, for example by TruncatedSVD or SelectKBest"
         )
-    return narrow(name, X, dtype).toarray()
+    return X.toarray()
 
 
 def physical_memory() -> float:

@@ -98,12 +98,11 @@ class Before(NamedTuple):
 
 def columns(name: str, rows: np.ndarray, dtype: Any) -> np.ndarray:
     """Examples as columns, in the dtype of computation; ValueError where a number is beyond it."""
-    return cast(name, rows.T, dtype)
+    return cast(name, rows.T, jax.dtypes.canonicalize_dtype(dtype))
 
 
 def cast(name: str, values: np.ndarray, dtype: Any) -> np.ndarray:
-    """Numbers in the dtype of computation; ValueError where one is beyond it."""
-    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    """Numbers in a dtype; ValueError where one is beyond it."""
     with np.errstate(over="ignore"):
         narrow = np.ascontiguousarray(values, dtype)
     if not np.isfinite(narrow).all():
