@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import optax
 
+from jaxshallow.many.optimizers import INDIFFERENT
+
 Factory = Callable[..., optax.GradientTransformation]
 
 
@@ -38,6 +40,9 @@ def solver(params: Mapping[str, Any], n_examples: int, steps: int) -> Factory:
 def lbfgs(learning_rate: Any) -> optax.GradientTransformation:
     """Has no use for the learning rate: a line search finds the length of each step."""
     return optax.lbfgs()
+
+
+INDIFFERENT.add(lbfgs)
 
 
 @functools.cache

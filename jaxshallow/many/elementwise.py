@@ -57,6 +57,8 @@ def operations(jaxpr: Any) -> Iterator[Any]:
 
 def _is_elementwise(operation: Any) -> bool:
     name = operation.primitive.name
+    if name == "dim_as_value":  # h as a number
+        return False
     taken, given = operation.invars, operation.outvars
     if name == "scan":  # what it carries keeps its shape; what it walks along is taken apart
         kept = operation.params["num_consts"] + operation.params["num_carry"]
