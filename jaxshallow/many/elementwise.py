@@ -8,6 +8,7 @@ that are added for padding do not reach the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ ELEMENTWISE = {
 HOLDERS = {"closed_call", "cond", "custom_jvp_call", "custom_vjp_call", "jit", "pjit", "remat", "while"}
 
 
+@cache  # for another symbol all would be traced again
 def a_width() -> Any:
     """The symbol to use as a size, in the place of a number of hidden units."""
     return export.symbolic_shape("h")[0]
