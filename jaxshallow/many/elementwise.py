@@ -8,6 +8,7 @@ that are added for padding do not reach the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ ELEMENTWISE = {
 HOLDERS = {"closed_call", "cond", "custom_jvp_call", "custom_vjp_call", "jit", "pjit", "remat", "while"}
 
 
+@cache  # for another symbol all would be traced again
 def a_width() -> Any:
     """The symbol to use as a size, in the place of a number of hidden units."""
     return export.symbolic_shape("h")[0]
@@ -57,6 +59,8 @@ def operations(jaxpr: Any) -> Iterator[Any]:
 
 def _is_elementwise(operation: Any) -> bool:
     name = operation.primitive.name
+    if name == "dim_as_value":  # h as a number
+        return False
     taken, given = operation.invars, operation.outvars
     if name == "scan":  # what it carries keeps its shape; what it walks along is taken apart
         kept = operation.params["num_consts"] + operation.params["num_carry"]

@@ -15,13 +15,12 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow.checks import check_tol
 from jaxshallow.many.configs import Settings, complete
 from jaxshallow.many.examples import checked_examples, for_each_fold
-from jaxshallow.many.optimizers import factory_of, recipes_of
+from jaxshallow.many.optimizers import factory_of, recipes_of, shapes
 from jaxshallow.many.plan import MAX_MEMORY, groups_of
 from jaxshallow.many.records import Ended, Records
 from jaxshallow.many.result import Many, Progress
 from jaxshallow.many.resume import arrays_of_resume, check_start, take_over
 from jaxshallow.many.run import train_group
-from jaxshallow.many.widths import shapes
 from jaxshallow.meshes import no_mesh
 from jaxshallow.params import check_sizes
 from jaxshallow.training.epochs import OUR_RULES, Rules, State

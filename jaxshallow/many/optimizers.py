@@ -21,6 +21,9 @@ from jaxshallow.training.epochs import first_state
 
 Factory: TypeAlias = Callable[..., optax.GradientTransformation]
 
+# Factories whose optimizers square, multiply and add up what they see: the zeros of padding change nothing in it.
+INDIFFERENT: frozenset[Factory] = frozenset({optax.lbfgs})
+
 # What a config says of the network itself; an argument of the same name is left to its default.
 OF_THE_NETWORK = ("n_h", "hidden", "l2", "scale", "seed", "weights", "validation_weights", "fold")
 
@@ -72,11 +75,13 @@ class Recipe(NamedTuple):
         factory: the optax factory.
         fixed: (name, value) of the arguments that the program is compiled for: a flag, a size, None, a schedule.
         numbers: (name, type) of those that it is given, `float` or `int`, so that they can differ among its networks.
+        one_by_one: whether networks cannot run side by side, because of its random numbers.
     """
 
     factory: Factory
     fixed: tuple[tuple[str, Any], ...]
     numbers: tuple[tuple[str, type], ...]
+    one_by_one: bool = False
 
     def optimizer(self, numbers: Mapping[str, Any]) -> optax.GradientTransformation:
         """The optimizer of one network, from its numbers."""
@@ -112,13 +117,14 @@ def recipes_of(networks: Sequence[Mapping[str, Any]], factory: Factory | None, l
         return [None] * len(networks)
     given = {name: default for name, default in arguments_of(factory).items() if name in networks[0]}
     types = {name: _type_of(name, default, networks) for name, default in given.items()}
-    settled: dict[Recipe, tuple[str, ...]] = {}  # by the first attempt: the numbers that have to be fixed
+    must_know: dict[Recipe, tuple[str, ...]] = {}
     recipes: list[Recipe | None] = []
     for k, network in enumerate(networks):
         recipe = _recipe(k, factory, network, types)
-        if recipe not in settled:
-            settled[recipe] = _sizes_and_decisions(k, recipe, network, like)
-        recipes.append(_with_fixed(recipe, settled[recipe], network))
+        if recipe not in must_know:
+            must_know[recipe] = _sizes_and_decisions(k, recipe, network, like)
+        recipe = _with_fixed(recipe, must_know[recipe], network)
+        recipes.append(recipe._replace(one_by_one=_draws_by_hardware(recipe, like)))
     return recipes
 
 
@@ -159,7 +165,7 @@ def _sizes_and_decisions(k: int, recipe: Recipe, network: Mapping[str, Any], lik
 
     def failure(fixed: Sequence[str]) -> Exception | None:
         try:
-            jax.eval_shape(*trial(_with_fixed(recipe, fixed, network), like))
+            _draws_by_hardware(_with_fixed(recipe, fixed, network), like)
         except Exception as error:  # the factory's own code raises whatever it wants
             return error
         return None
@@ -201,13 +207,20 @@ def _two_steps(params: Params, gradient: Params, J: Array, numbers: Mapping[str,
     return lax.scan(step, (state.params, state.opt_state), None, length=2)
 
 
-def draws_by_hardware(recipe: Recipe, like: Params) -> bool:
-    """Whether the optimizer draws random numbers that depend on the networks beside it, as those of "rbg" keys do."""
+def _draws_by_hardware(recipe: Recipe, like: Params) -> bool:
+    """Whether the optimizer's random numbers depend on the networks beside it, as those of "rbg" keys do under vmap.
+
+    Raises:
+        Exception: whatever the factory's own code raises, if the recipe is impossible.
+    """
     function, *arguments = trial(recipe, like)
-    variables = (
-        one for operation in operations(jax.make_jaxpr(function)(*arguments).jaxpr) for one in operation.outvars
-    )
-    return any(
-        jnp.issubdtype(variable.aval.dtype, jax.dtypes.prng_key) and "fry" not in str(variable.aval.dtype)
-        for variable in variables
-    )
+    trace = jax.make_jaxpr(function)(*arguments)
+    dtypes = [one.aval.dtype for operation in operations(trace.jaxpr) for one in operation.outvars]
+    return any(jnp.issubdtype(one, jax.dtypes.prng_key) and "fry" not in str(one) for one in dtypes)
+
+
+def shapes(n_h: Any, n_x: int, n_y: int, dtype: Any) -> Params:
+    """The shapes and dtypes of a network."""
+    sizes = (n_h, n_x), (n_h, 1), (n_y, n_h), (n_y, 1)
+    arrays: Any = [jax.ShapeDtypeStruct(size, dtype) for size in sizes]
+    return Params(*arrays)

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.many.configs import Settings
-from jaxshallow.many.optimizers import Recipe, draws_by_hardware
+from jaxshallow.many.optimizers import Recipe
 from jaxshallow.many.widths import bucket, padding_shows
 from jaxshallow.params import Params
 from jaxshallow.tiles import stream, tile_size
@@ -204,7 +204,7 @@ def chunk(group: Group, params: Params, m: int, settings: Settings) -> tuple[int
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), params)
     batch = min(m, settings.batch_size or m)
     widest, n = max(group.width, *one.W2.shape), len(group.members)
-    if group.recipe is not None and draws_by_hardware(group.recipe, one):
+    if group.recipe is not None and group.recipe.one_by_one:
         return 1, cost_and_grads
     if settings.devices[0].platform != "cpu":
         return max(1, min(n, 2**26 // (widest * batch))), cost_and_grads

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.many.configs import Settings, columns
-from jaxshallow.many.optimizers import Recipe
+from jaxshallow.many.optimizers import INDIFFERENT, Recipe
 from jaxshallow.many.plan import Group
 from jaxshallow.many.widths import of_padded, still, widened
 from jaxshallow.network import cost
@@ -162,9 +162,10 @@ def train_chunk(
 
     def one(state: State, network: Mapping[str, Any], weights: Array | None, validation_weights: Array | None) -> Any:
         optimizer, own_grads = _optimizer_of(recipe, network), grads
-        if padded:
+        if padded and (recipe is None or recipe.factory in INDIFFERENT):
             own_grads = of_padded(grads, network["n_h"])
-            optimizer = optimizer and still(optimizer, network["n_h"])
+        elif padded:
+            optimizer = still(optimizer, network["n_h"])
         after, seen = run_epochs(
             unpacked(state), X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"], tol,

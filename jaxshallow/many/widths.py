@@ -24,7 +24,7 @@ from jax.typing import ArrayLike
 from jaxshallow.activations import HIDDEN, resolve
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.many.elementwise import a_width, is_elementwise
-from jaxshallow.many.optimizers import Recipe, trial
+from jaxshallow.many.optimizers import INDIFFERENT, Recipe, shapes, trial
 from jaxshallow.params import Params
 
 OURS = frozenset(HIDDEN.values())
@@ -75,13 +75,6 @@ def still(optimizer: optax.GradientTransformation, n_h: ArrayLike) -> optax.Grad
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
 
 
-def shapes(width: Any, n_x: int, n_y: int, dtype: Any) -> Params:
-    """The shapes and dtypes of a network."""
-    sizes = (width, n_x), (width, 1), (n_y, width), (n_y, 1)
-    arrays: Any = [jax.ShapeDtypeStruct(size, dtype) for size in sizes]
-    return Params(*arrays)
-
-
 def padding_shows(hidden: Any, recipe: Recipe | None, like: Params) -> bool:
     """Whether networks with this activation and optimizer would be other ones with padding.
 
@@ -90,8 +83,14 @@ def padding_shows(hidden: Any, recipe: Recipe | None, like: Params) -> bool:
         recipe: of the optimizer.
         like: the shapes and dtypes of a network.
     """
+    if not _is_harmless(hidden, like):
+        return True
+    if recipe is None:
+        return False
+    if recipe.factory in INDIFFERENT and all(isinstance(value, int | float) for _, value in recipe.fixed):
+        return False
     any_width = shapes(a_width(), like.W1.shape[1], len(like.W2), like.W1.dtype)
-    return not (_is_harmless(hidden, like) and (recipe is None or is_elementwise(*trial(recipe, any_width))))
+    return not is_elementwise(*trial(recipe, any_width))
 
 
 def _is_harmless(hidden: Any, like: Params) -> bool:
