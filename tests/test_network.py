@@ -21,6 +21,7 @@ from cases import (
     reference_losses,
     stack,
 )
+from jax import export
 
 import jaxshallow as js
 
@@ -313,3 +314,42 @@ def test_the_score_of_a_constant_target_is_1_where_it_is_met_and_else_0():
     )
     Y = np.array([[3.0, 3.0], [5.0, 5.0]])
     assert js.score(params, np.ones((1, 2)), Y) == 0.5
+
+
+# ---- a user's own jax.export ----
+
+
+def everything(params, X, Y, w):
+    """What every function makes of its arguments, but the Python loops."""
+    options = {"weights": w, "l2": 0.3}
+    each = js.forward(params, X), js.forward_scan(params, X), js.forward_vmap(params, X), js.predict(params, X)
+    tiles = js.stream(js.forward, 4)(params, X), js.stream(js.predict)(params, X)
+    numbers = js.losses(params, X, Y), js.score(params, X, Y), 1 / js.grad_noise_scale(params, X, Y)
+    plain = js.cost_and_grads(params, X, Y), js.stream(js.cost_and_grads, 4)(params, X, Y)
+    fns = js.cost_and_grads, js.manual_grads_scan, js.manual_grads_vmap, jax.grad(js.cost)
+    weighted = [fn(params, X, Y, **options) for fn in (*fns, js.stream(js.cost_and_grads, 4))]
+    clipped = js.per_example_grad_norms(params, X, Y), js.clipped_grads(params, X, Y, 0.5, **options)
+    return each, tiles, numbers, plain, weighted, clipped
+
+
+@pytest.mark.usefixtures("little_optimization")
+def test_users_export_with_symbolic_sizes(x64):
+    """One program for every number of examples, below a tile and above, and every size of network."""
+    names = {"X": "n, m", "Y": "1, m", "w": "m", "W1": "h, n", "b1": "h, 1", "W2": "1, h", "b2": "1, 1"}
+    scope = export.SymbolicScope()
+    shapes = {name: export.symbolic_shape(shape, scope=scope) for name, shape in names.items()}
+    like = [jax.ShapeDtypeStruct(shape, jnp.float64) for shape in shapes.values()]
+    of = lambda X, Y, w, *leaves: everything(js.Params(*leaves, hidden="tanh"), X, Y, w)  # noqa: E731
+    program = export.export(jax.jit(of))(*like)
+    for m in (3, 8):
+        params, X, Y, w, *_ = draw("tanh", m=m)
+        arguments = X, Y, w, *jax.tree.leaves(params)
+        assert_close(program.call(*arguments), jax.jit(of)(*arguments), "float64")
+    with pytest.raises(ValueError, match=r"a Python loop needs to know .* got \(3, m\): use the scan"):
+        export.export(jax.jit(lambda X: js.forward_loop(params, X)))(
+            jax.ShapeDtypeStruct(export.symbolic_shape("3, m"), jnp.float64)
+        )
+    with pytest.raises(ValueError, match=r"Y must be \(n_y, m\) = \(1, m\), got \(1, q\)"):
+        export.export(jax.jit(lambda X, Y: js.cost(params, X, Y)))(
+            *(jax.ShapeDtypeStruct(export.symbolic_shape(s, scope=scope), jnp.float64) for s in ("3, m", "1, q"))
+        )

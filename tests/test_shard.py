@@ -208,7 +208,7 @@ def everything(params, X, Y, weights):
     gradients["clipped"] = js.clipped_grads(params, X, Y, 0.5, **options)
     gradients["stream"] = js.stream(js.manual_grads, 5)(params, X, Y, **options)
     gradients["shard"] = js.shard(js.manual_grads, mesh())(params, X, Y, **options)
-    numbers = js.cost(params, X, Y, **options), js.score(params, X, Y), js.grad_noise_scale(params, X, Y)
+    numbers = js.cost(params, X, Y, **options), js.score(params, X, Y), 1 / js.grad_noise_scale(params, X, Y)
     return columns, list(gradients.values()), (numbers, js.stream(js.cost, 5)(params, X, Y, **options))
 
 

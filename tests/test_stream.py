@@ -1,11 +1,18 @@
 """stream: tile by tile, from memory, from mapped files and from iterables; the same answer in less memory."""
 
+import gc
+import pickle
 import subprocess
 import sys
+import weakref
+from copy import copy
+from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from cases import HIDDEN, PAIRS, THREAD_EDGES, assert_close, assert_same, draw, largest_array
 
@@ -201,6 +208,142 @@ def test_the_derivative_of_a_stream_keeps_no_activations():
 def test_targets_may_be_named(x64):
     params, X, Y, *_ = draw()
     assert_close(js.stream(js.cost, 3)(params, X, Y=Y), js.cost(params, X, Y), "float64")
+
+
+# ---- options of the user's own function ----
+
+
+def power_mean(params, X, Y, *, half=False, powers=(1,), factor=1.0, times=1, sign=None, more=None, traced=None):
+    if traced is not None:
+        traced.calls += 1
+    A = js.forward(params, X).A2
+    A = A / 2 if half else A
+    for power in powers:
+        A = A**power
+    for _ in range(times):
+        A = factor * A
+    return (-A if sign == "minus" else A).mean() * (1.0 if more is None else more["by"](more["factors"][0]))
+
+
+@pytest.mark.parametrize("how", ["tiles", "devices", "host"])
+def test_options_that_are_no_numbers_reach_the_function_as_they_are(x64, how):
+    params, X, Y, *_ = draw()
+    run = {
+        "tiles": js.stream(power_mean, 3),
+        "devices": js.shard(power_mean, jax.make_mesh((1,), ("a",))),
+        "host": lambda params, X, Y, **options: js.stream(power_mean)(params, [(X, Y)], **options),
+    }[how]
+    for options in (
+        {"half": True, "powers": [1, 2], "sign": None},
+        {"half": np.bool_(True), "times": np.int64(3), "sign": "minus"},
+        {"times": 1},
+        {"times": True},  # equal to 1, and yet not the same
+        {"powers": {2, 3}},  # without a hash
+        {"more": {"by": jnp.sin, "factors": [np.float64(0.3), "x"], "none": None}},
+    ):
+        assert_close(run(params, X, Y, **options), power_mean(params, X, Y, **options), "float64")
+
+
+def test_options_by_position_follow_the_same_rule(x64):
+    params, X, Y, *_ = draw()
+
+    def fn(params, X, Y, half, powers, sign="plus"):
+        return power_mean(params, X, Y, half=half, powers=powers, sign=sign)
+
+    assert_close(
+        js.stream(fn, 3)(params, X, Y, True, [1, 2], "minus"), fn(params, X, Y, True, [1, 2], "minus"), "float64"
+    )
+
+
+def test_other_floats_and_arrays_compile_nothing(x64):
+    params, X, Y, *_ = draw()
+    traced = SimpleNamespace(calls=0)
+    fn = partial(power_mean, traced=traced)
+    calls = []
+    for factor in (0.5, 0.7, 1.0):
+        for more in ({"by": jnp.sin, "factors": [factor]}, {"by": jnp.sin, "factors": [np.float64(factor)]}):
+            traced.calls = 0
+            actual = js.stream(fn, 3)(params, X, Y, factor=factor, more=more)
+            assert_close(actual, power_mean(params, X, Y, factor=factor, more=more), "float64")
+            calls.append(traced.calls)
+    assert calls[0] > calls[2] == calls[4] == 2  # what it returns for 2 and 3 examples
+
+
+# ---- what lives how long ----
+
+
+class Holder:
+    """A gradient that holds an array, as a function, a method, a partial or itself."""
+
+    def __init__(self):
+        self.array = jnp.ones(3)
+        self.traced = 0
+
+    def __call__(self, params, X, Y, *, weights=None, l2=0.0):
+        self.traced += 1
+        J, gradient = js.cost_and_grads(params, X, Y, weights=weights, l2=l2)
+        return J * self.array.mean().astype(J.dtype), gradient
+
+    def method(self, params, X, Y, **options):
+        return self(params, X, Y, **options)
+
+    def step(self, updates, state, params=None):
+        return jax.tree.map(lambda leaf: -leaf * self.array.mean().astype(leaf.dtype), updates), state
+
+    @property
+    def optimizer(self):
+        return optax.GradientTransformation(lambda _: (), lambda *some: self.step(*some))
+
+
+SEEN_BY = {
+    "stream": lambda held, params, X, Y: js.stream(lambda *some, **options: held(*some, **options), 3)(params, X, Y),
+    "stream of a method": lambda held, params, X, Y: js.stream(held.method, 3)(params, X, Y),
+    "shard": lambda held, params, X, Y: js.shard(held, jax.make_mesh((1,), ("a",)))(params, X, Y),
+    "an option": lambda held, params, X, Y: js.stream(power_mean)(
+        params, X, Y, more={"by": lambda x: x * held.array[0].astype(jnp.float32), "factors": [2.0]}
+    ),
+    "fit": lambda held, params, X, Y: js.fit(params, X, Y, epochs=2, grads=partial(held)),
+    "fit by a method": lambda held, params, X, Y: js.fit(params, X, Y, epochs=2, grads=held.method),
+    "fit by a stream": lambda held, params, X, Y: js.fit(params, X, Y, epochs=2, grads=js.stream(held, 3)),
+    "an optimizer": lambda held, params, X, Y: js.fit(params, X, Y, epochs=2, optimizer=held.optimizer),
+    "a callback": lambda held, params, X, Y: js.fit(params, X, Y, epochs=2, callback=lambda _: held.array[0] > 2),
+    "many": lambda held, params, X, Y: js.fit_many(
+        jax.random.key(0), X, Y, {"n_h": [2]}, epochs=2, optimizer=lambda learning_rate: held.optimizer
+    ),
+}
+
+
+@pytest.mark.usefixtures("little_optimization")
+@pytest.mark.parametrize("way", SEEN_BY)
+def test_nothing_keeps_a_function_alive_with_the_arrays_it_holds(way):
+    params, X, Y, *_ = draw(dtype=np.float32)
+    held = Holder()
+    alive = weakref.ref(held), weakref.ref(held.array)
+    SEEN_BY[way](held, params, X, Y)
+    del held
+    gc.collect()
+    assert [one() for one in alive] == [None, None]
+
+
+@pytest.mark.usefixtures("little_optimization")
+def test_what_lives_compiles_once():
+    params, X, Y, *_ = draw(dtype=np.float32)
+    held = Holder()
+    for way in ("fit by a method", "fit by a stream"):
+        SEEN_BY[way](held, params, X, Y)
+        held.traced = 0
+        SEEN_BY[way](held, params, X, Y)
+        assert held.traced == 0
+    assert js.stream(held.method, 3) is js.stream(held.method, 3)
+    assert js.stream(held) is not js.stream(copy(held))
+
+
+def test_what_hangs_on_a_function_is_no_part_of_it():
+    """`functools.wraps` copies what hangs on a function, and `stream` itself uses it."""
+    fn = partial(js.cost)
+    streamed = js.stream(fn, 3)
+    assert js.stream(streamed, 3) not in (streamed, fn)
+    assert pickle.loads(pickle.dumps(fn)).func is js.cost
 
 
 # ---- fit ----

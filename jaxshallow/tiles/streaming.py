@@ -27,18 +27,22 @@ ONE_CORE = 2**15
 WIDE = 2**14
 
 DEVICE_TILE_BYTES = 2**30
+LEAST = 128  # examples in a tile
 
 
 def tile_size(params: Params) -> int:
     """The number of examples in a tile of `stream`: on a CPU, as many as keep the activations in its cache."""
-    widest = max(params.W1.shape[1], *params.W2.shape)
+    sizes = params.W1.shape[1], *params.W2.shape
+    if not all(map(is_known, sizes)):
+        return LEAST
+    widest = max(sizes)
     if jax.default_backend() != "cpu":
         elements = DEVICE_TILE_BYTES // params.W1.dtype.itemsize
     else:
         cores = (os.cpu_count() or 1) // jax.local_device_count()
         alone = cores <= 2 and params.W1.size <= WIDE
         elements = ONE_CORE if alone else 16 * ONE_CORE * max(1, cores)
-    return max(128, elements // widest // 64 * 64)
+    return max(LEAST, elements // widest // 64 * 64)
 
 
 def faster(fn: Callable[..., Any], params: Params, X: Array, n_examples: int) -> Callable[..., Any]:
