@@ -68,12 +68,16 @@ def fit_many(
             - learning_rate: by default 0.1 for "sgd", 0.001 for others; l2: 0.0 by default;
             - weights: (m,) weight of each example, such as the counts of a bootstrap sample;
             - validation_weights: the same for the validation examples;
-            - other numbers that the optimizer takes, such as Adam's b1, b2 and eps.
+            - whatever else the optimizer takes, such as Adam's b1, b2 and eps. Numbers may differ within a program;
+              networks whose optimizers differ in form (nesterov, memory_size, a schedule as learning_rate) are trained
+              by programs of their own.
         epochs: passes over the data.
         batch_size: examples per step; None: full batch.
         output: the head of all networks, as in `init`.
         optimizer: "sgd" (plain gradient descent, `update`), the name of an optax optimizer such as "adam", or an optax
             factory that takes learning_rate, such as `optax.adamw` or `functools.partial(optax.sgd, momentum=0.9)`.
+            Where it looks at more than one weight at a time, as `optax.adafactor` and `optax.clip_by_global_norm` do,
+            each width is compiled for itself.
         weights: (m,) weights for all networks that have none of their own.
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
         folds: cross-validation. Each config is trained once per fold, on all other examples, and validated on the fold,
@@ -100,7 +104,8 @@ def fit_many(
 
     Raises:
         ValueError: shapes and values as in `fit`; no networks; a config without n_h, with an unknown name or an
-            impossible value; the results alone need more than `max_memory`; `start` or `resume` is of other networks.
+            impossible value, or one that the optimizer cannot be used with; the results alone need more than
+            `max_memory`; `start` or `resume` is of other networks.
         TypeError: a value of the wrong type; an optimizer that is not a factory.
 
     Example:

@@ -170,9 +170,9 @@ class Many:
             name for name in dict.fromkeys(n for config in self.configs for n in config) if name not in PER_EXAMPLE
         ]
         columns: dict[str, list[Any]] = {name: [config.get(name) for config in self.configs] for name in names}
-        for name in ("hidden", "scale"):  # a column of numbers if all are, else of text
-            if not all(isinstance(value, float | int) for value in columns[name]):
-                columns[name] = [str(value) for value in columns[name]]
+        for name, values in columns.items():  # a column of numbers if all are, else of text
+            if not all(value is None or isinstance(value, float | int) for value in values):
+                columns[name] = [str(value) for value in values]
         columns["cost"] = self.cost.tolist()
         if self.validation_cost is not None:
             columns["validation_cost"] = self.validation_cost.tolist()
