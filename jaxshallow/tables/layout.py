@@ -176,7 +176,7 @@ def _check_names(names: list[str], rows: list[list[str]], line: int) -> None:
     if any(row[k].strip() for row in rows for k in nameless if k < len(row)):
         fix = ": is it a title? Delete what stands above the names" if len(nameless) == len(names) - 1 else ""
         if not names[0]:
-            fix = ": give the first a name, such as id, or write none: to_csv(index=False), write.csv(row.names=FALSE) in R"
+            fix = ": give the first a name, such as id, or write none: to_csv(index=False), in R row.names=FALSE"
         raise ValueError(f"columns must have names, each its own, got {_shown(names)}{fix}")
     if twice := [name for name, n in Counter(filter(None, names)).items() if n > 1]:
         fix = "if this is a row of the data, add a line of names above it"
