@@ -98,6 +98,8 @@ def test_categories_that_repeat_are_taken_whatever_they_look_like(load, suffix):
         ["1st", "2nd", "3rd"] * 4,
         ["4.0.3", "4.1", "5.0.1", "Varies"] * 3,
         ["<=50K", ">50K"] * 5,
+        ["none", "Aug2Dec", "Dec2Feb", "Feb2May"] * 3,
+        ["Jan 1 - Jan 28", "Jan 29 - Feb 25"] * 6,
         random.choice(states, 60).tolist(),
     ):
         assert load({"a": words, "y": y(len(words))}, suffix).columns[0].categories == tuple(sorted(set(words)))
@@ -107,9 +109,26 @@ def test_categories_that_repeat_are_taken_whatever_they_look_like(load, suffix):
     assert few.remarks == (
         "a text for each row, or nearly, which may tell nothing, or too much: a ('Ann Lee', which looks like a name)",
     )
-    assert load({"a": ["5 kg", "10 kg", "20 kg"] * 4, "y": y()}, suffix).remarks == (
-        "numbers with a unit, taken for categories without an order; write plain numbers: a ('10 kg')",
-    )
+    for words in ["10 kg", "5 kg", "20 kg"], ["1.2k", "5M", "20K"]:
+        assert load({"a": words * 4, "y": y()}, suffix).remarks == (
+            f"numbers with a unit, taken for categories without an order; write plain numbers: a ({words[0]!r})",
+        )
+
+
+def test_the_word_that_is_named_is_one_that_tells_why(load):
+    for words, told in (
+        (["1:5", "6:10", "11:15"] * 4, "'6:10' in row 2, .* looks like a time: .*, say categories="),
+        (["1", "x", "$5", "3"] * 3, "'x' in row 2, which is not a number: leave the cell empty"),
+        (["2", "\u22123"] * 6, "'\u22123' in row 2, .*: write it as a plain number, such as -1299.5, say"),
+        ([*map(str, range(150)), "15A"], "'15A' in row 151, .*: write it as a plain number, or leave it out, drop="),
+    ):
+        with pytest.raises(ValueError, match=f"column 'a' holds {told}"):
+            load({"a": words, "y": y(len(words))})
+
+
+def test_columns_of_a_long_table_may_have_any_name(load):
+    table = {"variable": ["u", "v"], "value": ["1,5", "2"], "": [None, None], "literal": ["x", "x"], "y": [0.5, 1]}
+    assert load(table).X.tolist() == [[1, 0], [0, 1], [1.5, 2], [1, 1]]
 
 
 def test_long_texts_are_looked_at_in_bounded_time(load):
@@ -197,6 +216,9 @@ def test_a_doubtful_target_is_said_to_be_taken_so_and_how_to_say_otherwise(load)
             r"t .* holds 12 different texts in 12 rows, .* a UUID or a hash: say task=",
         ),
         ([f"000{k}" for k in range(10, 22)], {}, r"looks like a number: say task='regression' .*, say task='classif"),
+        ([f"{k}%" for k in range(22)], {}, r"'0%' in row 1, .*: write it as a plain number, or choose another column"),
+        ([f"SKU-{k}x" for k in range(22)], {}, r"in 22 rows, .* an identifier: choose another column"),
+        ([f"{k}%" for k in range(22)], {"task": "regression"}, "write it as a plain number, or choose another column"),
         ([7, 7, 7], {}, "t must hold at least two classes, got '7' only: choose another column with target"),
         (y(3), {"categories": ["t"]}, r"'t' is the target, and no feature: leave it out of categories, and say task="),
         (y(3), {"target": "t", "drop": ["t"]}, "drop must not name the target, got 't' for both"),

@@ -121,6 +121,8 @@ REFUSED = {
     "text after a quote": ('a,b,y\n1,2.5,u\n3,4,"v"w\n', "line 3: ',' expected after '\"'"),
     "a name twice": ("a,b,y,a\n1,2.5,u,1\n", "columns must have names, each its own, got 'a' twice"),
     "an index without a name": (",a,b,y\n0,1,2.5,u\n1,3,4,v\n", "columns must have names, each its own, got ['', 'a',"),
+    "an index of R without a name": ("a,b,y\nr1,1,2.5,u\nr2,3,4,v\n", "or where R wrote the names of rows without"),
+    "a table as R writes it": ('"a" "b" "y"\n"1" 1 2.5 "u"\n"2" 3 4 "v"\n', "are its columns set apart by spaces?"),
     "a title": ("Sales 2024\n\na,b,y\n1,2.5,u\n3,4,v\n", "line 1 has 1 fields where most lines have 3: the first line"),
     "a title with separators": ("Sales,,\na,b,y\n1,2.5,u\n3,4,v\n", "got ['Sales', '', '']: is it a title?"),
     "comments above": ("# by us, today\na,b,y\n1,2.5,u\n3,4,v\n", "such as a title or a comment"),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxshallow as js
@@ -89,7 +90,8 @@ class Model:
         X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # so that not every length compiles again
         with jax.enable_x64(self.params.W1.dtype == np.float64), np.errstate(over="ignore"):
             A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
-        if not (finite := np.isfinite(A2).all(axis=0)).all():
+        within = (np.abs(X[:, :m]) <= float(jnp.finfo(self.params.W1.dtype).max)).all(axis=0)
+        if not (finite := within & np.isfinite(A2).all(axis=0)).all():
             row = first_row + int(finite.argmin())
             raise ValueError(f"{where}: the numbers in row {row} are too large for {self.params.W1.dtype}")
         return frame.hstack(pl.DataFrame(dict(zip(self.columns(), self._found(A2), strict=True))))

@@ -14,7 +14,7 @@ import numpy as np
 from jaxshallow.extras import require
 from jaxshallow.tables.dataset import Column, as_columns
 from jaxshallow.tables.layout import MISSING
-from jaxshallow.tables.looks import DATES, NUMBERS, are_quantities, common_look, like, look_of
+from jaxshallow.tables.looks import DATES, NUMBERS, PLAIN, QUANTITIES, are_quantities, common_look, like, look_of
 from jaxshallow.tables.problems import MIN_ROWS, did_you_mean, find, listed, refuse
 
 if TYPE_CHECKING:
@@ -130,13 +130,22 @@ def as_numbers(series: pl.Series, where: object, first_row: int, empty: str, ins
         return series.cast(pl.Float64).to_numpy()
     words = as_words(series)
     numbers = words.str.to_lowercase().replace(BOOLEANS).cast(pl.Float64, strict=False).fill_nan(None)
-    if len(wrong := (numbers.is_null() & words.is_not_null()).arg_true()):
-        word, row = words[int(wrong[0])], first_row + int(wrong[0])
+    if (wrong := numbers.is_null() & words.is_not_null()).any():
+        place = _telling(words, wrong)
+        word, row = words[place], first_row + place
         fix = f"{no_number(word, empty)}{instead}"
         if word == series.name:
             fix = ": the header stands there again, delete that line"
         raise ValueError(f"{where}: column {series.name!r} holds {word!r} in row {row}, which is not a number{fix}")
     return numbers.to_numpy()
+
+
+def _telling(words: pl.Series, wrong: pl.Series) -> int:
+    """The place of the first of the wrong words; of the first in disguise, if most of them are."""
+    some = words.filter(wrong).unique(maintain_order=True).head(MAX_CATEGORIES).to_list()
+    look = common_look(some, QUANTITIES)
+    word = next((word for word in some if look and look_of(word, [look])), some[0])
+    return int((words == word).arg_max() or 0)
 
 
 def no_number(word: str, empty: str) -> str:
@@ -146,7 +155,9 @@ def no_number(word: str, empty: str) -> str:
     if re.fullmatch(r"[-+]?\d*,\d+", word):
         return ": decimals need a point"
     look = look_of(word)
-    if look is None or look is NUMBERS:
+    if look is NUMBERS:
+        return f": {PLAIN}, such as -1299.5"
+    if look is None:
         return f": {empty}"
     return f", but looks like {look.what}: {look.fix or empty}"
 
@@ -194,7 +205,8 @@ def infer_column(path: Path, series: pl.Series, said: bool, typed: bool) -> Colu
             f"say categories=[{name!r}] (--categories {shlex.quote(name)}) if these are categories, or {leave_out}"
         )
     if not said and (means_numbers(some, typed) or {word.lower() for word in some} <= BOOLEANS.keys()):
-        as_numbers(series, path, 1, EMPTY, f", {instead}")  # raises for a value that is not a number
+        or_else = f", {'or ' * (instead == leave_out)}{instead}"
+        as_numbers(series, path, 1, EMPTY, or_else)  # raises for a value that is not a number
         return Column(name)
     many = len(values) > MAX_CATEGORIES
     if many or (not said and hardly_repeat(words, len(values), len(series))):

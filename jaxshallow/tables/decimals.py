@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 COMMA, POINT = (rf"^(?:{pattern})$" for pattern in WRITTEN.values())
 SAMPLE = 1000  # values that are looked at before all are
+NAMES = {"variable_name": "\0column", "value_name": "\0value"}  # of unpivoted tables, which no column of text has
+NAME, VALUE = NAMES.values()
 BLOCK = 2**22  # cells that are stacked at once: an expression for each column would cost more than the cells
 
 
@@ -21,16 +23,16 @@ def find_mark(table: pl.LazyFrame, names: Sequence[str], separator: str, known: 
     if not names:
         return ""
     pl = require("polars", "scripts")
-    value = pl.col("value")
+    value = pl.col(VALUE)
     comma, point = value.str.contains(COMMA), value.str.contains(POINT)
     with_comma, with_point = (value.str.contains(mark, literal=True) for mark in ",.")
     both = comma & point
     kinds = (comma & ~point, point & ~comma, both & with_comma, both & with_point, both & ~with_comma & ~with_point)
-    cells = table.select(pl.col(names).str.strip_chars()).unpivot().filter(value.str.contains(f"[.,{BETWEEN}]"))
-    pair = pl.struct("variable", "value")
+    cells = table.select(pl.col(names).str.strip_chars()).unpivot(**NAMES).filter(value.str.contains(f"[.,{BETWEEN}]"))
+    pair = pl.struct(NAME, VALUE)
     found = cells.select(pair.filter(kind).first().alias(str(k)) for k, kind in enumerate(kinds))
     pairs = found.collect(engine="streaming").row(0)
-    return decimal_mark(((p["variable"], p["value"]) for p in pairs if p), separator, known)
+    return decimal_mark(((p[NAME], p[VALUE]) for p in pairs if p), separator, known)
 
 
 def with_plain_numbers(frame: pl.DataFrame, names: Sequence[str], mark: str) -> pl.DataFrame:
@@ -66,8 +68,8 @@ def _mostly_numbers(frame: pl.DataFrame, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     pl = require("polars", "scripts")
-    value = pl.col("value")
-    cells = frame.select(pl.col(names).str.strip_chars()).unpivot().filter(~value.is_in(MISSING)).unique()
-    shares = cells.group_by("variable").agg(value.str.contains(f"{COMMA}|{POINT}").mean())
-    found = set(shares.filter(value > 0.5)["variable"])
+    value = pl.col(VALUE)
+    cells = frame.select(pl.col(names).str.strip_chars()).unpivot(**NAMES).filter(~value.is_in(MISSING)).unique()
+    shares = cells.group_by(NAME).agg(value.str.contains(f"{COMMA}|{POINT}").mean())
+    found = set(shares.filter(value > 0.5)[NAME])
     return [name for name in names if name in found]

@@ -125,7 +125,10 @@ def read_table(lines: Iterable[str], likely: str = ",") -> Table:
     _, *rows = _fields(sample[above:], separator, whole) or [[]]
     reader = csv.reader(itertools.chain(sample[above:], lines), delimiter=separator, strict=True, skipinitialspace=True)
     rows_of_text = _rows(reader, above)
-    number, header = next(rows_of_text, (above + 1, []))
+    try:
+        number, header = next(rows_of_text, (above + 1, []))
+    except ValueError as error:
+        raise ValueError(f"{error}{_doubt(sample[above:])}") from None
     names = [name.strip() for name in header]
     trailing = bool(rows) and all(len(row) == len(names) + 1 and not row[-1].strip() for row in rows)
     names += [""] * trailing
@@ -160,16 +163,20 @@ def _check_names(names: list[str], rows: list[list[str]], line: int) -> None:
     """ValueError unless the header names the columns of these rows, each its own."""
     usual, n = Counter(map(len, rows)).most_common(1)[0] if rows else (len(names), 0)
     if len(names) < usual and 2 * n > len(rows):
+        fix = "delete what stands above the names, such as a title or a comment"
+        if 1 < len(names) == usual - 1 and all(names):
+            fix += "; or where R wrote the names of rows without a name for them, put one first, such as id"
         raise ValueError(
             f"line {line} has {len(names)} fields where most lines have {usual}: the first line must name the columns; "
-            f"delete what stands above the names, such as a title or a comment, got {_shown(names)}"
+            f"{fix}, got {_shown(names)}"
         )
     if kind := _data_for_names(names, [row for row in rows if len(row) == len(names)]):
         raise ValueError(f"the first line must name the columns, got {kind}, {_shown(names)}: add such a line")
     nameless = [k for k, name in enumerate(names) if not name]
     if any(row[k].strip() for row in rows for k in nameless if k < len(row)):
         fix = ": is it a title? Delete what stands above the names" if len(nameless) == len(names) - 1 else ""
-        fix = " (pandas writes its index so: to_csv(index=False) does not)" if not names[0] else fix
+        if not names[0]:
+            fix = ": give the first a name, such as id, or write none: to_csv(index=False), in R row.names=FALSE"
         raise ValueError(f"columns must have names, each its own, got {_shown(names)}{fix}")
     if twice := [name for name, n in Counter(filter(None, names)).items() if n > 1]:
         fix = "if this is a row of the data, add a line of names above it"
@@ -199,8 +206,8 @@ def _data_for_names(names: list[str], rows: list[list[str]]) -> str | None:
 
 def _doubt(sample: list[str]) -> str:
     """Why there may be one column only, as the end of an error."""
-    counts = {len(line.split()) for line in sample if line.strip()}
-    if counts == {1} or len(counts) > 1:
+    header, *rows = [len(line.split()) for line in sample if line.strip()]
+    if len(set(rows)) > 1 or header == 1 or (rows and rows[0] - header not in (0, 1)):
         return ""
     return ": are its columns set apart by spaces? Put a comma in their place, sed 's/^ *//; s/  */,/g' TABLE > new.csv"
 

@@ -22,7 +22,8 @@ MONTH = (
 DAY = r"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|mon|tue|wed|thu|fri|sat|sun)"
 DATE = (
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ,].*)?|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})(?:[T ,].*)?|"
-    rf"(?=.*\d)(?=.*(?<![a-z]){MONTH}(?![a-z]))(?:{MONTH}|{DAY}|st|nd|rd|th|at|am|pm|utc|gmt|[\dz ,./:'+-])+"
+    rf"(?=.*\d)(?=.*(?<![a-z]){MONTH}(?![a-z]))(?!.*{MONTH}.*{MONTH})"
+    rf"(?:{MONTH}|{DAY}|st|nd|rd|th|at|am|pm|utc|gmt|[\dz ,./:'+-])+"
 )
 LETTER = r"[^\W\d_]"
 

@@ -225,8 +225,9 @@ def _are_dates(row: np.ndarray) -> bool:
 
 
 def _have_one_unit(words: Sequence[str]) -> bool:
-    """Whether words are numbers with the same unit, such as 5 kg and 10 kg."""
-    return all(map(UNIT.pattern.fullmatch, words)) and len({word.lstrip("+-.,0123456789") for word in words}) == 1
+    """Whether words are numbers with the same unit, such as 5 kg and 10 kg, or in thousands and millions, 5k and 1M."""
+    units = {word.lstrip("+-.,0123456789").strip().lower() for word in words}
+    return all(map(UNIT.pattern.fullmatch, words)) and (len(units) == 1 or units <= {"k", "m", "b", "bn", "mn"})
 
 
 def _spelled(words: Sequence[str]) -> list[str]:

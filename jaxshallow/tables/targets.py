@@ -72,23 +72,24 @@ def _check_words(path: Path, y: pl.Series, typed: bool, task: str | None, which:
     pl, name = require("polars", "scripts"), y.name
     values = y.unique(maintain_order=True)
     some = values.head(MAX_CATEGORIES).to_list()
+    differ = len(values) == len(y) > MAX_INTEGER_CLASSES
+    ways_out = f"or {ANOTHER}" if differ else f"{AS_CLASSES}, or {ANOTHER}"
     if task == "regression":
         row = int(y.cast(pl.Float64, strict=False).is_null().arg_max() or 0)
         raise ValueError(
             f"{path}: {name} must be numbers for a regression, got {y[row]!r} in row {row + 1}, which is not a number"
-            f"{no_number(y[row], DROP_IT)}, or {AS_CLASSES}"
+            f"{no_number(y[row], DROP_IT)}, {ways_out}"
         )
     if task == "classification":
         return
     if means_numbers(some, typed):
-        as_numbers(y, path, 1, DROP_IT, f", {AS_CLASSES}, or {ANOTHER}")
+        as_numbers(y, path, 1, DROP_IT, f", {ways_out}")
     look = common_look(some)
     fix = f"{AS_QUANTITY}, " if look is NUMBERS else f"{look.fix}, " if look and look.fix else ""
     held = f"{path}: {name}{which} holds {len(values):,} different texts in {len(y):,} rows, such as "
-    if len(values) == len(y) > MAX_INTEGER_CLASSES:
-        raise ValueError(f"{held}{values[0]!r}{like(look)}: {fix}{ANOTHER}")
-    if len(values) > MAX_CATEGORIES or hardly_repeat(y, len(values), len(y)):
-        raise ValueError(f"{held}{values[0]!r}{like(look)}: {fix}{AS_CLASSES}, or {ANOTHER}")
+    if differ or len(values) > MAX_CATEGORIES or hardly_repeat(y, len(values), len(y)):
+        ways_out = ways_out if fix else ways_out.removeprefix("or ")
+        raise ValueError(f"{held}{values[0]!r}{like(look)}: {fix}{ways_out}")
 
 
 def tidied(path: Path, y: np.ndarray, target: str) -> np.ndarray:
