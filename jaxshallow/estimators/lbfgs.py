@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.many.plan import Place
@@ -63,8 +64,8 @@ class Run:
     """
 
     def __init__(self, params: Params, l2: Any, examples: Examples, validation: Examples | None, score: Any) -> None:
-        theta, _ = ravel_pytree(params)
-        self.theta = self.best = np.asarray(theta, np.float64)
+        leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(params)]  # in NumPy: there is nothing to compile
+        self.theta = self.best = np.concatenate(leaves).astype(np.float64)
         self.like, self.l2, self.examples, self.validation, self._score = params, l2, examples, validation, score
         self.costs: list[float] = []
         self.validation_costs: list[float] = []
@@ -115,8 +116,9 @@ class Run:
     @property
     def params(self) -> Params:
         """The network as it is best known, in NumPy."""
-        _, unravel = ravel_pytree(self.like)
-        return jax.tree.map(np.asarray, unravel(jnp.asarray(self.best, self.like.W1.dtype)))
+        leaves, tree = jax.tree.flatten(self.like)
+        parts = np.split(self.best.astype(self.like.W1.dtype), np.cumsum([leaf.size for leaf in leaves])[:-1])
+        return jax.tree.unflatten(tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
 
 
 @partial(jax.jit, static_argnames=("streamed",))
@@ -168,7 +170,8 @@ def train_lbfgs(
     n_x, n_y, dtype = len(examples[0]), len(examples[1]), examples[0].dtype
     runs: list[Run] = []
     examples, validation = jax.device_put((examples, validation), device)
-    with jax.default_device(device):
+    # The vectors of L-BFGS-B are short: threads of BLAS would wait for each other most of the time.
+    with jax.default_device(device), threadpool_limits(1, user_api="blas"):
         for k, config in enumerate(configs):
             if start is None:
                 params = init(

@@ -143,10 +143,11 @@ def probabilities(Z2: np.ndarray, output: str) -> np.ndarray:
 
 
 def log_probabilities(Z2: np.ndarray, output: str) -> np.ndarray:
-    """Their logarithms, which are finite where a probability is too small for a float."""
-    Z2 = by_class(Z2)
+    """Their logarithms, which are finite where a probability is too small for a float, and equal where they are."""
+    P, Z2 = probabilities(Z2, output), by_class(Z2)
     logarithms = log_softmax(Z2, axis=-1) if output == "softmax" else log_expit(Z2)
-    return logsumexp(logarithms, axis=0) - np.log(len(Z2))
+    # Several labels may be so likely that each has 1: argmax then finds the same in both.
+    return np.where(P > 0.5, np.log(np.maximum(P, 0.5)), logsumexp(logarithms, axis=0) - np.log(len(Z2)))
 
 
 def by_class(Z2: np.ndarray) -> np.ndarray:

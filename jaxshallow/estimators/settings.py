@@ -43,7 +43,7 @@ class OneOf(NamedTuple):
     names: Collection[str]
 
     def allows(self, value: Any) -> bool:
-        return value in self.names
+        return isinstance(value, str) and value in self.names
 
     def __str__(self) -> str:
         return f"one of {', '.join(self.names)}"
@@ -80,7 +80,7 @@ class Integer(NamedTuple):
     def allows(self, value: Any) -> bool:
         if isinstance(value, str | float):
             return value == self.other
-        return isinstance(value, numbers.Integral) and int(value) >= self.low
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= self.low
 
     def __str__(self) -> str:
         integer = f"an integer of at least {self.low}"
