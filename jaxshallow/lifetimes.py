@@ -60,9 +60,9 @@ class jit_weakly:
     def __call__(self, *args: Any, **options: Any) -> Any:
         given = {name: options.pop(name) for name in self.functions}
         leaves, form = jax.tree.flatten(given, is_leaf=callable)
-        key = form, *map(_reference, leaves)
+        key = form, *map(_Reference, leaves)
         if key not in self.programs:
-            lasting = form, *(_reference(leaf, lambda _: self.programs.pop(lasting, None)) for leaf in leaves)
+            lasting = form, *(_Reference(leaf, lambda _: self.programs.pop(lasting, None)) for leaf in leaves)
             self.programs[lasting] = self._program(form, lasting[1:])
         return self.programs[key](*args, **options)
 
@@ -74,14 +74,28 @@ class jit_weakly:
         return jax.jit(with_functions, static_argnames=self.static_argnames)
 
 
-def _reference(fn: Any, when_gone: Callable[[Any], Any] | None = None) -> Any:
-    """What gives the callable when called: a weak reference, or a strong one where there is no other."""
-    try:
-        return (weakref.WeakMethod if isinstance(fn, MethodType) else weakref.ref)(fn, when_gone)
-    except TypeError:
-        return _Strong((fn,))
+class _Reference:
+    """What gives a callable when called, and keeps it alive only if there is no other way; equal if it is the same one.
 
+    Each `object.method` is a new object: it lives as long as the object does.
+    """
 
-class _Strong(tuple[Any]):
+    def __init__(self, fn: Any, when_gone: Callable[[Any], Any] | None = None) -> None:
+        owner, method = (fn.__self__, fn.__func__) if isinstance(fn, MethodType) else (fn, None)
+        self.method: Any = method
+        self.number = id(owner)
+        try:
+            self.owner: Callable[[], Any] = weakref.ref(owner, when_gone)
+        except TypeError:
+            self.owner = lambda: owner
+
     def __call__(self) -> Any:
-        return self[0]
+        return self.owner() if self.method is None else MethodType(self.method, self.owner())
+
+    def __hash__(self) -> int:
+        return hash((self.number, self.method))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or not isinstance(other, _Reference):
+            return self is other
+        return self.method is other.method and self.owner() is other.owner() is not None

@@ -273,7 +273,9 @@ def test_other_floats_and_arrays_compile_nothing(x64):
 
 
 class Holder:
-    """A gradient that holds an array, as a function, a method, a partial or itself."""
+    """A gradient that holds an array, as a function, a method, a partial or itself; it has no hash."""
+
+    __hash__ = None
 
     def __init__(self):
         self.array = jnp.ones(3)
