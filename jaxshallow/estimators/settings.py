@@ -43,7 +43,7 @@ class OneOf(NamedTuple):
     names: Collection[str]
 
     def allows(self, value: Any) -> bool:
-        return value in self.names
+        return isinstance(value, str) and value in self.names
 
     def __str__(self) -> str:
         return f"one of {', '.join(self.names)}"

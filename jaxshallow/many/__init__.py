@@ -14,16 +14,18 @@ Five words:
 
 The files; each imports only from those above it:
 
-    configs   the config of each network, and the settings that all share
-    examples  the data: checked, split into folds, scaled, on the devices
-    widths    buckets, and why padding changes nothing
-    plan      which networks make a group, how many a chunk, how many epochs a block
-    programs  what is compiled
-    result    `Many`, and the `Progress` that a callback sees
-    records   the costs of a run, written block by block
-    resume    continuing earlier runs: `start` and `resume`
-    run       `train_group`: the loop
-    fitting   `fit_many`: check, plan, train group after group, return
+    elementwise is an optimizer blind to padding?
+    optimizers  which optimizers networks may share, and numbers that are structure
+    configs     the config of each network, and the settings that all share
+    examples    the data: checked, split into folds, scaled, on the devices
+    widths      buckets, and why padding changes nothing
+    plan        which networks make a group, how many a chunk, how many epochs a block
+    programs    what is compiled
+    result      `Many`, and the `Progress` that a callback sees
+    records     the costs of a run, written block by block
+    resume      continuing earlier runs: `start` and `resume`
+    run         `train_group`: the loop
+    fitting     `fit_many`: check, plan, train group after group, return
 """
 
 from jaxshallow.many.fitting import fit_many
