@@ -43,7 +43,10 @@ class Samples:
         self.examples: Callable[[int], tuple[Array, Array, Array | None]] = cache(self._examples)
         self.reference: Callable[[int, Arithmetic], Reference] = lru_cache(maxsize=4)(self._reference)
         X, Y, _ = self.examples(min(m, max_examples))
-        norms = jax.jit(per_example_grad_norms)(problem.params, X, Y)
+        norms = np.asarray(jax.jit(per_example_grad_norms)(problem.params, X, Y), np.float64)
+        if not (finite := np.isfinite(norms)).all():
+            fix = "the network's numbers are too large for its dtype, scale X or the weights"
+            raise ValueError(f"gradients must be finite to be certified, got {norms[~finite][0]}: {fix}")
         self.max_norm = float(np.median(norms)) or 1.0  # 1 where no example has a gradient
 
     def _examples(self, n: int) -> tuple[Array, Array, Array | None]:

@@ -137,6 +137,11 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
         several = metadata["kind"].startswith("multilabel")
         indicators = (csr_array if metadata.get("sparse") else np.asarray)(np.eye(len(classes), dtype=int))
         self._learn_labels(indicators if several else classes)
+        n_outputs = 1 if self._binarizer.y_type_ == "binary" else len(classes)
+        if n_outputs != self.n_outputs_ or not np.array_equal(
+            self.classes_, np.arange(n_outputs) if several else classes
+        ):
+            raise ValueError(f"its classes must be sorted and fit {self.n_outputs_} outputs, got {classes.tolist()}")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any, Self
@@ -11,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow import store
+from jaxshallow.estimators.settings import check
 from jaxshallow.params import Params
 
 # Fitted attributes that are written as they are.
@@ -26,6 +28,7 @@ class SavingMixin:
     get_params: Callable[..., dict[str, Any]]
     members_: list[Params]
     n_features_in_: int
+    _output: str
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network with `jaxshallow.save`, and the rest of the estimator into the file's metadata.
@@ -44,7 +47,7 @@ class SavingMixin:
             raise ValueError(
                 f"a file holds one network, not {len(self.members_)}: save each of members_ with jaxshallow.save"
             )
-        known = {name: getattr(self, name) for name in KNOWN if hasattr(self, name)}
+        known = {name: as_json(name, getattr(self, name)) for name in KNOWN if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
             known["feature_names_in_"] = self.feature_names_in_.tolist()
         metadata = {
@@ -71,10 +74,15 @@ class SavingMixin:
             for name, value in metadata["known"].items():
                 if name not in (*KNOWN, "feature_names_in_"):
                     raise ValueError(f"{name} is no attribute that save writes")
+                value = from_json(value)
+                value = list(value) if isinstance(value, tuple) else value
                 setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
+            check({**estimator.get_params(), "device": None})  # which this machine need not have
             estimator.members_ = [jax.tree.map(np.asarray, params)]
             estimator.n_features_in_ = params.W1.shape[1]
             estimator._relabel(metadata)
+            if params.output != estimator._output:
+                raise ValueError(f"its network must have output={estimator._output!r}, got {params.output!r}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__} as save writes it: {error}") from error
         return estimator
@@ -88,7 +96,7 @@ class SavingMixin:
 
 
 def as_json(name: str, value: Any) -> Any:
-    """A parameter as JSON: a dict as pairs, since its keys need not be text, and a random generator as null."""
+    """A value as JSON: a dict as pairs, since its keys need not be text, ±inf and NaN as text, a generator as null."""
     if isinstance(value, np.random.RandomState):
         return None
     if isinstance(value, dict):
@@ -96,13 +104,17 @@ def as_json(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [as_json(name, part) for part in value]
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{name} cannot be saved: {value!r}")
 
 
 def from_json(value: Any) -> Any:
-    """The parameter that `as_json` wrote; lists come back as tuples."""
+    """The value that `as_json` wrote; lists come back as tuples."""
+    if isinstance(value, dict) and "float" in value:
+        return float(value["float"])
     if isinstance(value, dict):
-        return {key: item for key, item in value["pairs"]}
-    return tuple(value) if isinstance(value, list) else value
+        return {from_json(key): from_json(item) for key, item in value["pairs"]}
+    return tuple(map(from_json, value)) if isinstance(value, list) else value

@@ -64,7 +64,7 @@ class Options:
     """Output units."""
     hidden: str = "tanh"
     """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or another that activations.py lists."""
-    output: Literal["sigmoid", "softmax", "identity"] = "sigmoid"
+    output: Literal["sigmoid", "softmax", "identity", "exp"] = "sigmoid"
     """Output head."""
     precision: Literal["bfloat16", "float32", "float64"] = "float32"
     """The dtype of the whole computation."""
@@ -165,6 +165,8 @@ def made_up_targets(key: jax.Array, options: Options, m: int) -> jax.Array:
         )
     if options.output == "sigmoid":
         return jax.random.bernoulli(key, 0.5, (options.n_y, m)).astype(options.precision)
+    if options.output == "exp":
+        return jax.random.randint(key, (options.n_y, m), 0, 5).astype(options.precision)
     return jax.random.normal(key, (options.n_y, m), options.precision)
 
 

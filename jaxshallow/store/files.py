@@ -62,7 +62,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if old is not None:
             with contextlib.suppress(OSError, AttributeError):  # only root may give a file away; Windows has no chown
                 os.chown(temporary, old.st_uid, old.st_gid)
-            temporary.chmod(old.st_mode & 0o777)
+            with contextlib.suppress(OSError):  # not every system has permissions
+                temporary.chmod(old.st_mode & 0o777)
         _replaceable(path)  # once more: the block may have taken hours
         os.replace(temporary, target)
     with contextlib.suppress(OSError):  # not every system can sync a folder
@@ -112,9 +113,10 @@ def _temporary(target: Path, mode: int) -> Iterator[Path]:
     """An empty file beside `target`. It is locked while it is written: without a lock, its writer was killed."""
     start = f".{target.name[:60]}."  # names end at 255 bytes
     ours = re.compile(re.escape(start) + r"[0-9a-f]{8}" + re.escape(TEMPORARY))
-    for path in target.parent.iterdir():
-        if ours.fullmatch(path.name):
-            _delete_if_abandoned(path)
+    with contextlib.suppress(PermissionError):  # one may be allowed to write into a folder, but not to list it
+        for path in target.parent.iterdir():
+            if ours.fullmatch(path.name):
+                _delete_if_abandoned(path)
     temporary, lock = _created(target.with_name(start), mode)
     try:
         if sys.platform == "win32":  # which replaces no open file

@@ -33,7 +33,7 @@ KINDS = {
     "hidden": object,
     "output": object,
     "metadata": dict,
-}  # the last but one by Params
+}  # Params looks at hidden and output
 
 LONGEST_HEADER = 100_000_000  # as safetensors has it
 
@@ -148,7 +148,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[
     with open(path, "rb") as file:
         try:
             start = _start(file)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise ValueError(f"{name} is truncated or not a safetensors file: {error}") from error
         header = _header(name, start)
         file.seek(0)
