@@ -18,6 +18,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import given
+from jaxshallow.forks import refuse_after_fork
 from jaxshallow.params import Params
 
 LEAVES = ("W1", "b1", "W2", "b2")
@@ -38,6 +39,7 @@ def is_known(size: Any) -> bool:
 
 def parameters(params: Any) -> Params:
     """`params` as JAX arrays: W1 (n_h, n_x), b1 (n_h, 1), W2 (n_y, n_h), b2 (n_y, 1), all of one floating dtype."""
+    refuse_after_fork()
     if not isinstance(params, Params):
         fix = ": use result.params" if hasattr(params, "params") else ""
         raise TypeError(f"params must be Params, got {type(params).__name__}{fix}")
@@ -151,6 +153,7 @@ def snapshot(params: Any, X: Any, Y: Any, weights: Any) -> tuple[Any, Any, Any]:
 
     A step may still be running when its caller writes the next batch into the same NumPy array.
     """
+    refuse_after_fork()
     dtype = getattr(next(iter(jax.tree.leaves(params)), None), "dtype", None)
 
     def taken(name: str, array: Any) -> Any:

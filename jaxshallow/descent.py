@@ -37,7 +37,7 @@ def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
         The new `Params`.
 
     Raises:
-        ValueError, TypeError: `learning_rate` is not a single finite number of at least 0.
+        ValueError, TypeError: `learning_rate` is not a single finite number of at least 0 that the dtype can hold.
 
     Example:
         >>> from jaxshallow import init
@@ -45,7 +45,7 @@ def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
         >>> float(update(params, jax.tree.map(jnp.ones_like, params), 0.5).b1[0, 0])
         -0.5
     """
-    given.number("learning_rate", learning_rate)
+    given.scalar("learning_rate", learning_rate, params.W1.dtype)
     return jax.tree.map(lambda W, dW: (W - learning_rate * dW).astype(W.dtype), params, grads)
 
 

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import given
 from jaxshallow.activations import OUTPUTS, Activation, resolve
+from jaxshallow.forks import refuse_after_fork
 
 
 @jax.tree_util.register_dataclass
@@ -122,6 +123,7 @@ def init(
         >>> params.W1.shape, params.b1.shape, params.W2.shape, params.b2.shape
         ((4, 3), (4, 1), (1, 4), (1, 1))
     """
+    refuse_after_fork()
     given.key(key)
     check_sizes(n_x=n_x, n_h=n_h, n_y=n_y)
     check_scale(scale)

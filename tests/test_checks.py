@@ -493,11 +493,11 @@ def test_a_single_number_is_one_real_number_in_bounds():
     beyond = [1e300, 1e-50]  # in float32 infinity and 0
     for name, wrong, call in (
         ("learning_rate", [*beyond, np.inf, "1"], lambda a: js.fit(*BINARY[:3], learning_rate=a, epochs=1)),
-        ("learning_rate", [np.inf, "1", None], lambda a: js.update(BINARY.params, BINARY.params, a)),
+        ("learning_rate", [*beyond, np.inf, "1", None], lambda a: js.update(BINARY.params, BINARY.params, a)),
         ("l2", [*beyond, np.inf, "1", None], lambda l2: js.cost(*BINARY[:3], l2=l2)),
         ("max_norm", [*beyond, 0, "1", None], lambda norm: js.clipped_grads(*BINARY[:3], norm)),
         ("scale", [*beyond, np.inf, None], lambda scale: js.init(jax.random.key(0), 3, 4, scale=scale)),
-        ("tol", [np.inf, "1", None], lambda tol: js.fit(*BINARY[:3], epochs=1, patience=1, tol=tol)),
+        ("tol", [1e300, np.inf, "1", None], lambda tol: js.fit(*BINARY[:3], epochs=1, patience=1, tol=tol)),
     ):
         for value in never + wrong:
             with pytest.raises((ValueError, TypeError), match=f"^{name} must "):
@@ -542,9 +542,28 @@ def test_tiles_and_configs_are_looked_at_as_well(tmp_path, standard_promotion):
         ({"weights": np.full(7, 1e-50)}, ValueError, r"configs\[0\]: weights must sum to a number that float32"),
         ({"learning_rate": -0.1}, ValueError, r"configs\[0\]: learning_rate must be at least 0, got -0.1"),
         ({"scale": 1j}, TypeError, r"configs\[0\]: scale must be real, got complex128"),
+        ({"scale": 1e300}, ValueError, r"configs\[0\]: scale must lie within float32's range"),
+        ({"l2": 1e-50}, ValueError, r"configs\[0\]: l2 must be 0 or at least 1.18e-38"),
+        ({"learning_rate": 1e300}, ValueError, r"configs\[0\]: learning_rate must lie within float32's range"),
+        ({"learning_rate": np.ma.masked}, ValueError, r"configs\[0\]: learning_rate must not hold masked entries"),
+        ({"learning_rate": optax.constant_schedule(0.1)}, TypeError, "a schedule needs an optimizer"),
     ):
         with pytest.raises(error, match=message):
             js.fit_many(jax.random.key(0), X, Y, [{"n_h": 2, **config}], epochs=1)
+    held_out = [(np.ma.array([0, 1], mask=[0, 1]), [2])]
+    with pytest.raises(ValueError, match=r"folds must be pairs .* indices must not hold masked entries"):
+        js.fit_many(jax.random.key(0), X, Y, [{"n_h": 2}], epochs=1, folds=held_out)
+    columns = {"n_h": jnp.array([2, 2]), "learning_rate": np.array(0.1, ">f4")}
+    many = js.fit_many(jax.random.key(0), X, Y, columns, epochs=1)
+    assert [config["n_h"] for config in many.configs] == [2, 2]
+    for wrong, message in (
+        (np.ma.array(X, mask=X > 0), "X must not hold masked entries"),
+        (np.where(X > 0, 1e300, X.astype(np.float64)), "X must lie within float32's range"),
+    ):
+        for look in (many.predict_proba, lambda X: many.score(X, Y)):
+            with pytest.raises(ValueError, match=message):
+                look(wrong)
+    np.testing.assert_array_equal(many.predict_proba(X.astype(np.longdouble)), many.predict_proba(X))
     with pytest.raises(ValueError, match=r"X must be an array, got a list with rows of different lengths"):
         js.fit_many(jax.random.key(0), [[1.0], [1.0, 2.0]], Y, [{"n_h": 2}], epochs=1)
     with pytest.raises(ValueError, match="std must be above 0, got 0"):

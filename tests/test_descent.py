@@ -461,6 +461,7 @@ def test_hyperparameters_of_fit_are_differentiated_and_mapped():
 
 def test_what_needs_numbers_says_so_where_they_are_traced(tmp_path):
     params, X, Y = learnable(m=12)
+    many = js.fit_many(jax.random.key(0), X, Y, [{"n_h": 2}], epochs=2)
     host = {
         r"arrays\(\) needs numbers": lambda p: js.fit(p, X, Y, epochs=2).arrays(),
         "callback must answer from what it knows": lambda p: js.fit(
@@ -468,6 +469,7 @@ def test_what_needs_numbers_says_so_where_they_are_traced(tmp_path):
         ),
         "fit_many needs numbers": lambda p: js.fit_many(jax.random.key(0), p.W1.T, Y, [{"n_h": 2}], epochs=2),
         "certify needs numbers": lambda p: js.certify(p, X, Y),
+        "score needs numbers": lambda p: many.score(p.W1[: len(X)], Y),
         "save needs numbers": lambda p: js.save(tmp_path / "model.safetensors", p),
         "export needs numbers": lambda p: js.export(p, tmp_path / "model.py"),
     }

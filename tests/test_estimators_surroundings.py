@@ -26,8 +26,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import jaxshallow as js
+from jaxshallow import forks
 from jaxshallow.activations import HIDDEN
-from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV, forks, predicting, scales
+from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV, predicting, scales
 
 pytestmark = [
     pytest.mark.usefixtures("as_in_numpy", "little_optimization"),
@@ -203,6 +204,8 @@ import numpy as np
 warnings.simplefilter("ignore")
 from joblib import parallel_backend
 from sklearn.model_selection import GridSearchCV, cross_val_score
+import jax
+import jaxshallow as js
 from jaxshallow.estimators import ShallowClassifier
 X, y = np.random.default_rng(0).standard_normal((40, 3)), np.arange(40) % 2
 network = ShallowClassifier((2,), max_iter=1, random_state=0)
@@ -226,6 +229,12 @@ network.fit(X, y)
 in_child(lambda: refused(network.fit, X, y))
 in_child(lambda: in_child(lambda: refused(network.fit, X, y)))
 in_child(lambda: len(network.predict(np.tile(X, (100_000, 1)))))
+params = js.init(jax.random.key(0), 3, 2)
+for work in (
+    lambda: js.fit(params, X.T, y[None], epochs=1), lambda: js.cost(params, X.T, y[None]),
+    lambda: js.fit_many(jax.random.key(0), X.T, y[None], [{"n_h": 2}], epochs=1),
+):
+    in_child(lambda: refused(work))
 with parallel_backend("multiprocessing"):
     print(refused(GridSearchCV(network, {"alpha": [0.1, 1.0]}, cv=2, n_jobs=2).fit, X, y))
     print(refused(cross_val_score, network, X, y, cv=2, n_jobs=2, error_score="raise"))
@@ -246,7 +255,16 @@ def test_training_in_a_forked_process_is_refused_where_it_would_hang():
         raise
     assert process.returncode == 0, errors
     said = "RuntimeError forked 'loky' 'threading'"
-    assert printed.splitlines() == ["1", said, said, "None", "4000000", said.replace("Runtime", "Value"), said]
+    assert printed.splitlines() == [
+        "1",
+        said,
+        said,
+        "None",
+        "4000000",
+        *[said] * 3,
+        said.replace("Runtime", "Value"),
+        said,
+    ]
 
 
 def test_this_process_is_not_taken_for_a_forked_one(monkeypatch):

@@ -16,6 +16,7 @@ ORDER = {
     "activations": [],
     "extras": [],
     "compilation": [],
+    "forks": [],
     "given": [],
     "lifetimes": [],
     "meshes": [],
@@ -64,7 +65,6 @@ ORDER = {
     "certificate": ["bounds", "reference", "rows", "differences", "executions", "comparison"],
     "certify": [],
     "estimators": [
-        "forks",
         "solvers",
         "settings",
         "lbfgs",
@@ -112,7 +112,18 @@ ORDER = {
 HOUSE = Path(jaxshallow.__file__).parent
 FILES = sorted(path.relative_to(HOUSE) for path in HOUSE.rglob("*.py") if path != HOUSE / "__init__.py")
 IN_WINGS = [file for file in FILES if len(file.parts) == 2 and file.name != "__init__.py"]
-CORE = ["activations", "given", "lifetimes", "meshes", "params", "checks", "network", "backprop", "per_example"]
+CORE = [
+    "activations",
+    "forks",
+    "given",
+    "lifetimes",
+    "meshes",
+    "params",
+    "checks",
+    "network",
+    "backprop",
+    "per_example",
+]
 # The only places that may import what would make the library heavy.
 IN_ONE_PLACE = {"matplotlib": "plots", "sklearn.base": "estimators", "tyro": "programs"}
 

@@ -1,6 +1,6 @@
 """Shallow networks as scikit-learn estimators: rows are examples, names and defaults are those of its MLP.
 
-The files, in the order in which they import each other, from the bottom up: forks, solvers, settings, lbfgs, training,
+The files, in the order in which they import each other, from the bottom up: solvers, settings, lbfgs, training,
 sparse, scales, predicting, pool, saving, base, classifier, regressor, search. Every fit is one `fit_many`, of an
 ensemble and of all candidates of a search, too; "lbfgs" alone is SciPy's, one network after another.
 

@@ -18,7 +18,6 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from jaxshallow.activations import OUTPUTS
-from jaxshallow.estimators.forks import refuse_after_fork
 from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.predicting import mean_output, predicted
 from jaxshallow.estimators.saving import SavingMixin
@@ -39,6 +38,7 @@ from jaxshallow.estimators.training import (
     state_of,
     train,
 )
+from jaxshallow.forks import refuse_after_fork
 from jaxshallow.many import Many
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import State

@@ -18,10 +18,10 @@ from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
 from jaxshallow import activations
-from jaxshallow.estimators.forks import is_forked, refuse_after_fork
 from jaxshallow.estimators.settings import devices
 from jaxshallow.estimators.sparse import narrow
 from jaxshallow.estimators.training import cast, columns
+from jaxshallow.forks import is_forked, refuse_after_fork
 from jaxshallow.many import bucket
 from jaxshallow.many.widths import widened
 from jaxshallow.network import forward

@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
+from jaxshallow import given
 from jaxshallow.activations import resolve
 from jaxshallow.many.optimizers import Factory, Recipe, arguments_of, is_number
 from jaxshallow.params import check_scale, check_sizes
@@ -98,7 +99,15 @@ def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: 
 
 def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A dict for each network from a dict of columns, in which a single value applies to all."""
-    many = {name: column for name, column in columns.items() if isinstance(column, list | tuple | range | np.ndarray)}
+    columns = {
+        name: np.asarray(column) if isinstance(column, jax.Array) and column.ndim else column
+        for name, column in columns.items()
+    }
+    many = {
+        name: column
+        for name, column in columns.items()
+        if isinstance(column, list | tuple | range | np.ndarray) and not _is_single(column)
+    }
     sizes = {name: len(column) for name, column in many.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the columns of configs must be of one length, got {sizes}")
@@ -115,17 +124,18 @@ def _check(config: dict[str, Any], used: Sequence[str], *, schedules: bool) -> N
         schedules: whether the learning rate may be an optax schedule.
     """
     plain = ("n_h", "seed", "scale", "l2", "learning_rate", *used)
-    config.update({name: config[name].item() for name in plain if isinstance(config[name], np.generic)})
+    config.update({name: given.numbers(name, config[name]).item() for name in plain if _is_single(config[name])})
     check_sizes(n_h=config["n_h"])
     resolve(config["hidden"])
     check_scale(config["scale"])
-    if not isinstance(config["seed"], int):
+    if not isinstance(config["seed"], int) or isinstance(config["seed"], bool):
         raise TypeError(f"seed must be an integer, got {config['seed']!r}")
     if not 0 <= config["seed"] < 2**32:
         raise ValueError(f"seed must be at least 0 and below 2^32, got {config['seed']}")
     for name in ("l2", "learning_rate"):
         if not is_number(config[name]) and not (schedules and name == "learning_rate" and callable(config[name])):
-            raise TypeError(f"{name} must be a number, got {config[name]!r}")
+            fix = ": a schedule needs an optimizer, such as optimizer=optax.sgd" if callable(config[name]) else ""
+            raise TypeError(f"{name} must be a number, got {config[name]!r}{fix}")
     for name in ("l2", "learning_rate", *used):
         if config[name] is inspect.Parameter.empty:
             raise ValueError(f"{name} must be given: the optimizer has no default for it")
@@ -134,6 +144,25 @@ def _check(config: dict[str, Any], used: Sequence[str], *, schedules: bool) -> N
     for name in ("l2", "learning_rate"):
         if is_number(config[name]) and config[name] < 0:
             raise ValueError(f"{name} must be at least 0, got {config[name]}")
+
+
+def _is_single(value: Any) -> bool:
+    """Whether a value is one number of NumPy's or JAX's."""
+    if isinstance(value, np.generic):
+        return True
+    array = isinstance(value, np.ndarray | jax.Array) and not given.is_traced(value)
+    return array and value.ndim == 0 and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def check_held(networks: Sequence[Mapping[str, Any]], dtype: DTypeLike) -> None:
+    """ValueError for a number that the dtype cannot hold: it would be infinite or, of the network's own, vanish."""
+    tiny, largest = float(jnp.finfo(dtype).tiny), float(jnp.finfo(dtype).max)
+    for k, network in enumerate(networks):
+        for name, value in network.items():
+            if not isinstance(value, float) or value == 0:
+                continue
+            if abs(value) > largest or (abs(value) < tiny and name in ("learning_rate", "l2", "scale")):
+                given.scalar(f"configs[{k}]: {name}", value, dtype)
 
 
 def columns(settings: Settings, members: np.ndarray) -> dict[str, Any]:

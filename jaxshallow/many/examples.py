@@ -202,7 +202,8 @@ def _pairs(folds: int | Iterable[tuple[ArrayLike, ArrayLike]], m: int) -> Folds:
     pairs = []
     for pair in folds:
         try:
-            train, test = (np.arange(m)[np.asarray(rows, None if np.size(rows) else int)] for rows in pair)  # or masks
+            parts = (np.asarray(given.numbers("indices", rows)) for rows in pair)
+            train, test = (np.arange(m)[rows if rows.size else rows.astype(int)] for rows in parts)  # or masks
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(f"folds must be pairs (train, test) of indices below m = {m}: {error}") from error
         if not (len(train) and len(test)):
@@ -240,7 +241,9 @@ def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -
         if w.shape != (m,):
             raise ValueError(f"configs[{k}]: {name} must be (m,) = ({m},), got {w.shape}")
         if not np.isfinite(w).all() or w.min() < 0 or w.max() == 0:
-            raise ValueError(f"configs[{k}]: {name} must be finite, at least 0 and not all 0")
+            raise ValueError(
+                f"configs[{k}]: {name} must be finite, at least 0 and not all 0, got values from {w.min()} to {w.max()}"
+            )
         checks.check_weights(f"configs[{k}]: {name}", w, examples.X.dtype)
     return checked
 

@@ -12,8 +12,9 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxshallow import given
 from jaxshallow.checks import check_tol
-from jaxshallow.many.configs import Settings, complete
+from jaxshallow.many.configs import Settings, check_held, complete
 from jaxshallow.many.examples import checked_examples, for_each_fold
 from jaxshallow.many.optimizers import factory_of, recipes_of, shapes
 from jaxshallow.many.plan import MAX_MEMORY, groups_of
@@ -126,6 +127,8 @@ def fit_many(
     )  # fmt: skip
     networks = for_each_fold(networks, examples)
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
+    check_held(networks, dtype)
+    tol = float(given.narrowed("tol", np.asarray(tol), dtype))
     widest = shapes(max(network["n_h"] for network in networks), n_x, n_y, dtype)
     recipes = recipes_of(networks, factory, widest)
     groups = groups_of(networks, recipes, widest, max_memory=max_memory, examples=examples.m * epochs)

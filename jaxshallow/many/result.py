@@ -17,6 +17,7 @@ from jaxshallow.many.configs import PER_EXAMPLE
 from jaxshallow.many.examples import Folds
 from jaxshallow.many.plan import Place
 from jaxshallow.many.widths import narrowed
+from jaxshallow.meshes import no_mesh, on_automatic_axes
 from jaxshallow.network import forward, score_of
 from jaxshallow.params import Params
 from jaxshallow.tiles import stream
@@ -194,9 +195,11 @@ class Many:
         """
         asked = np.arange(len(self))[slice(None) if networks is None else np.asarray(networks)]
         found = np.full(len(self), np.nan)
+        examples = self._looked_at("score", X, Y) if self.stacks else ()
         for stack in self.stacks:
             if len(rows := np.flatnonzero(np.isin(stack.members, asked))):
-                found[stack.members[rows]] = _scores(stack.params(rows), X, Y)
+                with no_mesh():
+                    found[stack.members[rows]] = _scores(stack.params(rows), *examples)
         return np.where((self.diverged_at < 0) & (self.epochs > 0), found, np.nan)[asked]
 
     def predict_proba(self, X: ArrayLike, top: int | None = None) -> np.ndarray:
@@ -218,11 +221,21 @@ class Many:
         if not 1 <= (usable if top is None else top) <= usable:
             raise ValueError(f"top must be between 1 and the {usable} networks that did not diverge, got {top}")
         chosen = self.order()[: usable if top is None else top]
+        (X,) = self._looked_at("predict_proba", X)
         total: Any = 0.0
         for stack in self.stacks:
             if len(rows := np.flatnonzero(np.isin(stack.members, chosen))):
-                total = total + sum_of_outputs(stack.params(rows), X)
+                with no_mesh():
+                    total = total + np.asarray(sum_of_outputs(stack.params(rows), X))
         return np.asarray(total) / len(chosen)
+
+    def _looked_at(self, name: str, X: ArrayLike, *Y: ArrayLike) -> tuple[Array, ...]:
+        """X, and Y where it is given, checked, and on no explicit mesh."""
+        checks.untraced(name, X, Y)
+        one = checks.parameters(self.params(int(self.stacks[0].members[0])))
+        x = checks.features(one, X)
+        there: tuple[Array, ...] = on_automatic_axes((x, *(checks.targets(one, x, y) for y in Y)))
+        return there
 
 
 def _output(params: Params, X: ArrayLike) -> Array:
@@ -230,20 +243,16 @@ def _output(params: Params, X: ArrayLike) -> Array:
 
 
 @jax.jit
-def _scores(networks: Params, X: ArrayLike, Y: ArrayLike) -> Array:
+def _scores(networks: Params, X: Array, Y: Array) -> Array:
     """The score of each network, leaves (C, ...), one at a time and in tiles."""
-    first = jax.tree.map(lambda leaf: leaf[0], networks)
-    _, X, Y = checks.examples(first, X, Y)
     return jax.lax.map(lambda params: score_of(params, stream(_output)(params, X), Y), networks)
 
 
 @jax.jit
-def sum_of_outputs(networks: Params, X: ArrayLike) -> Array:
+def sum_of_outputs(networks: Params, X: Array) -> Array:
     """Σ A2 over networks, leaves (C, ...), one at a time and in tiles: memory for one output."""
 
     def add(total: Array, params: Params) -> tuple[Array, None]:
         return total + stream(_output)(params, X), None
 
-    first = jax.tree.map(lambda leaf: leaf[0], networks)
-    X = checks.features(checks.parameters(first), X)
     return jax.lax.scan(add, jnp.zeros((networks.b2.shape[1], X.shape[1]), X.dtype), networks)[0]

@@ -139,7 +139,9 @@ def fit(
     learning_rate = given.scalar("learning_rate", 0.1 if learning_rate is None else learning_rate, dtype)
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
-    tol = tol if isinstance(tol, jax.core.Tracer) else np.asarray(tol, dtype)
+    tol = tol if given.is_traced(tol) else given.narrowed("tol", np.asarray(tol), dtype)
+    if batch_size is not None and not checks.is_known(m):
+        raise TypeError(f"batch_size needs a known number of examples, got X of {X.shape}: use the full batch")
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
 

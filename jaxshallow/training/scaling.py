@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxshallow import given
 from jaxshallow.checks import LEAVES
@@ -63,9 +64,7 @@ def fold_scaling(params: Params, features: Scaling | None = None, targets: Scali
         >>> folded.W1.item(), folded.b1.item()
         (0.5, -3.0)
     """
-    for _, std in (one for one in (features, targets) if one is not None):
-        if not (std > 0).all():
-            raise ValueError(f"std must be above 0, got {std.min()}: a constant feature has 1, as `scaling` gives it")
+    features, targets = (_looked_at(*one) if one is not None else None for one in (features, targets))
     W1, b1, W2, b2 = (np.asarray(getattr(params, name), np.float64) for name in LEAVES)
     with np.errstate(over="ignore", invalid="ignore"):  # of networks that diverged
         if features is not None:
@@ -78,3 +77,10 @@ def fold_scaling(params: Params, features: Scaling | None = None, targets: Scali
         dtype = jnp.promote_types(params.W1.dtype, np.float32)
         leaves: Any = {name: leaf.astype(dtype) for name, leaf in zip(LEAVES, (W1, b1, W2, b2), strict=True)}
     return replace(params, **leaves)
+
+
+def _looked_at(mean: ArrayLike, std: ArrayLike) -> Scaling:
+    mean, std = (np.asarray(given.numbers(name, array)) for name, array in (("mean", mean), ("std", std)))
+    if not (std > 0).all():
+        raise ValueError(f"std must be above 0, got {std.min()}: a constant feature has 1, as `scaling` gives it")
+    return mean, std
