@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 
 import jaxshallow as js
 
@@ -116,6 +117,8 @@ def draw(hidden="tanh", output="sigmoid", n_y=1, *, n_x=3, n_h=4, m=7, dtype=np.
         Y = rng.normal(size=(n_y, m)).astype(dtype)
     elif output == "softmax":
         Y = np.eye(n_y, dtype=dtype)[:, rng.integers(n_y, size=m)]
+    elif output == "exp":
+        Y = rng.poisson(1.0, size=(n_y, m)).astype(dtype)
     else:
         Y = rng.integers(2, size=(n_y, m)).astype(dtype)
     return Case(params, X, Y, rng.uniform(0.2, 2.0, size=m).astype(dtype))
@@ -191,6 +194,7 @@ def reference_forward(params, X):
         "sigmoid": reference_sigmoid,
         "softmax": lambda Z: np.exp(Z - np.logaddexp.reduce(Z, axis=0, keepdims=True)),
         "identity": lambda Z: Z,
+        "exp": np.exp,
     }[params.output](Z2)
     return Z1, A1, Z2, A2
 
@@ -202,6 +206,7 @@ def reference_losses(params, X, Y):
         "sigmoid": lambda: Y * np.logaddexp(0, -Z2) + (1 - Y) * np.logaddexp(0, Z2),
         "softmax": lambda: Y * (np.logaddexp.reduce(Z2, axis=0, keepdims=True) - Z2),
         "identity": lambda: np.square(Z2 - Y) / 2,
+        "exp": lambda: scipy.special.kl_div(Y, np.exp(Z2)),  # y log (y / a2) − y + a2
     }[params.output]().sum(axis=0)
 
 
