@@ -2,7 +2,7 @@
 
 dX always means dJ/dX with the mean already taken, but dZ is per example, as in the notes. dZ2 = A2 − Y holds for
 each head with its own loss: sigmoid with binary cross-entropy, softmax with cross-entropy, identity with half the
-squared error.
+squared error, exp with half the Poisson deviance.
 
 `jnp.inner(dZ, A)` is dZ Aᵀ: the sum over the examples, the last axis of both. With `dZ @ A.T`, XLA copies all of A to
 transpose it where n_y = 1, and the gradient takes 1.4 times as long (32-64-1, m = 100,000, on a CPU).

@@ -126,7 +126,7 @@ def predict(params: Params, X: ArrayLike) -> Array:
 
     Returns:
         For sigmoid, A2 > 0.5 as integers: (m,) with one output unit, (n_y, m) with several. For softmax, the most
-        probable class, (m,) integers. For identity, A2 itself, (n_y, m).
+        probable class, (m,) integers. For identity and exp, A2 itself, (n_y, m).
 
     Raises:
         ValueError, TypeError: as `forward`.
@@ -147,7 +147,7 @@ def predict(params: Params, X: ArrayLike) -> Array:
 
 @on_any_mesh
 def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
-    """How well the network does: accuracy, or R² for output="identity", as scikit-learn's `score`.
+    """How well the network does: accuracy, or R² for identity and exp, as scikit-learn's `score`.
 
     Args:
         params: the network.
@@ -188,7 +188,9 @@ def score_of(params: Params, A2: Any, Y: Any) -> Any:
 
 @on_any_mesh
 def losses(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
-    """The loss L(ŷ, y) of each example, from Z2: cross-entropy (sigmoid, softmax) or half squared error (identity).
+    """The loss L(ŷ, y) of each example, from Z2.
+
+    Cross-entropy (sigmoid, softmax), half squared error (identity) or half Poisson deviance (exp).
 
     Args:
         params: the network.
@@ -232,7 +234,8 @@ def cost(params: Params, X: ArrayLike, Y: ArrayLike, *, weights: ArrayLike | Non
     Args:
         params: the network.
         X: (n_x, m) examples as columns.
-        Y: (n_y, m) targets as columns: in [0, 1] for sigmoid, one-hot for softmax, any number for identity.
+        Y: (n_y, m) targets as columns: in [0, 1] for sigmoid, one-hot for softmax, any number for identity, ≥ 0
+            for exp.
         weights: (m,) weight of each example, ≥ 0; 0 removes the example, which must still be finite.
         l2: strength of the weight decay, ≥ 0.
 

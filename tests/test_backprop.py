@@ -14,6 +14,7 @@ from cases import (
     draw,
     reference_cost,
     reference_grads,
+    reference_losses,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,9 +126,17 @@ def test_the_gradient_of_one_example_is_the_matrix_gradient_of_its_column(x64):
         assert_close(js.manual_grads_example(case.params, x, y), js.manual_grads(case.params, x, y), "float64")
 
 
+def test_the_head_for_counts_matches_autodiff_and_numpy(x64):
+    case = draw("tanh", "exp", 2)
+    assert_close(js.losses(*case[:3]), reference_losses(*case[:3]), "float64")
+    assert_all_penalties(case, jax.grad(js.cost), "float64")
+    assert_all_penalties(case, reference_grads, "float64")
+
+
 # ---- weights and l2 ----
 
 WEIGHTED_HEADS = [("sigmoid", 1), ("softmax", 3), ("identity", 3)]
+
 cost_and_grads = jax.jit(js.cost_and_grads)
 
 

@@ -153,6 +153,13 @@ def test_every_file_has_its_place_in_the_order():
         assert sorted(files) == sorted(file.stem for file in IN_WINGS if room_of(file) == wing)
 
 
+def test_every_wing_says_what_is_in_it():
+    for wing, files in ORDER.items():
+        if files:
+            said = re.findall(r"\w+", ast.get_docstring(ast.parse((HOUSE / wing / "__init__.py").read_text())))
+            assert [file for file in files if file not in said] == [], wing
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_imports_point_only_downwards(file):
     rooms = list(ORDER)

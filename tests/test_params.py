@@ -91,7 +91,7 @@ def test_params_default_to_sigmoid_and_sigmoid():
     ("wrong", "message"),
     [
         ({"hidden": "selu"}, "hidden must be one of sigmoid, tanh, relu, leaky_relu, identity, .* got 'selu'"),
-        ({"output": "relu"}, "output must be one of sigmoid, softmax, identity, got 'relu'"),
+        ({"output": "relu"}, "output must be one of sigmoid, softmax, identity, exp, got 'relu'"),
     ],
 )
 def test_unknown_nonlinearities_are_refused(wrong, message):

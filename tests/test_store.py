@@ -18,7 +18,7 @@ from cases import draw
 
 import jaxshallow as js
 from jaxshallow import store
-from jaxshallow.estimators import ShallowRegressor
+from jaxshallow.estimators import ShallowClassifier, ShallowRegressor
 from jaxshallow.store import files, load, read_metadata, save
 from jaxshallow.store.files import replacing, write_atomically
 
@@ -237,6 +237,19 @@ def test_a_header_of_other_kinds_is_refused_by_name(tampered, path, header):
     for read in (load, read_metadata):
         with pytest.raises(ValueError, match=r"model\.safetensors is a safetensors file, but not one that jaxshallow"):
             read(path)
+
+
+def test_places_of_arrays_that_are_no_places_are_refused_by_name(path):
+    save(path, network())
+    file = path.read_bytes()
+    size = int.from_bytes(file[:8], "little")
+    for places in ([], [0], "", "ab", None, {}, [0, "48"], [0, None]):
+        start = json.loads(file[8 : 8 + size])
+        start["b1"]["data_offsets"] = places
+        text = json.dumps(start).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + file[8 + size :])
+        with pytest.raises(ValueError, match=r"model\.safetensors is truncated or not a safetensors file"):
+            load(path)
 
 
 def test_brackets_without_end_are_refused_by_name(path):
@@ -566,12 +579,24 @@ def test_a_missing_folder_and_a_folder_in_the_way_are_told(tmp_path):
     assert os.listdir(tmp_path) == ["taken"]
 
 
+def test_an_estimator_keeps_numbers_that_are_not_finite(path):
+    X = np.linspace(-1, 1, 20)[:, None]
+    regressor = ShallowRegressor((2,), solver="lbfgs", n_iter_no_change=np.inf).fit(X, X[:, 0])
+    regressor.validation_scores_ = [np.nan, 0.5]  # of a validation set of one example
+    regressor.save(path)
+    loaded = ShallowRegressor.load(path)
+    assert loaded.get_params() == regressor.get_params()
+    np.testing.assert_array_equal(loaded.validation_scores_, [np.nan, 0.5])
+
+
 def test_an_estimators_file_with_nonsense_in_it_is_refused_by_name(path):
     right = {"estimator": "ShallowRegressor", "params": {}, "known": {}}
     for wrong in (
         {"params": 5},
         {"params": {"no": 1}},
         {"params": {"alpha": {"a": 1}}},
+        {"params": {"activation": ["relu"]}},
+        {"params": {"loss": "poisson"}},  # the network has another head
         {"known": [1]},
         {"known": {"predict": 1}},
     ):
@@ -580,3 +605,8 @@ def test_an_estimators_file_with_nonsense_in_it_is_refused_by_name(path):
             ShallowRegressor.load(path)
     save(path, network(output="identity", n_y=1), right)
     assert ShallowRegressor.load(path).n_features_in_ == 3
+    for classes in (["a", "b", "c"], [["a", "b"], ["c", "d"]], ["b", "a"], ["a", "a"]):
+        labels = {"estimator": "ShallowClassifier", "classes": classes, "dtype": "<U1", "kind": "multiclass"}
+        save(path, network(output="sigmoid", n_y=1), {**right, **labels})
+        with pytest.raises(ValueError, match=r"does not hold a ShallowClassifier .* must be sorted and fit 1 outputs"):
+            ShallowClassifier.load(path)

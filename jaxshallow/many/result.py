@@ -180,7 +180,7 @@ class Many:
         return {**columns, "epochs": self.epochs.tolist(), "diverged_at": self.diverged_at.tolist()}
 
     def score(self, X: ArrayLike, Y: ArrayLike, networks: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
-        """How well each network does: its accuracy, or R² for output="identity"; as scikit-learn's `score`.
+        """How well each network does: its accuracy, or R² for identity and exp; as scikit-learn's `score`.
 
         Args:
             X: (n_x, m) examples as columns.
@@ -205,7 +205,7 @@ class Many:
     def predict_proba(self, X: ArrayLike, top: int | None = None) -> np.ndarray:
         """The mean output A2 of the best `top` networks.
 
-        Probabilities are averaged, not logits or votes; for output="identity" it is the mean prediction.
+        Probabilities are averaged, not logits or votes; for identity and exp it is the mean prediction.
 
         Args:
             X: (n_x, m) examples as columns.

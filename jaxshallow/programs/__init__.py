@@ -1,4 +1,11 @@
 """The programs behind `jaxshallow train` and `python scripts/train.py`. `cli` picks one; each has a `main(argv)`.
 
 They need the extra `scripts`. Nothing else in the library imports them.
+
+train, sweep, predict, export, compare   the programs
+cli, options, running, extra, saved      what they share: the command line, messages, exit codes, models from files
+keeper, examples, scores, progress       what train and sweep share: checkpoints, examples, scores, progress
+reporting                                and their reports
+course, demos, train_results             parts of train: the course's exercise, the notes' questions, the results
+sweep_options, sweep_space, sweep_examples, sweep_kinds, sweep_best, sweep_pictures, sweep_results   parts of sweep
 """

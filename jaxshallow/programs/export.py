@@ -87,7 +87,7 @@ def agrees(path: Path, params: js.Params, m: int = 5) -> bool:
         return True
     expected, bound = np.asarray(js.forward(params, X).A2, float), rounding(params, X)
     with np.errstate(invalid="ignore"):  # both infinite
-        if not ((A2 == expected) | (abs(A2 - expected) <= bound)).all():
+        if not ((expected == A2) | (abs(A2 - expected) <= bound)).all():
             return False
     if params.task == "regression":
         return bool((labels == A2).all())

@@ -115,10 +115,10 @@ def fit(
 
     Raises:
         ValueError: wrong shapes; NaN, infinity, masked entries or numbers that the dtype cannot hold; labels outside
-            [0, 1] (sigmoid) or not one-hot (softmax); negative or all-zero weights; negative l2 or `learning_rate`;
-            `epochs`, `batch_size` or `patience` below 1; `batch_size` without `key`; `tol` below 0; `learning_rate`
-            beside an optimizer; `resume` is of other data, networks or optimizers, as far as sizes show, or has more
-            epochs already.
+            [0, 1] (sigmoid), not one-hot (softmax) or below 0 (exp); negative or all-zero weights; negative l2 or
+            `learning_rate`; `epochs`, `batch_size` or `patience` below 1; `batch_size` without `key`; `tol` below 0;
+            `learning_rate` beside an optimizer; `resume` is of other data, networks or optimizers, as far as sizes
+            show, or has more epochs already.
         TypeError: X is not floating point, a number of epochs is not an integer, `optimizer` is not optax's or cannot
             take a step on this network, or `patience` is used inside jit or vmap.
 
