@@ -329,11 +329,6 @@ class BaseShallow(SavingMixin, BaseEstimator):
     def _check_labels(self, y: np.ndarray) -> None:
         """Refuse y if a warm start cannot go on with it."""
 
-    @property
-    def _output(self) -> str:
-        """The head of the network, when `_encoded` has seen y."""
-        raise NotImplementedError
-
     def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
         """(n_samples, n_outputs) targets; if `known`, y has the labels of an earlier y."""
         raise NotImplementedError
