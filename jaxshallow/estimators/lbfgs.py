@@ -23,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.many.plan import Place
 from jaxshallow.many.result import Many, Stack
+from jaxshallow.meshes import no_mesh
 from jaxshallow.network import cost
 from jaxshallow.params import Params, init
 from jaxshallow.tiles import stream, tile_size
@@ -168,7 +169,7 @@ def train_lbfgs(
     n_x, n_y, dtype = len(examples[0]), len(examples[1]), examples[0].dtype
     runs: list[Run] = []
     examples, validation = jax.device_put((examples, validation), device)
-    with jax.default_device(device):
+    with no_mesh(), jax.default_device(device):
         for k, config in enumerate(configs):
             if start is None:
                 params = init(
