@@ -21,6 +21,8 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxshallow as js
+from jaxshallow.estimators import ShallowRegressor
+from jaxshallow.estimators.predicting import in_jax
 
 ENOUGH = jax.device_count() >= 8
 on_eight_devices = pytest.mark.skipif(not ENOUGH, reason="run by the first test of this file, on eight devices")
@@ -270,6 +272,7 @@ def test_fit_takes_arrays_on_an_explicit_mesh(x64):
 
 @on_eight_devices
 @compiled_lightly
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_all_runs_under_set_mesh(x64):
     case, key, configs = draw("tanh", m=16), jax.random.key(0), {"n_h": 4, "seed": range(3)}
     J, gradient = js.cost_and_grads(*case[:3])
@@ -281,7 +284,12 @@ def test_all_runs_under_set_mesh(x64):
                 assert_close(jax.jit(js.shard(js.cost_and_grads, over))(*case[:3]), (J, gradient), "float64")
             assert_close(jax.jit(jax.grad(js.cost))(*case[:3]), gradient, "float64")
             assert_close(js.init(key, 3, 4), first, "float64")
-            assert_close(js.fit_many(key, case.X, case.Y, configs, epochs=3).cost, many.cost, "float64")
+            again = js.fit_many(key, case.X, case.Y, configs, epochs=3)
+            assert_close(again.cost, many.cost, "float64")
+            X = jax.device_put(case.X, NamedSharding(explicit(4, 2), PartitionSpec(None, "a")))
+            assert_close(again.predict_proba(X), many.predict_proba(case.X), "float64")
+            regressor = ShallowRegressor((2,), solver="lbfgs", max_iter=2, random_state=0).fit(case.X.T, case.Y[0])
+            assert np.isfinite(in_jax(regressor.members_, None)(case.X.T, 16)).all()
             copied = jax.tree.map(jnp.array, case.params)
             stepped = js.make_train_step(optimizer)(copied, optimizer.init(copied), case.X, case.Y)
             assert_close(stepped[0], js.update(case.params, gradient, 1.0), "float64")

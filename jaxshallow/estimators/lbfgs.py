@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.many.plan import Place
 from jaxshallow.many.result import Many, Stack
+from jaxshallow.meshes import no_mesh
 from jaxshallow.network import cost
 from jaxshallow.params import Params, init
 from jaxshallow.tiles import stream, tile_size
@@ -171,7 +172,7 @@ def train_lbfgs(
     runs: list[Run] = []
     examples, validation = jax.device_put((examples, validation), device)
     # The vectors of L-BFGS-B are short: threads of BLAS would wait for each other most of the time.
-    with jax.default_device(device), threadpool_limits(1, user_api="blas"):
+    with no_mesh(), jax.default_device(device), threadpool_limits(1, user_api="blas"):
         for k, config in enumerate(configs):
             if start is None:
                 params = init(

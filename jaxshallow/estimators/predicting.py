@@ -24,6 +24,7 @@ from jaxshallow.estimators.training import cast, columns
 from jaxshallow.forks import is_forked, refuse_after_fork
 from jaxshallow.many import bucket
 from jaxshallow.many.widths import widened
+from jaxshallow.meshes import no_mesh
 from jaxshallow.network import forward
 from jaxshallow.params import Params
 from jaxshallow.tiles import stream
@@ -106,7 +107,8 @@ def in_jax(members: Sequence[Params], device: str | None) -> Scores:
 
     def scores(rows: Any, length: int) -> np.ndarray:
         X = columns("X", rows.toarray() if issparse(rows) else rows, stack.W1.dtype)
-        Z2 = _scores(stack, np.pad(X, ((0, 0), (0, length - X.shape[1]))))
+        with no_mesh():
+            Z2 = _scores(stack, np.pad(X, ((0, 0), (0, length - X.shape[1]))))
         return np.asarray(Z2, np.float64)[:, :, : X.shape[1]].swapaxes(1, 2)
 
     return scores
