@@ -356,6 +356,8 @@ def test_ctrl_c_keeps_what_has_been_trained(monkeypatch):
         ({"hidden_layer_sizes": 0}, "hidden_layer_sizes must be > 0"),
         ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes must be > 0"),
         ({"activation": "swish"}, "activation must be one of logistic, sigmoid, .*got 'swish'"),
+        ({"activation": ["relu"]}, r"activation must be one of .*got \['relu'\]"),
+        ({"max_iter": True}, "max_iter must be an integer of at least 1, got True"),
         ({"solver": "newton"}, "solver must be one of adam, sgd, lbfgs, got 'newton'"),
         ({"learning_rate": "fast"}, "learning_rate must be one of constant"),
         ({"alpha": -1}, "alpha must be a number from 0"),

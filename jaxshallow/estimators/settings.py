@@ -80,7 +80,7 @@ class Integer(NamedTuple):
     def allows(self, value: Any) -> bool:
         if isinstance(value, str | float):
             return value == self.other
-        return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= self.low
+        return value is not True and isinstance(value, numbers.Integral) and int(value) >= self.low
 
     def __str__(self) -> str:
         integer = f"an integer of at least {self.low}"
