@@ -28,7 +28,11 @@ class SavingMixin:
     get_params: Callable[..., dict[str, Any]]
     members_: list[Params]
     n_features_in_: int
-    _output: str
+
+    @property
+    def _output(self) -> str:
+        """The head that the parameters ask for."""
+        raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network with `jaxshallow.save`, and the rest of the estimator into the file's metadata.
