@@ -123,6 +123,7 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
         ValueError, TypeError: from `step`, as `cost_and_grads`.
 
     Example:
+        >>> import optax
         >>> from jaxshallow import init
         >>> optimizer = optax.adam(0.01)
         >>> params = init(jax.random.key(0), n_x=3, n_h=4)

@@ -119,6 +119,8 @@ def narrowed(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 def _reaches_beyond(wide: DTypeLike, narrow: DTypeLike) -> bool:
     """Whether a dtype has finite numbers beyond the other's largest."""
+    if wide == np.bool_:
+        return False
     largest = [float((jnp.finfo if jnp.issubdtype(d, jnp.floating) else jnp.iinfo)(d).max) for d in (wide, narrow)]
     return largest[0] > largest[1]
 

@@ -537,6 +537,8 @@ def test_tiles_that_cannot_be_learned_from_name_the_rows_and_columns(tmp_path, c
 
 
 def test_tiles_of_no_file_of_no_rows_and_of_no_parquet_are_refused(tmp_path, table):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*: what is there is a folder, a pipe or a device"):
+        data.Tiles(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         data.Tiles(tmp_path / "none.parquet")
     with pytest.raises(ValueError, match="rows must be at least 1, got 0"):

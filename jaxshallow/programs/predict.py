@@ -122,8 +122,7 @@ def run(options: Options) -> int:
     for what, path, suffixes in (("table", options.table, TABLES), ("--out", options.out, TABLES[:-1])):
         if path.suffix.lower() not in suffixes:
             raise ValueError(f"{what} must end in {', '.join(suffixes)}, got {path}")
-    if not options.table.is_file():
-        raise FileNotFoundError(f"there is no file {options.table}")
+    tables.check_is_file(options.table)
     if options.out.resolve() == options.table.resolve():
         raise ValueError(f"--out must be another file than the table, got {options.out} for both")
     model = Model(options.model)

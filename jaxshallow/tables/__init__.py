@@ -20,7 +20,7 @@ from jaxshallow.tables.dataset import Column, Dataset
 from jaxshallow.tables.decimals import find_mark, with_plain_numbers
 from jaxshallow.tables.frames import ROW, TEXT, Text, open_text, why_unreadable
 from jaxshallow.tables.load import load_table
-from jaxshallow.tables.problems import did_you_mean, malformed
+from jaxshallow.tables.problems import check_is_file, did_you_mean, malformed
 from jaxshallow.tables.tiles import Tiles
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Dataset",
     "Text",
     "Tiles",
+    "check_is_file",
     "columns_of",
     "did_you_mean",
     "encode",

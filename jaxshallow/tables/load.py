@@ -17,7 +17,7 @@ import numpy as np
 from jaxshallow.tables.arrays import read_npy, read_npz
 from jaxshallow.tables.dataset import Column, Dataset
 from jaxshallow.tables.frames import read_frame
-from jaxshallow.tables.problems import refuse
+from jaxshallow.tables.problems import check_is_file, refuse
 from jaxshallow.tables.remarks import remarks_on
 from jaxshallow.tables.targets import as_dataset
 
@@ -121,8 +121,7 @@ def _check_arguments(
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
     if path.suffix.lower() not in READERS:
         raise ValueError(f"path must end in {', '.join(READERS)}, got {path}")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+    check_is_file(path)
     for name, given in (("drop", drop), ("categories", categories)):
         if isinstance(given, str):
             raise TypeError(f"{name} must be a list of columns, got {given!r}: [{given!r}]")

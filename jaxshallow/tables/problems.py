@@ -15,6 +15,13 @@ NAMED_AT_MOST = 10  # of columns in a message
 MIN_ROWS = 10  # of a table, before rules go by how often values repeat
 
 
+def check_is_file(path: Path) -> None:
+    """FileNotFoundError if a table is not there, or is no file: to open a pipe would wait for its writer."""
+    if not path.is_file():
+        fix = ": what is there is a folder, a pipe or a device, copy the table to a file" if path.exists() else ""
+        raise FileNotFoundError(f"there is no file {path}{fix}")
+
+
 def find(path: Any, name: str, names: Iterable[str]) -> str:
     """The name, if it is among the names; else ValueError, with the nearest name."""
     if name not in names:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxshallow.extras import require
 from jaxshallow.tables.dataset import Column
-from jaxshallow.tables.problems import find, malformed, quoted, refuse
+from jaxshallow.tables.problems import check_is_file, find, malformed, quoted, refuse
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class Tiles:
     rows: int = 2**17
 
     def __post_init__(self) -> None:
-        if not Path(self.path).is_file():
-            raise FileNotFoundError(f"there is no file {self.path}")
+        check_is_file(Path(self.path))
         if self.rows < 1:
             raise ValueError(f"rows must be at least 1, got {self.rows}")
 
