@@ -257,9 +257,10 @@ def test_columns_that_are_not_one_hot_are_named(column, total):
 def test_integer_and_boolean_labels_pass():
     for params, X, Y, *_ in (BINARY, CLASSES):
         for dtype in (np.int32, np.uint8, bool):
-            cast = checks.targets(params, X, Y.astype(dtype))
-            assert cast.dtype == np.float32
-            assert checks.values(params, X, cast) is None
+            for given in (Y.astype(dtype), jnp.asarray(Y, dtype)):
+                cast = checks.targets(params, X, given)
+                assert cast.dtype == np.float32
+                assert checks.values(params, X, cast) is None
 
 
 @pytest.mark.parametrize(

@@ -448,6 +448,13 @@ def test_the_program_writes_and_compares(capsys, saved):
     assert runpy.run_path(saved[2])["LABELS"] == METADATA["labels"]
 
 
+def test_the_program_knows_that_exp_is_steep_and_may_overflow(tmp_path, capsys):
+    params = cases.draw("tanh", "exp", 1, dtype=np.float32).params
+    for steep in (20.0, 200.0):  # A2 up to about 1e15; infinite
+        js.save(tmp_path / "m.safetensors", replace(params, W2=steep * params.W2, b2=params.b2 + 10))
+        assert script.main([str(tmp_path / "m.safetensors"), str(tmp_path / "m.py")]) == 0, capsys.readouterr().err
+
+
 def test_the_program_names_the_file_that_answers_otherwise(capsys, saved, monkeypatch):
     model, *paths = saved
     right = js.export

@@ -377,6 +377,8 @@ def test_the_head_for_counts_has_the_equations_and_exports_of_the_others(tmp_pat
     assert js.certify(params, X, Y).ok
     with pytest.raises(ValueError, match="Y must be at least 0 for output='exp', got -1"):
         js.fit(params, X, -Y / Y.max(), epochs=1, learning_rate=0.1)
+    with pytest.raises(ValueError, match="gradients must be finite to be certified, got"):
+        js.certify(js.Params(W1, W1[:, :1], 1000 * W2, W2[:, :1], hidden="tanh", output="exp"), X, Y)
     js.export(params, tmp_path / "model.py")
     written = runpy.run_path(str(tmp_path / "model.py"))
     np.testing.assert_allclose(written["forward"](X).A2, js.forward(params, X).A2, rtol=1e-5)
