@@ -124,8 +124,13 @@ def examples(params: Any, X: ArrayLike, Y: ArrayLike) -> tuple[Params, Array, Ar
     return params, X, targets(params, X, Y)
 
 
-def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike) -> tuple[Array | None, Array]:
-    """`weights` as (m,) or None, and `l2` as a scalar, both of the parameters' dtype. They may all be 0 here."""
+def weights_and_l2(
+    params: Params, m: int, weights: ArrayLike | None, l2: ArrayLike, *, whole: bool = True
+) -> tuple[Array | None, Array]:
+    """`weights` as (m,) or None, and `l2` as a scalar, both of the parameters' dtype. They may all be 0 here.
+
+    `whole`: these are the weights of all examples, by whose sum the cost is divided, and not those of a tile.
+    """
     dtype = params.W1.dtype
     decay = given.scalar("l2", l2, dtype)
     if weights is None:
@@ -135,16 +140,20 @@ def weights_and_l2(params: Params, m: int, weights: ArrayLike | None, l2: ArrayL
         raise ValueError(f"weights must be (m,) = ({m},), got {before.shape}")
     weights = given.cast("weights", before, dtype)
     if not given.is_traced(before):
-        check_weights("weights", given.on_host(before), dtype)
+        check_weights("weights", given.on_host(before), dtype, whole=whole)
     return weights, decay
 
 
-def check_weights(name: str, w: np.ndarray, dtype: Any) -> None:
-    """ValueError for weights that are negative or not finite, or whose sum the dtype cannot divide by. It may be 0."""
+def check_weights(name: str, w: np.ndarray, dtype: Any, *, whole: bool = True) -> None:
+    """ValueError for weights that are negative or not finite, or, of the `whole`, whose sum the dtype cannot divide by.
+
+    The sum may be 0.
+    """
     _check_finite(name, w)
     if w.min() < 0:
         raise ValueError(f"{name} must be at least 0, got values from {w.min()} to {w.max()}")
-    if (total := w.sum(dtype=np.float64)) and not float(jnp.finfo(dtype).tiny) <= min(total, 1 / total):
+    total = w.sum(dtype=np.float64)
+    if whole and total and not float(jnp.finfo(dtype).tiny) <= min(total, 1 / total):
         raise ValueError(f"{name} must sum to a number that {dtype} can divide by, got {total:g}: scale them")
 
 

@@ -90,7 +90,7 @@ def from_host(
         x = checks.features(params, data[0])
         data = (x, *(checks.targets(params, x, y) for y in data[1:]))
         if w is not None:
-            w = np.asarray(checks.weights_and_l2(params, x.shape[1], w, 0.0)[0])
+            w = np.asarray(checks.weights_and_l2(params, x.shape[1], w, 0.0, whole=False)[0])
             w = np.where(w < jnp.finfo(w.dtype).tiny, 0, w)  # as on the device, which flushes subnormals to 0
         weight = float(x.shape[1] if w is None else np.sum(w, dtype=np.float64))
         if not pieces:
