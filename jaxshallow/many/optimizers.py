@@ -118,13 +118,16 @@ def recipes_of(networks: Sequence[Mapping[str, Any]], factory: Factory | None, l
     given = {name: default for name, default in arguments_of(factory).items() if name in networks[0]}
     types = {name: _type_of(name, default, networks) for name, default in given.items()}
     must_know: dict[Recipe, tuple[str, ...]] = {}
+    finished: dict[Recipe, Recipe] = {}
     recipes: list[Recipe | None] = []
     for k, network in enumerate(networks):
         recipe = _recipe(k, factory, network, types)
         if recipe not in must_know:
             must_know[recipe] = _sizes_and_decisions(k, recipe, network, like)
         recipe = _with_fixed(recipe, must_know[recipe], network)
-        recipes.append(recipe._replace(one_by_one=_draws_by_hardware(recipe, like)))
+        if recipe not in finished:  # thousands of networks have few recipes
+            finished[recipe] = recipe._replace(one_by_one=_draws_by_hardware(recipe, like))
+        recipes.append(finished[recipe])
     return recipes
 
 
