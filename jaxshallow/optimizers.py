@@ -157,13 +157,13 @@ def _update(optimizer: Optimizer, g: Params, opt_state: Any, params: Any, extras
 
 
 def _refusal(error: Exception) -> str:
-    reason = " ".join(str(error).split())[:400]
+    reason = " ".join(str(error).partition("\n-----")[0].split())[:400]  # JAX adds a line on its tracebacks
     if re.search("missing .* required|must be provided", reason):
         return (
             f"optimizer must ask for no more than {GIVEN}, and what wraps it must hand these on (as "
             f"optax.MultiSteps does outermost, but not inside optax.chain), got: {reason}"
         )
-    if "MaskedNode" in reason:
+    if re.search("MaskedNode|Expected named tuple", reason):  # as jax says it, and jax below 0.10
         return (
             f"optimizer must see {GIVEN} as it sees the network: give optax.masked or optax.partition "
             f"mask_compatible_extra_args=True, got: {reason}"

@@ -171,7 +171,8 @@ def run_epochs(
 def _check_form(before: Any, after: Any) -> None:
     """TypeError if a step changes the form of the optimizer's state: a compiled loop needs one form."""
     forms = [
-        {keystr(path): (leaf.shape, leaf.dtype) for path, leaf in jax.tree.leaves_with_path(s)} for s in (before, after)
+        {keystr(path): f"{leaf.dtype} {leaf.shape}" for path, leaf in jax.tree.leaves_with_path(s)}
+        for s in (before, after)
     ]
     for name in {**forms[0], **forms[1]}:
         old, new = (form.get(name, "nothing") for form in forms)
