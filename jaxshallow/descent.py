@@ -125,7 +125,6 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
     Example:
         >>> import optax
         >>> from jaxshallow import init
-        >>> import optax
         >>> optimizer = optax.adam(0.01)
         >>> params = init(jax.random.key(0), n_x=3, n_h=4)
         >>> step = make_train_step(optimizer)
