@@ -25,6 +25,8 @@ from jax.sharding import (
     use_abstract_mesh,
 )
 
+from jaxshallow import given
+
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
@@ -64,7 +66,7 @@ def home_of(tree: Any, needed: AbstractMesh | None) -> Mesh | AbstractMesh | Non
     """The mesh with explicit axes that an array of the tree is on, or that we are in; or ours, if another is needed."""
     for leaf in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Iterator)):
         if isinstance(leaf, jax.Array) and (mesh := jax.typeof(leaf).sharding.mesh).explicit_axes:
-            return mesh if isinstance(leaf, jax.core.Tracer) else getattr(leaf.sharding, "mesh", mesh)
+            return mesh if given.is_traced(leaf) else getattr(leaf.sharding, "mesh", mesh)
     ours = get_abstract_mesh()
     elsewhere = needed is not None and not ours.empty and ours != needed
     return ours if ours.explicit_axes or elsewhere else None
@@ -102,7 +104,7 @@ def moved(leaf: Any, mesh: Mesh | AbstractMesh, spec: PartitionSpec) -> Any:
     if not isinstance(leaf, jax.Array):
         return leaf
     sharding = NamedSharding(mesh, spec)
-    concrete = isinstance(mesh, Mesh) and not isinstance(leaf, jax.core.Tracer)
+    concrete = isinstance(mesh, Mesh) and not given.is_traced(leaf)
     return jax.device_put(leaf, sharding) if concrete else reshard(leaf, sharding)
 
 

@@ -138,13 +138,7 @@ def _check_values(path: Path, X: np.ndarray, gaps: np.ndarray, columns: list[Col
     """ValueError if X (n_x, m) is empty, infinite, or has gaps that no mean can fill."""
     if not X.size:
         raise ValueError(f"{path} must hold at least one row and one feature, got X (m, n_x) = {X.T.shape}")
-    refuse(
-        path,
-        "infinity",
-        columns,
-        np.isinf(X),
-        "drop those rows from the file, or leave the column out with drop (--drop)",
-    )
-    refuse(
-        path, "no values at all", columns, gaps & gaps.all(axis=1, keepdims=True), "leave them out with drop (--drop)"
-    )
+    fix = "drop those rows from the file, or leave the column out with drop (--drop)"
+    refuse(path, "infinity", columns, np.isinf(X), fix)
+    empty = gaps & gaps.all(axis=1, keepdims=True)
+    refuse(path, "no values at all", columns, empty, "leave them out with drop (--drop)")

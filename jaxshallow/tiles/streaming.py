@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxshallow import given
 from jaxshallow.checks import is_known
 from jaxshallow.lifetimes import kept_with
 from jaxshallow.meshes import on_any_mesh
@@ -47,7 +48,7 @@ def tile_size(params: Params) -> int:
 
 def faster(fn: Callable[..., Any], params: Params, X: Array, n_examples: int) -> Callable[..., Any]:
     """`fn`, or `stream(fn)` where that is faster: for eight tiles or more, with X on one CPU device."""
-    on_one_cpu = not isinstance(X, jax.core.Tracer) and [device.platform for device in X.devices()] == ["cpu"]
+    on_one_cpu = not given.is_traced(X) and [device.platform for device in X.devices()] == ["cpu"]
     return stream(fn) if on_one_cpu and n_examples >= 8 * tile_size(params) else fn
 
 

@@ -13,6 +13,7 @@ from jax import Array, lax
 from jax.tree_util import keystr
 from jax.typing import ArrayLike
 
+from jaxshallow import given
 from jaxshallow.checks import is_known
 from jaxshallow.descent import CostAndGrads, take_step
 from jaxshallow.lifetimes import jit_weakly
@@ -246,7 +247,7 @@ def words(key: ArrayLike | list[int]) -> Any:
         return key
     with jax.ensure_compile_time_eval():  # concrete numbers, even inside someone's jit
         words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
-        return words if isinstance(words, jax.core.Tracer) else np.asarray(words).ravel().tolist()
+        return words if given.is_traced(words) else np.asarray(words).ravel().tolist()
 
 
 def epoch_order(key: ArrayLike | list[int], epoch: int, m: int, batch_size: int) -> np.ndarray:
@@ -275,7 +276,7 @@ def epoch_orders(key: Any, epochs: range, m: int, batch_size: int) -> Any:
         key: its `words`. If they are traced, the program asks the host for the orders when it runs.
         epochs, m, batch_size: as in `epoch_order`.
     """
-    if isinstance(key, jax.core.Tracer):
+    if given.is_traced(key):
         shape = jax.ShapeDtypeStruct((len(epochs), -(-m // batch_size), batch_size), np.int32)
         drawn = partial(epoch_orders, epochs=epochs, m=m, batch_size=batch_size)
         return jax.pure_callback(lambda key: drawn(words(np.asarray(key))), shape, key, vmap_method="sequential")

@@ -194,14 +194,14 @@ def _check_options(
 
 def _ends(answer: Any) -> bool:
     """Whether the callback's answer ends the run."""
-    if isinstance(answer, jax.core.Tracer):
+    if given.is_traced(answer):
         raise TypeError("callback must answer from what it knows, and a run under jit or vmap has no numbers yet")
     return bool(answer)
 
 
 def _stopped(ran: Array) -> bool:
     """Whether `patience` ended the run before the last of these epochs."""
-    if isinstance(ran, jax.core.Tracer):
+    if given.is_traced(ran):
         raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
     return not ran[-1]
 
@@ -212,7 +212,7 @@ def _of_epochs_that_ran(history: History, ran: Array) -> History:
 
 def _result(state: State, histories: list[History]) -> FitResult:
     """The result so far. Histories are joined on the host, since a device would compile each new length."""
-    join = jnp.concatenate if isinstance(histories[-1].cost, jax.core.Tracer) else np.concatenate
+    join = jnp.concatenate if given.is_traced(histories[-1].cost) else np.concatenate
     history = jax.tree.map(lambda *parts: join(parts), *histories)
     return FitResult(state.result, state.opt_state, history, state)
 
