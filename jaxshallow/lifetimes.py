@@ -58,13 +58,22 @@ class jit_weakly:
         self.programs: dict[tuple[Any, ...], Any] = {}
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._jitted(options)(*args, **options)
+
+    def compiled(self, *args: Any, **options: Any) -> Callable[..., Any]:
+        """The program for such arguments. It takes `args`, in any thread: what holds in this one alone, such as x64 and
+        the precision of products, has gone into it."""
+        program: Callable[..., Any] = self._jitted(options).lower(*args, **options).compile()
+        return program
+
+    def _jitted(self, options: dict[str, Any]) -> Any:
         given = {name: options.pop(name) for name in self.functions}
         leaves, form = jax.tree.flatten(given, is_leaf=callable)
         key = form, *map(_Reference, leaves)
         if key not in self.programs:
             lasting = form, *(_Reference(leaf, lambda _: self.programs.pop(lasting, None)) for leaf in leaves)
             self.programs[lasting] = self._program(form, lasting[1:])
-        return self.programs[key](*args, **options)
+        return self.programs[key]
 
     def _program(self, form: Any, references: tuple[Any, ...]) -> Any:
         @wraps(self.body)
