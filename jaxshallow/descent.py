@@ -10,7 +10,6 @@ from functools import wraps
 from typing import Any, TypeAlias
 
 import jax
-import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -93,12 +92,6 @@ def _address(array: Array) -> int:
     return int(array.addressable_data(0).unsafe_buffer_pointer())
 
 
-def _is_transformed() -> bool:
-    """Whether jit, vmap, grad or the like runs this code, even where no argument is traced."""
-    core = jax.extend.core if hasattr(jax.extend.core, "find_top_trace") else jax.core  # jax below 0.10
-    return type(core.find_top_trace(())).__name__ != "EvalTrace"
-
-
 def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads) -> TrainStep:
     """A compiled training step for a loop of your own.
 
@@ -153,7 +146,7 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
                 lambda leaf: jnp.array(leaf) if isinstance(leaf, np.ndarray) else leaf, (params, opt_state)
             )
         # Under vmap or grad, even eagerly, the same arrays may be needed for another part of the batch or derivative.
-        compiled = plain if _is_transformed() else donating
+        compiled = plain if given.is_transformed() else donating
         return compiled(params, opt_state, *checks.snapshot(params, X, Y, weights))
 
     return on_a_snapshot

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -27,6 +28,12 @@ WAYS_OUT = {
 
 def is_traced(x: object) -> bool:
     return isinstance(x, jax.core.Tracer)
+
+
+def is_transformed() -> bool:
+    """Whether jit, vmap, grad or the like runs this code, even where no argument is traced."""
+    core = jax.extend.core if hasattr(jax.extend.core, "find_top_trace") else jax.core  # jax below 0.10
+    return type(core.find_top_trace(())).__name__ != "EvalTrace"
 
 
 def on_host(array: Any) -> np.ndarray:

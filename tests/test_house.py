@@ -26,10 +26,10 @@ ORDER = {
     "backprop": [],
     "per_example": [],
     "executions": [],
-    "tiles": ["parts", "host", "streaming", "sharding"],
+    "tiles": ["parts", "chains", "host", "streaming", "sharding"],
     "optimizers": [],
     "descent": [],
-    "training": ["scaling", "keys", "epochs", "resume", "fitting"],
+    "training": ["scaling", "keys", "epochs", "tall", "resume", "fitting"],
     "tables": [
         "layout",
         "plain",

@@ -19,9 +19,9 @@ import numpy as np
 from jaxshallow.params import Params
 from jaxshallow.tiles.parts import Parts, compiled, is_numbers, wide
 
-# Chains: from enough for even shares, to enough for as many cores. To start one takes as long as a few tiles.
-FEWEST, MOST = 16, 32
-LEAST = 64  # tiles in a chain
+# To start a program takes as long as a few tiles, and a core that has none left waits for the last.
+LEAST, FEWEST = 96, 8  # tiles in a chain, and chains
+A_CORE = 4  # chains for each core
 
 
 class Span(NamedTuple):
@@ -40,14 +40,14 @@ class Span(NamedTuple):
     m: int
 
 
-def spans_of(m: int, tile: int) -> list[Span] | None:
-    """All examples, one span after another: chains of as many tiles, and what is left. None if the examples are few.
+def spans_of(m: int, tile: int, cores: int) -> list[Span] | None:
+    """All examples, one span after another: chains of as many tiles, and what is left.
 
-    They depend on the sizes alone, so that a result has the same bits whatever the cores.
+    None: there are too few examples, or a single core.
     """
     tiles, left = divmod(m, tile)
-    chains = min(MOST, tiles // LEAST)
-    if chains < FEWEST:
+    chains = min(A_CORE * cores, tiles // LEAST)
+    if cores < 2 or chains < FEWEST:
         return None
     turns = tiles // chains
     rest = Span(tile, tiles - chains * turns, left, m)

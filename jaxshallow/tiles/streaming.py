@@ -68,7 +68,8 @@ def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any
     """`fn` on one tile of the examples after another: the same answer, in memory O(tile).
 
     The activations of a tile stay in the cache; those of all examples would go through memory several times. `fit`
-    streams automatically where that is faster. Like everything here, compile it: `jax.jit(stream(fn))`.
+    streams automatically where that is faster. It may be part of your own jit, vmap or grad. Outside of jit it compiles
+    itself, and on a CPU it spreads many examples over all cores: inside a program, XLA leaves a loop to one.
 
     X may also be larger than memory. A NumPy memory map, `np.load("x.npy", mmap_mode="r").T`, is read tile by tile, and
     Y with it. In place of X, Y and weights you can also pass an iterable of tiles, each a tuple (X, Y) or
@@ -124,21 +125,32 @@ def _streamed(fn: Callable[..., Any], tile: int | None) -> Callable[..., Any]:
             return tile_by_tile(*arguments)
         return Chains(sums, spans, _cores(), parts, arguments)(params)
 
-    sums = compiled(partial(_sums, fn))
+    sums = _compiled_sums(fn)
     tile_by_tile = compiled(partial(_tile_by_tile, fn, tile))
     add_host_tile = compiled(partial(_add_host_tile, streamed))
     return streamed
 
 
+def on_all_cores(fn: Callable[..., Any], params: Params, X: Array, *rest: Any, **options: Any) -> Chains | None:
+    """`stream(fn)` of examples that stay, at any parameters, where threads compute it on all cores; else None."""
+    parts, arguments = prepared(fn, params, X, rest, options)
+    spans = _spans_of(None, arguments)
+    return None if spans is None else Chains(_compiled_sums(fn), spans, _cores(), parts, arguments)
+
+
+def _compiled_sums(fn: Callable[..., Any]) -> compiled:
+    return kept_with(fn, _sums, lambda: compiled(partial(_sums, fn)))
+
+
 def _spans_of(tile: int | None, arguments: Any) -> list[Span] | None:
-    """The examples in chains, for threads; None if they are few, arguments are traced, or a tile takes all cores."""
+    """The examples in chains, for threads; None if arguments are traced or one program does as well."""
     params, (X, *_) = arguments[:2]
     no_jit: bool = jax.config.jax_disable_jit  # type: ignore[attr-defined]
-    known = not no_jit and not any(map(given.is_traced, jax.tree.leaves(arguments)))
-    alone = known and _is_on_one_cpu(X) and isinstance(X.sharding, SingleDeviceSharding)
+    traced = given.is_transformed() or any(map(given.is_traced, jax.tree.leaves(arguments)))
+    alone = not (traced or no_jit) and _is_on_one_cpu(X) and isinstance(X.sharding, SingleDeviceSharding)
     if not alone or jax.default_backend() != "cpu" or params.W1.size > WIDE or not can_be_compiled_for(arguments):
         return None
-    return spans_of(X.shape[1], tile or _tile_of(ONE_CORE, params))
+    return spans_of(X.shape[1], tile or _tile_of(ONE_CORE, params), _cores())
 
 
 def _tile_by_tile(
