@@ -66,6 +66,23 @@ class jit_weakly:
             self.programs[lasting] = self._program(form, lasting[1:])
         return self.programs[key](*args, **options)
 
+    def prepared(self, *args: Any, **options: Any) -> Any:
+        """STAND-IN: the program for such arguments, compiled."""
+        given = {name: options.pop(name) for name in self.functions}
+        leaves, form = jax.tree.flatten(given, is_leaf=callable)
+        key = form, *map(_Reference, leaves)
+        if key not in self.programs:
+            lasting = form, *(_Reference(leaf, lambda _: self.programs.pop(lasting, None)) for leaf in leaves)
+            self.programs[lasting] = self._program(form, lasting[1:])
+        shapes = jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), args)
+        avals, tree = jax.tree.flatten(shapes)
+        k = (id(self.programs[key]), tree, tuple(map(str,avals)), tuple(options.items()), jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision, str(args[0].devices()))
+        if not hasattr(self, "ahead"):
+            self.ahead = {}
+        if k not in self.ahead:
+            self.ahead[k] = self.programs[key].lower(*args, **options).compile()
+        return self.ahead[k]
+
     def _program(self, form: Any, references: tuple[Any, ...]) -> Any:
         @wraps(self.body)
         def with_functions(*args: Any, **options: Any) -> Any:

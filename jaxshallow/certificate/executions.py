@@ -15,7 +15,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxshallow import backprop, executions, network, per_example
-from jaxshallow.many.widths import cost_and_grads_among_others
+from jaxshallow.many.side_by_side import cost_and_grads_beside_another
 from jaxshallow.network import Cache
 from jaxshallow.params import Params
 from jaxshallow.tiles import shard, stream, tile_size
@@ -113,7 +113,7 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
         Execution("matrix", backprop.cost_and_grads),
         Execution("autodiff", _gradient_of(network.cost)),
         *(Execution(name, run, compiled=True) for name, run in tiled.items()),
-        Execution("many", cost_and_grads_among_others, compiled=True),
+        Execution("many", cost_and_grads_beside_another, compiled=True),
         Execution("matrix", _without_weights(per_example.per_example_grad_norms), named=_named_norms),
         Execution("matrix", _clipped_at(max_norm), named=_named_clipped),
         *(Execution(name, run) for name, run in (more or {}).items()),

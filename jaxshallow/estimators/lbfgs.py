@@ -22,10 +22,10 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.many.plan import Place
+from jaxshallow.many.chunks import Place
 from jaxshallow.many.result import Many, Stack
 from jaxshallow.meshes import no_mesh
-from jaxshallow.network import cost
+from jaxshallow.network import cost, propagate
 from jaxshallow.params import Params, init
 from jaxshallow.tiles import stream, tile_size
 from jaxshallow.training.epochs import History, State
@@ -136,7 +136,8 @@ def cost_and_slope(
 def validated(theta: Array, like: Params, X: Array, Y: Array, weights: Array | None, *, score: Any) -> Any:
     """The cost and the score on validation examples."""
     params = network(theta, like)
-    return cost(params, X, Y, weights=weights), score(params, X, Y, weights)
+    A2 = propagate(params, X).A2
+    return cost(params, X, Y, weights=weights), score(A2, Y, weights, params.task)
 
 
 def network(theta: ArrayLike, like: Params) -> Params:

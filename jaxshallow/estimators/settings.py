@@ -20,8 +20,6 @@ from jax import Array
 
 from jaxshallow.activations import HIDDEN
 from jaxshallow.estimators.solvers import Factory, lowered, solver
-from jaxshallow.network import forward
-from jaxshallow.params import Params
 from jaxshallow.training.epochs import Rules
 
 ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name: ours
@@ -170,22 +168,21 @@ def is_stochastic(estimator: Any) -> bool:
     return True
 
 
-def validation_score(params: Params, X: Array, Y: Array, weights: Array | None) -> Array:
+def validation_score(A2: Array, Y: Array, weights: Array | None, task: str) -> Array:
     """scikit-learn's `score` of one network, weighted: accuracy or R²; NaN where an output is not finite."""
-    A2 = forward(params, X).A2
-    w = jnp.ones(X.shape[1], X.dtype) if weights is None else weights
+    w = jnp.ones(Y.shape[1], Y.dtype) if weights is None else weights
 
     def mean(rows: Array) -> Array:
         return jnp.sum(rows * w, axis=-1) / jnp.sum(w)
 
-    if params.task == "regression":
+    if task == "regression":
         missed, spread = mean((A2 - Y) ** 2), mean((Y - mean(Y)[:, None]) ** 2)
-        constant = jnp.where(missed == 0, 1, 0).astype(X.dtype)
+        constant = jnp.where(missed == 0, 1, 0).astype(Y.dtype)
         found = jnp.mean(jnp.where(spread > 0, 1 - missed / jnp.where(spread > 0, spread, 1), constant))
         return jnp.where(jnp.isfinite(A2).all(), found, jnp.nan)
-    if params.task == "multiclass":
-        return mean((A2.argmax(axis=0) == Y.argmax(axis=0)).astype(X.dtype))
-    return mean(((A2 > 0.5) == (Y > 0.5)).all(axis=0).astype(X.dtype))
+    if task == "multiclass":
+        return mean((A2.argmax(axis=0) == Y.argmax(axis=0)).astype(Y.dtype))
+    return mean(((A2 > 0.5) == (Y > 0.5)).all(axis=0).astype(Y.dtype))
 
 
 # ---- the recipe ----

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from jaxshallow.estimators.lbfgs import Limits, Run, train_lbfgs
 from jaxshallow.estimators.settings import Recipe, devices, validation_score
 from jaxshallow.many import Many, Progress, fit_many
-from jaxshallow.many.examples import length_step
+from jaxshallow.many.widths import length
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import State
 
@@ -131,7 +131,7 @@ def hold_out(examples: Examples, fraction: float, seed: int, stratify: np.ndarra
 def lengthened(examples: Examples) -> Examples:
     """Columns with a few more, at most 3 %, that weigh 0: folds that differ by one example then share a program."""
     m = examples.X.shape[1]
-    more = -m % length_step(m)
+    more = length(m) - m
     # The last column is repeated, since zeros may not be targets.
     X, Y = (np.pad(A, ((0, 0), (0, more)), mode="edge") for A in (examples.X, examples.Y))
     return Examples(X, Y, np.pad(np.ones(m) if examples.weights is None else examples.weights, (0, more)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,10 +60,21 @@ class Settings:
     rules: Rules
     epochs_before: int
 
+    @property
+    def workers(self) -> int:
+        """How many chunks run at a time: one on each device, and on a CPU one on each core."""
+        on_cores = len(self.devices) == 1 and self.devices[0].platform == "cpu"
+        return _cores() if on_cores else len(self.devices)
+
     @cached_property
     def key_words(self) -> list[int]:
         """The integers of the key, read once: that can cost more than an epoch."""
         return words(self.key)
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: Factory | None) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import checks, given
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
 from jaxshallow.params import init
+from jaxshallow.training.epochs import last_batch
 from jaxshallow.training.scaling import Scaling, scaling
 
 Folds: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
@@ -24,6 +25,7 @@ class FoldExamples(NamedTuple):
 
     Attributes:
         m: how many examples.
+        lengths: of all folds.
         rows: their indices in the examples given; None for all.
         scaling: (mean, deviation) of their features, each (n_x, 1); None if they were not scaled.
         weights: (m,) for networks that have none of their own; None: all 1.
@@ -31,10 +33,22 @@ class FoldExamples(NamedTuple):
     """
 
     m: int
+    lengths: list[int]
     rows: np.ndarray | None
     scaling: Scaling | None
     weights: np.ndarray | None
     on_devices: list[tuple[Array, Array, tuple[Array, Array] | None]]
+
+    def last(self, batch_size: int | None, entries: int) -> int | None:
+        """`last_batch` of a step that trains so many entries: the same for all folds of as many batches."""
+        if batch_size is None:
+            return None
+        batch = min(batch_size, self.m)
+        lengths = {n for n in self.lengths if -(-n // batch) == -(-self.m // batch)}
+        last = last_batch(max(lengths), batch, entries)
+        if len(lengths) == 1 or last == batch:
+            return last
+        return batch if last is None else min(batch, -(-last // 8) * 8)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -90,32 +104,21 @@ class Examples:
         if scaled is not None:
             X = _standard(X, scaled)
             validation = validation and (_standard(validation[0], scaled), validation[1])
-        m = X.shape[1]
-        if settings.batch_size is not None:
-            spare = _spare(m, min(settings.batch_size, m))
-            X, Y = (np.pad(A, ((0, 0), (0, spare))) for A in (X, Y))
+        m, lengths = X.shape[1], self._lengths
+        if settings.batch_size is not None:  # no minibatch takes the columns added, and folds share a program
+            X, Y = (np.pad(A, ((0, 0), (0, max(lengths) - m))) for A in (X, Y))
         on_devices = [jax.device_put((X, Y, validation), device) for device in settings.devices]
-        return FoldExamples(m, rows, scaled, weights, on_devices)
+        return FoldExamples(m, lengths, rows, scaled, weights, on_devices)
+
+    @property
+    def _lengths(self) -> list[int]:
+        """How many examples each fold is trained on."""
+        return [self.m] if self.folds is None else [len(train) for train, _ in self.folds]
 
 
 def _standard(X: np.ndarray, by: Scaling) -> np.ndarray:
     mean, deviation = by
     return ((X - mean) / deviation).astype(X.dtype)
-
-
-def length_step(m: int) -> int:
-    """Numbers of examples are padded to a multiple of this, at most 3 % more, so that few are compiled."""
-    return max(8, 2 ** (m.bit_length() - 6))
-
-
-def _spare(m: int, batch_size: int) -> int:
-    """Columns of padding that no minibatch uses: with them, folds that differ by an example share a program.
-
-    Never as many columns as places in the minibatches: `run_epochs` would take every place for an example.
-    """
-    places, step = -(-m // batch_size) * batch_size, length_step(m)
-    spare = -m % step
-    return 0 if m == places else spare + step if m + spare == places else spare
 
 
 def weights_of(settings: Settings, members: np.ndarray, examples: FoldExamples) -> np.ndarray | None:

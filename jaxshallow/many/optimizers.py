@@ -21,9 +21,6 @@ from jaxshallow.training.epochs import first_state
 
 Factory: TypeAlias = Callable[..., optax.GradientTransformation]
 
-# Factories whose optimizers square, multiply and add up what they see: the zeros of padding change nothing in it.
-INDIFFERENT: frozenset[Factory] = frozenset({optax.lbfgs})
-
 # What a config says of the network itself; an argument of the same name is left to its default.
 OF_THE_NETWORK = ("n_h", "hidden", "l2", "scale", "seed", "weights", "validation_weights", "fold")
 

@@ -13,14 +13,17 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxshallow.descent import take_step
 from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.many.configs import Settings, columns
-from jaxshallow.many.optimizers import INDIFFERENT, Recipe
+from jaxshallow.many import side_by_side
+from jaxshallow.many.optimizers import Recipe
 from jaxshallow.many.plan import Group
-from jaxshallow.many.widths import of_padded, still, widened
+from jaxshallow.many.side_by_side import Places
+from jaxshallow.many.widths import widened
 from jaxshallow.network import cost
-from jaxshallow.params import Params
-from jaxshallow.training.epochs import History, Rules, State, first_state, run_epochs, watched
+from jaxshallow.params import Params, task_of
+from jaxshallow.training.epochs import History, Kind, Rules, State, first_state, loop, run_epochs, watched
 from jaxshallow.training.keys import packed, unpacked
 
 
@@ -133,8 +136,8 @@ def draw(
     return jax.vmap(one)(networks) if side_by_side else jax.lax.map(one, networks)
 
 
-@partial(jit_weakly, functions=("recipe", "grads", "rules"), static_argnames=("padded", "epochs", "patience"))
-def train_chunk(
+@partial(jit_weakly, functions=("recipe", "grads", "rules"), static_argnames=("epochs", "patience", "last"))
+def train_stack(
     X: Array,
     Y: Array,
     validation: tuple[Array, Array] | None,
@@ -146,31 +149,24 @@ def train_chunk(
     tol: Array,
     *,
     recipe: Recipe | None,
-    padded: bool,
     grads: Callable[..., tuple[Array, Params]],
     epochs: int,
     patience: int | None,
+    last: int | None,
     rules: Rules,
 ) -> tuple[State, tuple[History, Array]]:
-    """Train a chunk of networks for `epochs` epochs on one X, Y and order (epochs, batches, batch_size).
-
-    `padded` says whether some of the networks are narrower than their arrays.
+    """Train networks of one width for `epochs` epochs on one X, Y and order (epochs, batches, batch_size).
 
     Returns:
         Their new states, and (C, epochs) histories and whether each epoch ran.
     """
 
     def one(state: State, network: Mapping[str, Any], weights: Array | None, validation_weights: Array | None) -> Any:
-        optimizer, own_grads = _optimizer_of(recipe, network), grads
-        if padded and (recipe is None or recipe.factory in INDIFFERENT):
-            own_grads = of_padded(grads, network["n_h"])
-        elif padded:
-            optimizer = still(optimizer, network["n_h"])
         after, seen = run_epochs(
             unpacked(state), X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"], tol,
-            optimizer=optimizer, grads=own_grads, validation_cost_of=_validation_cost,
-            epochs=epochs, patience=patience, rules=rules,
+            optimizer=_optimizer_of(recipe, network), grads=grads, validation_cost_of=_validation_cost,
+            epochs=epochs, patience=patience, last=last, rules=rules,
         )  # fmt: skip
         return packed(after), seen
 
@@ -179,3 +175,61 @@ def train_chunk(
 
 def _validation_cost(params: Params, X: Array, Y: Array, weights: Array | None) -> Array:
     return cost(params, X, Y, weights=weights)
+
+
+@partial(jit_weakly, functions=("recipe", "rules"), static_argnames=("epochs", "patience", "last"))
+def train_units(
+    X: Array,
+    Y: Array,
+    validation: tuple[Array, Array] | None,
+    units: State,
+    places: Places,
+    networks: Mapping[str, Any],
+    weights: Array | None,
+    validation_weights: Array | None,
+    order: Array | None,
+    tol: Array,
+    *,
+    recipe: Recipe | None,
+    epochs: int,
+    patience: int | None,
+    last: int | None,
+    rules: Rules,
+) -> tuple[State, tuple[History, Array]]:
+    """`train_stack` for networks of any widths, side by side."""
+    of_units = places.of_units({name: networks[name] for name in ("learning_rate", "numbers")})
+
+    def step(carry: Any, X: Array, Y: Array, weights: Array | None, l2: Array) -> tuple[Any, Array]:
+        J, grads = side_by_side.costs_and_grads(carry[0], X, Y, places, weights, l2)
+
+        def of_unit(params: Params, opt_state: Any, g: Params, J: Array, network: Mapping[str, Any]) -> Any:
+            optimizer, rate = _optimizer_of(recipe, network), network["learning_rate"]
+            return take_step(optimizer, rate, lambda *_, **__: (J, g), params, opt_state, X, Y, None, l2)[0]  # type: ignore[arg-type]
+
+        return jax.vmap(of_unit)(*carry, grads, places.of_units(J), of_units), J
+
+    def validation_cost(units: Params, X: Array, Y: Array) -> Array:
+        return side_by_side.costs(units, X, Y, places, validation_weights)
+
+    def score(units: Params, X: Array, Y: Array) -> Array:
+        A2 = side_by_side.outputs(units, X, places)
+        axis = None if validation_weights is None else 0
+        task = task_of(units.output, len(Y))
+        return jax.vmap(lambda A2, w: rules.validation_score(A2, Y, w, task), (0, axis))(A2, validation_weights)  # type: ignore[misc]
+
+    def on_plateau(opt_state: Any) -> tuple[Any, Array]:
+        changed, stops = jax.vmap(rules.on_plateau)(opt_state)  # type: ignore[arg-type]
+        return changed, places.of_networks(stops)
+
+    kind = Kind(
+        step,
+        (validation_cost, score if rules.validation_score else None),
+        places.choose,
+        on_plateau if rules.on_plateau else None,
+    )
+    after, seen = loop(
+        kind, unpacked(units), X, Y, weights, validation, order, networks["l2"], tol,
+        epochs=epochs, patience=patience, last=last, batches_alone=rules.batches_alone,
+    )  # fmt: skip
+    history, ran = jax.tree.map(jnp.transpose, seen)
+    return packed(after), (history, ran)

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxshallow import checks
 from jaxshallow.many.configs import PER_EXAMPLE
 from jaxshallow.many.examples import Folds
-from jaxshallow.many.plan import Place
+from jaxshallow.many.chunks import Place
 from jaxshallow.many.widths import narrowed
 from jaxshallow.meshes import no_mesh, on_automatic_axes
 from jaxshallow.network import forward, score_of

@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
 from jaxshallow.many.examples import Examples, indices
-from jaxshallow.many.plan import Group, Place
+from jaxshallow.many.chunks import Place
+from jaxshallow.many.plan import Group
 from jaxshallow.many.programs import new_states
 from jaxshallow.many.records import Records
 from jaxshallow.many.result import Many, Stack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,15 +11,22 @@ import jax
 import numpy as np
 from jax import Array
 
+from jaxshallow.backprop import cost_and_grads
+from jaxshallow.many.chunks import Block, capacity, chunks, first_place, is_tall, next_block
 from jaxshallow.many.configs import Settings, columns
 from jaxshallow.many.examples import FoldExamples, validation_weights_of, weights_of
-from jaxshallow.many.plan import Block, Group, chunk, first_place, next_block
-from jaxshallow.many.programs import new_states, train_chunk, watched_states, with_optimizers
+from jaxshallow.many.optimizers import shapes
+from jaxshallow.many.plan import Group
+from jaxshallow.many.programs import new_states, train_stack, train_units, watched_states, with_optimizers
 from jaxshallow.many.records import Records
 from jaxshallow.many.result import Many, Stack
 from jaxshallow.many.resume import states_of_start
+from jaxshallow.many.units import Axes, Layout, axes_of_units
 from jaxshallow.params import Params
+from jaxshallow.tiles import stream
 from jaxshallow.training.epochs import History, State, epoch_orders
+
+Trained = tuple[State, History, np.ndarray]  # a stack's states, its costs (n, epochs), and whether each epoch ran
 
 
 class Work(NamedTuple):
@@ -29,14 +37,16 @@ class Work(NamedTuple):
         group: the networks.
         columns: the numbers of their configs, (C,) each.
         examples: what they are trained on.
-        grads: the gradient function of one network.
+        axes: where a network's arrays have its hidden units; None if networks do not stand side by side.
+        workers: the threads that wait for programs: a CPU runs as many at once as threads start.
     """
 
     settings: Settings
     group: Group
     columns: dict[str, Any]
     examples: FoldExamples
-    grads: Callable[..., tuple[Array, Params]]
+    axes: tuple[Axes, Axes] | None
+    workers: ThreadPoolExecutor
 
 
 def train_group(
@@ -56,14 +66,16 @@ def train_group(
         Ended: the callback ended the run.
     """
     stack = records.stacks.get(group.number) or first_stack(group, settings, examples, start)
-    _, grads = chunk(group, stack.state.params, examples.m, settings)
-    work = Work(settings, group, columns(settings, group.members), examples, grads)
-    while stack.place.epoch < settings.epochs and stack.place.alive.any():
-        block = next_block(stack.place, stack.state.params, examples.m, settings)
-        state, costs, ran = run_block(block, stack.state, work)
-        goes_on = records.record(group.members[block.rows], costs, ran, block.first)
-        records.stacks[group.number] = stack = after(stack, block, state, goes_on)
-        records.report()
+    like = shapes(group.width, settings.n_x, len(stack.state.params.b2[0]), settings.dtype)
+    axes = None if group.widths is None else axes_of_units(group.recipe, like)
+    with ThreadPoolExecutor(settings.workers) as workers:
+        work = Work(settings, group, columns(settings, group.members), examples, axes, workers)
+        while stack.place.epoch < settings.epochs and stack.place.alive.any():
+            block = next_block(group, stack.place, stack.state.params, examples.m, settings)
+            state, costs, ran = run_block(block, stack.state, work)
+            goes_on = records.record(group.members[block.rows], costs, ran, block.first)
+            records.stacks[group.number] = stack = after(stack, block, state, goes_on)
+            records.report()
     records.ended[group.members] = True
 
 
@@ -84,28 +96,26 @@ def first_stack(group: Group, settings: Settings, examples: FoldExamples, start:
     return Stack(group.members, jax.tree.map(np.asarray, state), examples.scaling, place)
 
 
-def run_block(block: Block, state: State, work: Work) -> tuple[State, History, np.ndarray]:
-    """Train a block, in chunks.
-
-    Returns:
-        The group's new states, the costs of those trained, (n, epochs), and whether each epoch ran.
-    """
+def run_block(block: Block, state: State, work: Work) -> Trained:
+    """Train a block, in chunks: the group's new states, the costs of those trained, and whether each epoch ran."""
+    settings, m = work.settings, work.examples.m
+    room = capacity(work.group, block.size, state.params, m, settings)
     order = _order(block, work)
-    chunks = [block.rows[first : first + block.size] for first in range(0, len(block.rows), block.size)]
-    # Launch all before waiting for the first: devices work in parallel.
-    running = [_launch(turn, rows, block, order, state, work) for turn, rows in enumerate(chunks)]
-    parts = [
-        jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[: len(rows)], out)
-        for rows, out in zip(chunks, running, strict=True)
-    ]
-    trained, (costs, ran) = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    start = partial(_start_stack, room.networks) if room.units is None else partial(_start_units, room.units, room.networks)
+    # Start all before waiting for the first: they run at the same time.
+    parts = chunks(work.group, block.rows, room)
+    running = [start(turn, rows, block, order, state, work) for turn, rows in enumerate(parts)]
+    finished = [finish() for finish in running]
+    trained, costs, ran = jax.tree.map(lambda *leaves: np.concatenate(leaves), *finished)
+    rows = np.concatenate(parts)
+    back = np.argsort(rows)
 
     def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
         old = old.copy()
-        old[block.rows] = new
+        old[rows] = new
         return old
 
-    return jax.tree.map(put, state, trained), costs, ran
+    return jax.tree.map(put, state, trained), *jax.tree.map(lambda leaf: leaf[back], (costs, ran))
 
 
 def _order(block: Block, work: Work) -> np.ndarray | None:
@@ -120,21 +130,74 @@ def _order(block: Block, work: Work) -> np.ndarray | None:
     return epoch_orders(settings.key_words, range(first, first + block.epochs), m, batch)
 
 
-def _launch(turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None, state: State, work: Work) -> Any:
-    """Start the program of a chunk without waiting for it; chunks take devices in turn."""
+def _start_stack(
+    size: int, turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None, state: State, work: Work
+) -> Callable[[], Trained]:
+    """Start the program of a chunk of networks of one width; what is returned waits for it."""
+    settings, params = work.settings, state.params
+    full = np.resize(rows, size)  # copies of its networks fill the last chunk up
+    stack = jax.tree.map(lambda leaf: leaf[full], state)
+    tall = is_tall(params, work.examples.m, settings)
+    train = partial(
+        train_stack, grads=stream(cost_and_grads) if tall else cost_and_grads,
+        **_options(size * sum(leaf[0].size for leaf in jax.tree.leaves(params)), block, work),
+    )  # fmt: skip
+    running = _start(train, turn, (stack,), full, order, work)
+
+    def finish() -> Trained:
+        trained, (costs, ran) = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(rows)], running())
+        return trained, costs, ran
+
+    return finish
+
+
+def _start_units(
+    units: int,
+    networks: int,
+    turn: int,
+    rows: np.ndarray,
+    block: Block,
+    order: np.ndarray | None,
+    state: State,
+    work: Work,
+) -> Callable[[], Trained]:
+    """The same for networks of several widths, side by side."""
+    group, (n_y, width), n_x = work.group, state.params.W2.shape[1:], state.params.W1.shape[2]
+    layout = Layout(group.widths[rows], units, networks, work.axes)  # type: ignore[index, arg-type]
+    stack = jax.tree.map(lambda leaf: leaf[rows], state)
+    train = partial(train_units, **_options(units * (n_x + n_y + 1), block, work))
+    running = _start(train, turn, (layout.side_by_side(stack), layout.places), np.resize(rows, networks), order, work)
+
+    def finish() -> Trained:
+        trained, seen = jax.tree.map(np.asarray, running())
+        costs, ran = jax.tree.map(lambda leaf: leaf[: len(rows)], seen)
+        return layout.stacked(trained, width), costs, ran
+
+    return finish
+
+
+def _options(entries: int, block: Block, work: Work) -> dict[str, Any]:
+    settings = work.settings
+    return {
+        "recipe": work.group.recipe, "epochs": block.epochs, "patience": settings.patience, "rules": settings.rules,
+        "last": work.examples.last(settings.batch_size, entries),
+    }  # fmt: skip
+
+
+def _start(
+    train: Callable[..., Any], turn: int, networks: tuple[Any, ...], rows: np.ndarray, order: np.ndarray | None, work: Work
+) -> Callable[[], Any]:
+    """Start a program in a thread of its own; what is returned waits for its result. Chunks take devices in turn."""
     settings, examples = work.settings, work.examples
-    full = np.resize(rows, block.size)  # pad the last chunk with copies of its networks
-    of_full = partial(jax.tree.map, lambda leaf: leaf[full])
-    members = work.group.members[full]
+    members = work.group.members[rows]
     own = weights_of(settings, members, examples), validation_weights_of(settings, members)
+    of_rows = jax.tree.map(lambda column: column[rows], work.columns)
     tol = np.asarray(settings.tol, settings.dtype)
     device = turn % len(settings.devices)
-    chunk = jax.device_put((of_full(state), of_full(work.columns), *own, order, tol), settings.devices[device])
-    return train_chunk(
-        *examples.on_devices[device], *chunk,
-        recipe=work.group.recipe, padded=work.group.padded, grads=work.grads, epochs=block.epochs,
-        patience=settings.patience, rules=settings.rules,
-    )  # fmt: skip
+    chunk = jax.device_put((*networks, of_rows, *own, order, tol), settings.devices[device])
+    arguments = (*examples.on_devices[device], *chunk)
+    program = train.func.prepared(*arguments, **train.keywords)  # type: ignore[attr-defined]
+    return work.workers.submit(lambda: jax.block_until_ready(program(*arguments))).result
 
 
 def after(stack: Stack, block: Block, state: State, goes_on: np.ndarray) -> Stack:

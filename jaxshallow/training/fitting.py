@@ -25,6 +25,7 @@ from jaxshallow.training.epochs import (
     epoch_orders,
     epochs_a_program,
     first_state,
+    last_batch,
     watched,
     words,
 )
@@ -152,6 +153,9 @@ def fit(
         state, history = resumed(_arrays_of(resume, params), state, epochs, validation is not None)
         histories, done = [history], len(history.cost)
 
+    last = None
+    if batch_size is not None:
+        last = last_batch(m, min(batch_size, m), sum(leaf.size for leaf in jax.tree.leaves(params)))
     block = epochs_a_program(params, m, batch_size or m, epochs, callback)
     while done < epochs:
         n = block if epochs - done > block + 1 else epochs - done  # no program of a single epoch
@@ -161,6 +165,7 @@ def fit(
         state, (history, ran) = compiled_epochs(
             state, X, Y, weights, validation, order, learning_rate, l2, tol,
             optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
+            last=last,
         )  # fmt: skip
         stopped = patience is not None and _stopped(ran)
         histories.append(_of_epochs_that_ran(history, ran) if stopped else history)
