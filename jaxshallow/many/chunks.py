@@ -122,7 +122,7 @@ def next_block(group: Group, place: Place, params: Params, m: int, settings: Set
     widths = np.ones(len(rows), int) if group.widths is None else group.widths[rows]
     one = Capacity(1, None if group.widths is None else 1)
     worth = OPERATIONS_OF_COMPILING / left / _operations(group, params, one, m, settings)
-    while max(widths.sum(), 2 * widths.max()) <= size and size // 2 * -(-widths.sum() // size) >= worth:
+    while max(widths.sum(), widths.max()) <= size // 2 and size // 2 >= worth:
         size //= 2
     return Block(place.epoch, min(place.block, left), rows, size)
 

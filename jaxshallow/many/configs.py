@@ -17,7 +17,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import given
 from jaxshallow.activations import resolve
 from jaxshallow.many.optimizers import Factory, Recipe, arguments_of, is_number
-from jaxshallow.params import check_scale, check_sizes
+from jaxshallow.params import Params, check_scale, check_sizes
 from jaxshallow.training.epochs import Rules, words
 
 DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
@@ -37,6 +37,7 @@ class Settings:
         output: the head of all networks.
         recipes: of their optimizers; None for plain gradient descent.
         epochs, batch_size, patience, tol, callback: as in `fit_many`.
+        first: the networks to start from; None: they are drawn.
         devices: the JAX devices to train on.
         shuffle, rules: as in `fit_many`.
         epochs_before: how many epochs the runs behind `start` had; the order of minibatches continues from there.
@@ -55,6 +56,7 @@ class Settings:
     patience: int | None
     tol: float
     callback: Callable[[Any], Any] | None
+    first: Sequence[Params] | None
     devices: Sequence[jax.Device]
     shuffle: bool
     rules: Rules

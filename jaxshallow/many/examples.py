@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -13,7 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import checks, given
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
-from jaxshallow.params import init
+from jaxshallow.params import Params, init
 from jaxshallow.training.epochs import last_batch
 from jaxshallow.training.scaling import Scaling, scaling
 
@@ -192,7 +193,9 @@ def _problem(
     for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
         if np.ndim(given.numbers(name, array)) != 2:
             raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")
-    one = init(key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype)
+    # Its shapes are all that is asked of it: nothing is compiled.
+    one = jax.eval_shape(partial(init, key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype))
+    one = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), one)
     return checks.problem(one, X, Y, weights, validation=validation)
 
 
@@ -231,6 +234,31 @@ def for_each_fold(networks: Sequence[dict[str, Any]], examples: Examples) -> lis
         if not all(w[train].any() for w in everyone):
             raise ValueError(f"weights must not all be 0 where fold {fold} is trained")
     return [{**network, "fold": fold} for network in networks for fold in range(len(examples.folds))]
+
+
+def first_of_each(
+    first: Sequence[Params], networks: Sequence[Mapping[str, Any]], examples: Examples, output: str
+) -> list[Params]:
+    """The networks to start from, in NumPy; with folds, each once per fold.
+
+    Raises:
+        ValueError, TypeError: there is not one for each config, or one of another form.
+    """
+    if len(first) != len(networks):
+        raise ValueError(f"first must hold Params for each of the {len(networks)} configs, got {len(first)}")
+    n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
+    found = []
+    for k, (one, network) in enumerate(zip(first, networks, strict=True)):
+        try:
+            one = jax.tree.map(np.asarray, checks.parameters(one))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"first[{k}]: {error}") from None
+        wanted = (network["n_h"], n_x, n_y, network["hidden"], output, dtype)
+        came = (*one.W1.shape, len(one.W2), one.hidden, one.output, one.W1.dtype)
+        if came != wanted:
+            raise ValueError(f"first[{k}] must have (n_h, n_x, n_y, hidden, output, dtype) = {wanted}, got {came}")
+        found.append(one)
+    return [one for one in found for _ in range(len(examples.folds or (0,)))]
 
 
 def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -> dict[str, Any]:

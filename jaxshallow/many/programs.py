@@ -62,9 +62,13 @@ def _optimizer_of(recipe: Recipe | None, network: Mapping[str, Any]) -> optax.Gr
 
 
 def first_params(group: Group, settings: Settings) -> Params:
-    """The stack of a group's first parameters, drawn as by `init`."""
+    """The stack of a group's first parameters: those that were given, or drawn as by `init`."""
+    if settings.first is not None:
+        own = [widened(settings.first[k], group.width, np.pad) for k in group.members]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *own)
     networks, n_x, n_y = columns(settings, group.members), settings.n_x, settings.n_y
-    key, how = _typed(settings.key), {"hidden": group.hidden, "output": settings.output}
+    cuts = tuple(np.unique(networks["cut"]).tolist())
+    key, how = _typed(settings.key), {"hidden": group.hidden, "output": settings.output, "cuts": cuts}
     if _draws_do_not_depend_on_their_number(key):
         return draw(key, networks, **how, shape=(group.width, n_x, n_y), side_by_side=True)
     widths = networks["n_h"]
@@ -90,13 +94,14 @@ def _draws_do_not_depend_on_their_number(key: Array) -> bool:
     return partitionable and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "shape", "side_by_side"))
+@partial(jax.jit, static_argnames=("hidden", "output", "cuts", "shape", "side_by_side"))
 def draw(
     key: Array,
     networks: Mapping[str, Any],
     *,
     hidden: Any,
     output: str,
+    cuts: tuple[bool, ...],
     shape: tuple[int, int, int],
     side_by_side: bool,
 ) -> Params:
@@ -106,6 +111,7 @@ def draw(
         key: a JAX random key.
         networks: `columns` of their configs.
         hidden, output: of all networks.
+        cuts: what the networks have under "cut": the program draws no other numbers.
         shape: (width, n_x, n_y).
         side_by_side: under vmap; else one after another.
     """
@@ -116,8 +122,11 @@ def draw(
         key1, key2 = jax.random.split(jax.random.fold_in(key, network["seed"]))
 
         def weights(key: Array, n: int, deviation: Array) -> Array:
-            cut = jax.random.truncated_normal(key, -2, 2, (n,), dtype)
-            return jnp.where(network["cut"], cut, jax.random.normal(key, (n,), dtype)) * deviation
+            drawn = [
+                jax.random.truncated_normal(key, -2, 2, (n,), dtype) if cut else jax.random.normal(key, (n,), dtype)
+                for cut in cuts
+            ]
+            return (drawn[0] if len(cuts) == 1 else jnp.where(network["cut"], drawn[1], drawn[0])) * deviation
 
         W1 = weights(key1, width * n_x, network["deviation1"]).reshape(width, n_x)
         W2 = weights(key2, n_y * width, network["deviation2"])
