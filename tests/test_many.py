@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
 import jaxshallow as js
-from jaxshallow.many import plan, programs
+from jaxshallow.many import chunks, plan, programs
 from jaxshallow.tiles import streaming
 
 KEY = jax.random.key(3)
@@ -108,7 +108,7 @@ def test_chunks_do_not_matter(x64, monkeypatch, elements):
     case = draw(m=20)
     configs = {"n_h": [3, 4, 4, 2, 1], "seed": range(5), "hidden": "tanh", "learning_rate": 0.5}
     expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=20)
-    monkeypatch.setattr(plan, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", elements)
     assert_close(js.fit_many(KEY, case.X, case.Y, configs, epochs=20).history.cost, expected.history.cost, "float64")
 
 
@@ -141,7 +141,7 @@ def test_other_numbers_within_a_bucket_do_not_recompile():
     train([5, 6], 0.1, 0.0, 0)
 
     def sizes():
-        weakly = [one for of in (programs.train_chunk, programs.first_states) for one in of.programs.values()]
+        weakly = [one for of in (programs.train_units, programs.first_states) for one in of.programs.values()]
         return [program._cache_size() for program in (programs.draw, *weakly)]
 
     before = sizes()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxshallow.many.configs import Settings
-from jaxshallow.many.plan import OPERATIONS_OF_COMPILING, SIDE_BY_SIDE, Group
+from jaxshallow.many.optimizers import shapes
+from jaxshallow.many.plan import OPERATIONS_OF_COMPILING, SIDE_BY_SIDE, Group, outgrows
 from jaxshallow.many.widths import length
 from jaxshallow.params import Params
-from jaxshallow.tiles import tile_size
 from jaxshallow.training.epochs import operations
 
 # Entries of A1 over the networks that run at once on a CPU: few enough for the cache, enough for a fast product.
@@ -65,10 +63,10 @@ class Capacity(NamedTuple):
     units: int | None
 
 
-def is_tall(params: Params, m: int, settings: Settings) -> bool:
-    """Whether one network of a stack outgrows a CPU's cache, so that its gradient is streamed."""
-    one: Any = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), params)
-    return settings.devices[0].platform == "cpu" and min(m, settings.batch_size or m) >= 8 * tile_size(one)
+def is_tall(group: Group, m: int, settings: Settings) -> bool:
+    """Whether one network outgrows a CPU's cache, so that its gradient is streamed."""
+    one = shapes(group.width, settings.n_x, settings.n_y, settings.dtype)
+    return group.widths is None and outgrows(one, min(m, settings.batch_size or m), settings.devices)
 
 
 def first_place(group: Group, params: Params, m: int, settings: Settings) -> Place:
@@ -98,7 +96,7 @@ def _first_capacity(group: Group, params: Params, m: int, settings: Settings) ->
         parts = _for_all_workers(max(-(-int(group.widths.sum()) // most), -(-n // at_once)), n, settings)
         units = max(int(group.widths[part].sum()) for part in balanced(group.widths, parts))
         return Capacity(-(-n // parts), length(units))
-    if (group.recipe is not None and group.recipe.one_by_one) or is_tall(params, m, settings):
+    if (group.recipe is not None and group.recipe.one_by_one) or is_tall(group, m, settings):
         return Capacity(1, None)
     most = max(1, most // max(width, n_y))
     return Capacity(-(-n // _for_all_workers(-(-n // most), n, settings)), None)
@@ -122,7 +120,7 @@ def next_block(group: Group, place: Place, params: Params, m: int, settings: Set
     widths = np.ones(len(rows), int) if group.widths is None else group.widths[rows]
     one = Capacity(1, None if group.widths is None else 1)
     worth = OPERATIONS_OF_COMPILING / left / _operations(group, params, one, m, settings)
-    while max(widths.sum(), widths.max()) <= size // 2 and size // 2 >= worth:
+    while widths.sum() <= size // 2 and size // 2 >= worth:
         size //= 2
     return Block(place.epoch, min(place.block, left), rows, size)
 

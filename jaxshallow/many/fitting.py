@@ -137,7 +137,12 @@ def fit_many(
     tol = float(given.narrowed("tol", np.asarray(tol), dtype))
     widest = shapes(max(network["n_h"] for network in networks), n_x, n_y, dtype)
     recipes = recipes_of(networks, factory, widest)
-    groups = groups_of(networks, recipes, widest, max_memory=max_memory, examples=examples.m * epochs)
+    devices = jax.local_devices() if devices is None else list(devices)
+    batch = examples.m if batch_size is None else min(batch_size, examples.m)
+    groups = groups_of(
+        networks, recipes, widest,
+        max_memory=max_memory, examples=examples.m * epochs, batch=batch, devices=devices,
+    )  # fmt: skip
     if isinstance(start, Many):
         check_start(start, networks, examples, output)
         examples = replace(examples, known_scalings=start.scalings)
@@ -145,7 +150,7 @@ def fit_many(
     settings = Settings(
         key=key, networks=networks, n_x=n_x, n_y=n_y, dtype=dtype, validated=examples.validated, output=output,
         recipes=recipes, epochs=epochs, batch_size=batch_size, patience=patience, tol=tol, callback=callback,
-        first=first, devices=jax.local_devices() if devices is None else list(devices),
+        first=first, devices=devices,
         shuffle=shuffle, rules=rules, epochs_before=epochs_before,
     )  # fmt: skip
 

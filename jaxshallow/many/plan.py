@@ -6,12 +6,15 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax.typing import DTypeLike
 
 from jaxshallow.many.optimizers import Recipe
 from jaxshallow.many.units import units_are_alone
+from jaxshallow.many.widths import bucket
 from jaxshallow.params import Params
+from jaxshallow.tiles import tile_size
 
 OPERATIONS_OF_COMPILING = 2e10
 MAX_MEMORY = 2**32
@@ -64,6 +67,8 @@ def groups_of(
     *,
     max_memory: int,
     examples: int,
+    batch: int,
+    devices: Sequence[jax.Device],
 ) -> list[Group]:
     """The groups in the order of training, fold after fold, each as large as `max_memory` allows.
 
@@ -73,6 +78,8 @@ def groups_of(
         like: the shapes and dtypes of one of the networks.
         max_memory: bytes for networks in training.
         examples: how many each network is trained on, over all epochs.
+        batch: how many are in a step.
+        devices: to train on.
 
     Raises:
         ValueError: the results alone need more than `max_memory`.
@@ -85,9 +92,12 @@ def groups_of(
 
     together: list[tuple[int, list[int], bool]] = []
     for (hidden, recipe), by_width in _kinds(networks, recipes).items():
-        mixed = {} if len(by_width) == 1 or not units_are_alone(hidden, recipe, like) else _mixed(by_width, n_y, examples)
+        mixed: dict[int, list[int]] = {}
+        if len(by_width) > 1 and not outgrows(like, batch, devices) and units_are_alone(hidden, recipe, like):
+            mixed = _mixed(by_width, n_y, examples)
         together += [(width, members, False) for width, members in by_width.items() if width not in mixed]
-        together += [(width, members, True) for width, members in _stored(mixed, bytes_of, max_memory).items()]
+        stored = _stored(mixed, bytes_of, max_memory)
+        together += [(bucket(width), members, True) for width, members in stored.items()]
     results = sum(len(members) * bytes_of(width) for width, members, _ in together)
     if results > max_memory:
         raise ValueError(
@@ -104,6 +114,11 @@ def groups_of(
         widths = np.array([networks[k]["n_h"] for k in group])
         groups.append(Group(number, group, width, widths if side_by_side else None, hidden, recipe, fold))
     return groups
+
+
+def outgrows(one: Params, batch: int, devices: Sequence[jax.Device]) -> bool:
+    """Whether a network with so many examples outgrows a CPU's cache: then it is trained by itself, in tiles."""
+    return devices[0].platform == "cpu" and batch >= 8 * tile_size(one)
 
 
 def _kinds(

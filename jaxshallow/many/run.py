@@ -134,10 +134,10 @@ def _start_stack(
     size: int, turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None, state: State, work: Work
 ) -> Callable[[], Trained]:
     """Start the program of a chunk of networks of one width; what is returned waits for it."""
-    settings, params = work.settings, state.params
+    params = state.params
     full = np.resize(rows, size)  # copies of its networks fill the last chunk up
     stack = jax.tree.map(lambda leaf: leaf[full], state)
-    tall = is_tall(params, work.examples.m, settings)
+    tall = is_tall(work.group, work.examples.m, work.settings)
     train = partial(
         train_stack, grads=stream(cost_and_grads) if tall else cost_and_grads,
         **_options(size * sum(leaf[0].size for leaf in jax.tree.leaves(params)), block, work),

@@ -49,7 +49,7 @@ class Places(NamedTuple):
     def own(self) -> Array:
         """(K, 1, U) whether a unit is the network's."""
         networks = jnp.arange(len(self.first), dtype=np.int32)
-        return (self.owner == networks[:, None])[:, None, :]
+        return self.owner[None, None, :] == networks[:, None, None]
 
     def of_units(self, of_networks: Any) -> Any:
         """For each unit what is its network's, from arrays (K, ...)."""
@@ -91,7 +91,7 @@ def costs_and_grads(
     A2 = jax.vmap(σ)(Z2)
     lost = ~jnp.isfinite(Z2).all(axis=(1, 2))
 
-    dZ2 = w[:, None, :] * (A2 - Y)
+    dZ2 = w[:, None, :] * (A2 - Y[None])
     dW2 = _own_block(jnp.inner(dZ2, A1), own) / m + λ1 * units.W2[:, :, 0]
     db2 = dZ2.sum(axis=2) / m
     dA1 = jnp.tensordot(W2, jnp.where(lost[:, None, None], 0, dZ2), ((0, 1), (0, 1)))
@@ -119,7 +119,7 @@ def _propagated(units: Params, X: Array, places: Places) -> tuple[Array, Array, 
 
 def _blocks(units: Params, own: Array) -> Array:
     """W2 of all networks, (K, n_y, U): zeros but for each network's own units."""
-    return jnp.where(own, units.W2[:, :, 0].T, 0)
+    return jnp.where(own, units.W2[:, :, 0].T[None], 0)
 
 
 def _own_block(of_all: Array, own: Array) -> Array:
@@ -148,7 +148,7 @@ def _costs(units: Params, Z2: Array, Y: Array, places: Places, w: Array, λ: Arr
     L = jax.vmap(OUTPUTS[units.output].loss, in_axes=(0, None))(Z2, Y)
     squares = jnp.sum(units.W1**2, axis=(1, 2)) + jnp.sum(units.W2**2, axis=(1, 2))
 
-    return jnp.sum(w * L, axis=1) / Z2.shape[2] + λ / 2 * jnp.sum(jnp.where(places.own[:, 0], squares, 0), axis=1)
+    return jnp.sum(w * L, axis=1) / Z2.shape[2] + λ / 2 * jnp.sum(jnp.where(places.own[:, 0], squares[None], 0), axis=1)
 
 
 def cost_and_grads_beside_another(

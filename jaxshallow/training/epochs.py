@@ -288,10 +288,10 @@ def _minibatches(
     totals = jnp.sum(w, axis=-1)
     counted = jnp.sum(order >= 0, axis=1, dtype=dtype)
     if l2.ndim:
-        totals, counted = totals.reshape(len(order), -1), counted[:, None]
+        totals, counted, l2 = totals.reshape(len(order), -1), counted[:, None], l2[None, :]
 
     # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
-    shares = l2 * (jnp.ones_like(totals) if alone else totals / jnp.sum(totals, axis=0))
+    shares = l2 * (jnp.ones_like(totals) if alone else totals / jnp.sum(totals, axis=0, keepdims=True))
 
     def one(carry: Carry, batch: tuple[Array, ...], weighted: bool) -> tuple[Carry, Array]:
         examples, w, share = batch
