@@ -13,7 +13,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow.lifetimes import jit_weakly
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.many.configs import Settings, columns
 from jaxshallow.many.optimizers import INDIFFERENT, Recipe
 from jaxshallow.many.plan import Group
@@ -43,7 +43,7 @@ def with_optimizers(state: State, group: Group, settings: Settings) -> State:
     return state
 
 
-@partial(jit_weakly, functions=("recipe",))
+@partial(bounded_jit, functions=("recipe",))
 def first_states(params: Params, networks: Mapping[str, Any], *, recipe: Recipe | None) -> State:
     """The first state of each network of a stack, `packed`: the host keeps them, and NumPy has no random keys."""
 
@@ -87,7 +87,7 @@ def _draws_do_not_depend_on_their_number(key: Array) -> bool:
     return partitionable and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "shape", "side_by_side"))
+@partial(bounded_jit, static_argnames=("hidden", "output", "shape", "side_by_side"))
 def draw(
     key: Array,
     networks: Mapping[str, Any],
@@ -133,7 +133,7 @@ def draw(
     return jax.vmap(one)(networks) if side_by_side else jax.lax.map(one, networks)
 
 
-@partial(jit_weakly, functions=("recipe", "grads", "rules"), static_argnames=("padded", "epochs", "patience"))
+@partial(bounded_jit, functions=("recipe", "grads", "rules"), static_argnames=("padded", "epochs", "patience"))
 def train_chunk(
     X: Array,
     Y: Array,
