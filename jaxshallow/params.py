@@ -15,6 +15,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import given
 from jaxshallow.activations import OUTPUTS, Activation, resolve
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.forks import refuse_after_fork
 
 
@@ -156,7 +157,7 @@ def check_scale(scale: float | str) -> None:
 
 
 # One program: to compile its dozen operations one by one would take most of a first run's start-up time.
-@partial(jax.jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
+@partial(bounded_jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
 def _draw(
     key: ArrayLike, deviation: ArrayLike, *, rule: str | None, n_x: int, n_h: int, n_y: int, dtype: DTypeLike
 ) -> tuple[Array, Array]:

@@ -22,6 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from jaxshallow.backprop import cost_and_grads
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.many.chunks import Place
 from jaxshallow.many.result import Many, Stack
 from jaxshallow.meshes import no_mesh
@@ -122,7 +123,7 @@ class Run:
         return jax.tree.unflatten(tree, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
 
 
-@partial(jax.jit, static_argnames=("streamed",))
+@partial(bounded_jit, static_argnames=("streamed",))
 def cost_and_slope(
     theta: ArrayLike, like: Params, X: Array, Y: Array, weights: Array | None, l2: ArrayLike, *, streamed: bool
 ) -> tuple[Array, Array]:
@@ -132,7 +133,7 @@ def cost_and_slope(
     return J, ravel_pytree(slope)[0]
 
 
-@partial(jax.jit, static_argnames=("score",))
+@partial(bounded_jit, static_argnames=("score",))
 def validated(theta: Array, like: Params, X: Array, Y: Array, weights: Array | None, *, score: Any) -> Any:
     """The cost and the score on validation examples."""
     params = network(theta, like)

@@ -18,6 +18,7 @@ from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
 from jaxshallow import activations
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.estimators.settings import devices
 from jaxshallow.estimators.sparse import narrow
 from jaxshallow.estimators.training import cast, columns
@@ -114,7 +115,7 @@ def in_jax(members: Sequence[Params], device: str | None) -> Scores:
     return scores
 
 
-@jax.jit
+@bounded_jit
 def _scores(networks: Params, X: ArrayLike) -> Array:
     """(members, n_y, m) Z2 of networks, leaves (members, ...), one at a time and in tiles."""
     return jax.lax.map(lambda params: stream(_Z2)(params, X), networks)

@@ -147,9 +147,7 @@ def _mixed(by_width: dict[int, list[int]], n_y: int, examples: int) -> dict[int,
     }
 
 
-def _stored(
-    by_width: dict[int, list[int]], bytes_of: Callable[[int], int], max_memory: int
-) -> dict[int, list[int]]:
+def _stored(by_width: dict[int, list[int]], bytes_of: Callable[[int], int], max_memory: int) -> dict[int, list[int]]:
     """The same networks by the width that they are stored in: that of the widest, unless memory is short."""
     for width, wider in itertools.pairwise(sorted(by_width)):
         if len(by_width[width]) * bytes_of(wider) < max_memory // 8:

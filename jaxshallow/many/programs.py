@@ -13,13 +13,12 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.descent import take_step
-from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.many.configs import Settings, columns
-from jaxshallow.many import side_by_side
 from jaxshallow.many.optimizers import Recipe
 from jaxshallow.many.plan import Group
-from jaxshallow.many.side_by_side import Places
+from jaxshallow.many.side_by_side import Places, costs, costs_and_grads, outputs
 from jaxshallow.many.widths import widened
 from jaxshallow.network import cost
 from jaxshallow.params import Params, task_of
@@ -46,7 +45,7 @@ def with_optimizers(state: State, group: Group, settings: Settings) -> State:
     return state
 
 
-@partial(jit_weakly, functions=("recipe",))
+@partial(bounded_jit, functions=("recipe",))
 def first_states(params: Params, networks: Mapping[str, Any], *, recipe: Recipe | None) -> State:
     """The first state of each network of a stack, `packed`: the host keeps them, and NumPy has no random keys."""
 
@@ -94,7 +93,7 @@ def _draws_do_not_depend_on_their_number(key: Array) -> bool:
     return partitionable and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "cuts", "shape", "side_by_side"))
+@partial(bounded_jit, static_argnames=("hidden", "output", "cuts", "shape", "side_by_side"))
 def draw(
     key: Array,
     networks: Mapping[str, Any],
@@ -145,7 +144,7 @@ def draw(
     return jax.vmap(one)(networks) if side_by_side else jax.lax.map(one, networks)
 
 
-@partial(jit_weakly, functions=("recipe", "grads", "rules"), static_argnames=("epochs", "patience", "last"))
+@partial(bounded_jit, functions=("recipe", "grads", "rules"), static_argnames=("epochs", "patience", "last"))
 def train_stack(
     X: Array,
     Y: Array,
@@ -186,7 +185,7 @@ def _validation_cost(params: Params, X: Array, Y: Array, weights: Array | None) 
     return cost(params, X, Y, weights=weights)
 
 
-@partial(jit_weakly, functions=("recipe", "rules"), static_argnames=("epochs", "patience", "last"))
+@partial(bounded_jit, functions=("recipe", "rules"), static_argnames=("epochs", "patience", "last"))
 def train_units(
     X: Array,
     Y: Array,
@@ -209,7 +208,7 @@ def train_units(
     of_units = places.of_units({name: networks[name] for name in ("learning_rate", "numbers")})
 
     def step(carry: Any, X: Array, Y: Array, weights: Array | None, l2: Array) -> tuple[Any, Array]:
-        J, grads = side_by_side.costs_and_grads(carry[0], X, Y, places, weights, l2)
+        J, grads = costs_and_grads(carry[0], X, Y, places, weights, l2)
 
         def of_unit(params: Params, opt_state: Any, g: Params, J: Array, network: Mapping[str, Any]) -> Any:
             optimizer, rate = _optimizer_of(recipe, network), network["learning_rate"]
@@ -218,10 +217,10 @@ def train_units(
         return jax.vmap(of_unit)(*carry, grads, places.of_units(J), of_units), J
 
     def validation_cost(units: Params, X: Array, Y: Array) -> Array:
-        return side_by_side.costs(units, X, Y, places, validation_weights)
+        return costs(units, X, Y, places, validation_weights)
 
     def score(units: Params, X: Array, Y: Array) -> Array:
-        A2 = side_by_side.outputs(units, X, places)
+        A2 = outputs(units, X, places)
         axis = None if validation_weights is None else 0
         task = task_of(units.output, len(Y))
         return jax.vmap(lambda A2, w: rules.validation_score(A2, Y, w, task), (0, axis))(A2, validation_weights)  # type: ignore[misc]

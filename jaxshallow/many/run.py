@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import Array
 
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.many.chunks import Block, capacity, chunks, first_place, is_tall, next_block
@@ -22,7 +21,6 @@ from jaxshallow.many.records import Records
 from jaxshallow.many.result import Many, Stack
 from jaxshallow.many.resume import states_of_start
 from jaxshallow.many.units import Axes, Layout, axes_of_units
-from jaxshallow.params import Params
 from jaxshallow.tiles import stream
 from jaxshallow.training.epochs import History, State, epoch_orders
 
@@ -101,7 +99,9 @@ def run_block(block: Block, state: State, work: Work) -> Trained:
     settings, m = work.settings, work.examples.m
     room = capacity(work.group, block.size, state.params, m, settings)
     order = _order(block, work)
-    start = partial(_start_stack, room.networks) if room.units is None else partial(_start_units, room.units, room.networks)
+    start = (
+        partial(_start_stack, room.networks) if room.units is None else partial(_start_units, room.units, room.networks)
+    )
     # Start all before waiting for the first: they run at the same time.
     parts = chunks(work.group, block.rows, room)
     running = [start(turn, rows, block, order, state, work) for turn, rows in enumerate(parts)]
@@ -185,7 +185,12 @@ def _options(entries: int, block: Block, work: Work) -> dict[str, Any]:
 
 
 def _start(
-    train: Callable[..., Any], turn: int, networks: tuple[Any, ...], rows: np.ndarray, order: np.ndarray | None, work: Work
+    train: Callable[..., Any],
+    turn: int,
+    networks: tuple[Any, ...],
+    rows: np.ndarray,
+    order: np.ndarray | None,
+    work: Work,
 ) -> Callable[[], Any]:
     """Start a program in a thread of its own; what is returned waits for its result. Chunks take devices in turn."""
     settings, examples = work.settings, work.examples
@@ -196,7 +201,7 @@ def _start(
     device = turn % len(settings.devices)
     chunk = jax.device_put((*networks, of_rows, *own, order, tol), settings.devices[device])
     arguments = (*examples.on_devices[device], *chunk)
-    program = train.func.prepared(*arguments, **train.keywords)  # type: ignore[attr-defined]
+    program = train.func.compiled(*arguments, **train.keywords)  # type: ignore[attr-defined]
     return work.workers.submit(lambda: jax.block_until_ready(program(*arguments))).result
 
 

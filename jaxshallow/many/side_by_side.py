@@ -159,9 +159,7 @@ def cost_and_grads_beside_another(
     other = n_h // 2 + 1
     rows = jnp.concatenate([jnp.arange(other), jnp.arange(n_h)])
     b2 = jnp.broadcast_to(params.b2, (len(rows), *params.b2.shape))
-    units = replace(
-        params, W1=params.W1[rows, None], b1=params.b1[rows, None], W2=params.W2.T[rows, :, None], b2=b2
-    )
+    units = replace(params, W1=params.W1[rows, None], b1=params.b1[rows, None], W2=params.W2.T[rows, :, None], b2=b2)
     places = Places(np.repeat(np.int32([0, 1]), [other, n_h]), np.int32([0, other]))
     X, Y, weights = (None if given is None else jnp.asarray(given, params.W1.dtype) for given in (X, Y, weights))
     J, g = costs_and_grads(units, X, Y, places, weights, l2)

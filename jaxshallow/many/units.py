@@ -48,7 +48,9 @@ class Layout(NamedTuple):
     @property
     def places(self) -> Places:
         network, _ = self.units
-        return Places(_filled(network, self.U, self.K).astype(np.int32), _filled(self.first, self.K, 0).astype(np.int32))
+        return Places(
+            _filled(network, self.U, self.K).astype(np.int32), _filled(self.first, self.K, 0).astype(np.int32)
+        )
 
     def side_by_side(self, stack: State) -> State:
         """The networks of a stack (n, ...) as units (U, ...); the costs and counts of `patience` stay those of networks."""

@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
-from jaxshallow.lifetimes import jit_weakly
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.params import Params
 
 Arguments: TypeAlias = tuple[Params, tuple[Array, ...], tuple[Any, ...], Array | None, dict[str, Any]]
@@ -104,7 +104,7 @@ def compiled(body: Callable[..., Any]) -> Callable[..., Any]:
         leaves = traced | functions | {i: value for i, _, value in values}
         return body(*jax.tree.unflatten(form, [leaves[i] for i in range(len(leaves))]))
 
-    jitted = jit_weakly(program, functions=("functions",), static_argnames=("static",))
+    jitted = bounded_jit(program, functions=("functions",), static_argnames=("static",))
 
     def run(*args: Any) -> Any:
         leaves, form = jax.tree.flatten(args)

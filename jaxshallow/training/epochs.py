@@ -14,9 +14,9 @@ from jax.tree_util import keystr
 from jax.typing import ArrayLike
 
 from jaxshallow import given
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.checks import is_known
 from jaxshallow.descent import CostAndGrads, take_step
-from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate
 from jaxshallow.optimizers import Optimizer, start, trained
@@ -327,7 +327,7 @@ def _watch(kind: Kind, state: State, seen: History, tol: Array, patience: int) -
 
 
 # Nothing is donated, so that an interrupted run leaves its starting parameters intact.
-compiled_epochs = jit_weakly(
+compiled_epochs = bounded_jit(
     run_epochs, functions=("optimizer", "grads", "validation_cost_of"), static_argnames=("epochs", "patience", "last")
 )
 
