@@ -115,7 +115,9 @@ def test_an_optimizer_that_trains_units_by_themselves_trains_the_network(x64):
         units = jax.vmap(functools.partial(steps, optimizer))(layout.side_by_side(stack).params)
         (network,) = (jax.tree.map(lambda leaf: leaf[0], layout.stacked(State(units, ()), n_h).params),)
         assert_close(network, steps(optimizer, one), "float64")
-    assert {"adam", "adamw", "adagrad", "nadam", "rmsprop", "lion", "sgd", "yogi", "schedule_free_sgd"} <= set(side_by_side)
+    assert {"adam", "adamw", "adagrad", "nadam", "rmsprop", "lion", "sgd", "yogi", "schedule_free_sgd"} <= set(
+        side_by_side
+    )
 
 
 def stateless(update):

@@ -10,7 +10,6 @@ from jaxshallow.many.configs import Settings
 from jaxshallow.many.optimizers import shapes
 from jaxshallow.many.plan import OPERATIONS_OF_COMPILING, SIDE_BY_SIDE, Group, outgrows
 from jaxshallow.many.widths import length
-from jaxshallow.params import Params
 from jaxshallow.training.epochs import operations
 
 # Entries of A1 over the networks that run at once on a CPU: few enough for the cache, enough for a fast product.
@@ -69,26 +68,25 @@ def is_tall(group: Group, m: int, settings: Settings) -> bool:
     return group.widths is None and outgrows(one, min(m, settings.batch_size or m), settings.devices)
 
 
-def first_place(group: Group, params: Params, m: int, settings: Settings) -> Place:
+def first_place(group: Group, m: int, settings: Settings) -> Place:
     """The place of a group before its first epoch. All blocks are equal if `epochs` has a divisor near their size.
 
     Args:
         group: the networks.
-        params: their stack.
         m: examples.
         settings: of the run.
     """
-    chunk = _first_capacity(group, params, m, settings)
+    chunk = _first_capacity(group, m, settings)
     parts = 100 if settings.callback else 20 if settings.patience else 1
-    most = min(settings.epochs // parts, OPERATIONS_A_PROGRAM / _operations(group, params, chunk, m, settings))
+    most = min(settings.epochs // parts, OPERATIONS_A_PROGRAM / _operations(group, chunk, m, settings))
     block = int(min(settings.epochs, max(2, most)))
     # A shorter last block would be one more program to compile.
     block = next((n for n in range(block, block // 2, -1) if settings.epochs % n == 0), block)
     return Place(0, block, chunk.units or chunk.networks, np.ones(len(group.members), bool))
 
 
-def _first_capacity(group: Group, params: Params, m: int, settings: Settings) -> Capacity:
-    n, (n_y, width), batch = len(group.members), params.W2.shape[1:], min(m, settings.batch_size or m)
+def _first_capacity(group: Group, m: int, settings: Settings) -> Capacity:
+    n, n_y, batch = len(group.members), settings.n_y, min(m, settings.batch_size or m)
     on_cpu = settings.devices[0].platform == "cpu"
     most = max(1, (CHUNK_ELEMENTS // settings.workers if on_cpu else DEVICE_ELEMENTS) // batch)  # units
     if group.widths is not None:
@@ -98,7 +96,7 @@ def _first_capacity(group: Group, params: Params, m: int, settings: Settings) ->
         return Capacity(-(-n // parts), length(units))
     if (group.recipe is not None and group.recipe.one_by_one) or is_tall(group, m, settings):
         return Capacity(1, None)
-    most = max(1, most // max(width, n_y))
+    most = max(1, most // max(group.width, n_y))
     return Capacity(-(-n // _for_all_workers(-(-n // most), n, settings)), None)
 
 
@@ -107,19 +105,19 @@ def _for_all_workers(chunks: int, n: int, settings: Settings) -> int:
     return min(n, -(-chunks // settings.workers) * settings.workers)
 
 
-def capacity(group: Group, size: int, params: Params, m: int, settings: Settings) -> Capacity:
+def capacity(group: Group, size: int, m: int, settings: Settings) -> Capacity:
     """What a chunk of a size, as `Place` has it, has room for."""
     if group.widths is None:
         return Capacity(size, None)
-    return Capacity(_first_capacity(group, params, m, settings).networks, size)
+    return Capacity(_first_capacity(group, m, settings).networks, size)
 
 
-def next_block(group: Group, place: Place, params: Params, m: int, settings: Settings) -> Block:
+def next_block(group: Group, place: Place, m: int, settings: Settings) -> Block:
     """The next epochs of the networks still training, in smaller chunks once that is worth another program."""
     rows, size, left = np.flatnonzero(place.alive), place.size, settings.epochs - place.epoch
     widths = np.ones(len(rows), int) if group.widths is None else group.widths[rows]
     one = Capacity(1, None if group.widths is None else 1)
-    worth = OPERATIONS_OF_COMPILING / left / _operations(group, params, one, m, settings)
+    worth = OPERATIONS_OF_COMPILING / left / _operations(group, one, m, settings)
     while widths.sum() <= size // 2 and size // 2 >= worth:
         size //= 2
     return Block(place.epoch, min(place.block, left), rows, size)
@@ -149,8 +147,12 @@ def balanced(widths: np.ndarray, parts: int) -> list[np.ndarray]:
     return [np.array(sorted(part)) for part in split if part]
 
 
-def _operations(group: Group, params: Params, chunk: Capacity, m: int, settings: Settings) -> int:
+def entries(group: Group, room: Capacity, settings: Settings) -> int:
+    """The parameters that a chunk trains in a step."""
+    units = room.networks * group.width if room.units is None else room.units
+    return units * (settings.n_x + settings.n_y + 1) + room.networks * settings.n_y
+
+
+def _operations(group: Group, room: Capacity, m: int, settings: Settings) -> int:
     """`operations` of an epoch of a chunk."""
-    n_y, n_x = params.W2.shape[1], params.W1.shape[2]
-    units = chunk.networks * group.width if chunk.units is None else chunk.units
-    return operations(units * (n_x + n_y + 1) + chunk.networks * n_y, m, settings.batch_size or m)
+    return operations(entries(group, room, settings), m, settings.batch_size or m)

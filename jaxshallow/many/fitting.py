@@ -56,8 +56,8 @@ def fit_many(
 ) -> Many:
     """Train thousands of networks on the same examples: one compiled program, whatever their widths.
 
-    Each activation has a program of its own, and so has each optimizer that looks at more than one hidden unit at a time
-    and each width of so many networks that it is worth compiling.
+    Each activation has a program of its own. So has each width of so many networks that it is worth compiling, or whose
+    optimizer looks at more than one hidden unit at a time.
 
     Network k is the one that `fit` trains alone, up to rounding, which chaotic descent magnifies in long runs:
     `fit(init(jax.random.fold_in(key, seed), n_x, n_h, n_y, ...), X, Y, key=key, ...)`.

@@ -210,34 +210,33 @@ def train_units(
     def step(carry: Any, X: Array, Y: Array, weights: Array | None, l2: Array) -> tuple[Any, Array]:
         J, grads = costs_and_grads(carry[0], X, Y, places, weights, l2)
 
-        def of_unit(params: Params, opt_state: Any, g: Params, J: Array, network: Mapping[str, Any]) -> Any:
-            optimizer, rate = _optimizer_of(recipe, network), network["learning_rate"]
-            return take_step(optimizer, rate, lambda *_, **__: (J, g), params, opt_state, X, Y, None, l2)[0]  # type: ignore[arg-type]
+        def of_unit(carry: Any, of_cost: tuple[Array, Params], network: Mapping[str, Any]) -> Any:
+            optimizer, (params, opt_state) = _optimizer_of(recipe, network), carry
+            found = take_step(
+                optimizer, network["learning_rate"], lambda *_, **__: of_cost, params, opt_state, X, Y, None, l2
+            )
+            return found[0]
 
-        return jax.vmap(of_unit)(*carry, grads, places.of_units(J), of_units), J
+        return jax.vmap(of_unit)(carry, (places.of_units(J), grads), of_units), J
 
     def validation_cost(units: Params, X: Array, Y: Array) -> Array:
         return costs(units, X, Y, places, validation_weights)
 
     def score(units: Params, X: Array, Y: Array) -> Array:
-        A2 = outputs(units, X, places)
-        axis = None if validation_weights is None else 0
-        task = task_of(units.output, len(Y))
-        return jax.vmap(lambda A2, w: rules.validation_score(A2, Y, w, task), (0, axis))(A2, validation_weights)  # type: ignore[misc]
+        of_one: Any = partial(rules.validation_score, task=task_of(units.output, len(Y)))  # type: ignore[arg-type]
+        axes = 0, None, None if validation_weights is None else 0
+        return jax.vmap(of_one, axes)(outputs(units, X, places), Y, validation_weights)
 
     def on_plateau(opt_state: Any) -> tuple[Any, Array]:
-        changed, stops = jax.vmap(rules.on_plateau)(opt_state)  # type: ignore[arg-type]
+        of_one: Any = rules.on_plateau
+        changed, stops = jax.vmap(of_one)(opt_state)
         return changed, places.of_networks(stops)
 
-    kind = Kind(
-        step,
-        (validation_cost, score if rules.validation_score else None),
-        places.choose,
-        on_plateau if rules.on_plateau else None,
-    )
-    after, seen = loop(
+    seen = validation_cost, rules.validation_score and score
+    kind = Kind(step, seen, places.choose, rules.on_plateau and on_plateau)
+    after, costs_and_ran = loop(
         kind, unpacked(units), X, Y, weights, validation, order, networks["l2"], tol,
         epochs=epochs, patience=patience, last=last, batches_alone=rules.batches_alone,
     )  # fmt: skip
-    history, ran = jax.tree.map(jnp.transpose, seen)
+    history, ran = jax.tree.map(jnp.transpose, costs_and_ran)
     return packed(after), (history, ran)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxshallow.backprop import cost_and_grads
-from jaxshallow.many.chunks import Block, capacity, chunks, first_place, is_tall, next_block
+from jaxshallow.bounded import bounded_jit
+from jaxshallow.many.chunks import Block, Capacity, capacity, chunks, entries, first_place, is_tall, next_block
 from jaxshallow.many.configs import Settings, columns
 from jaxshallow.many.examples import FoldExamples, validation_weights_of, weights_of
 from jaxshallow.many.optimizers import shapes
@@ -64,12 +64,12 @@ def train_group(
         Ended: the callback ended the run.
     """
     stack = records.stacks.get(group.number) or first_stack(group, settings, examples, start)
-    like = shapes(group.width, settings.n_x, len(stack.state.params.b2[0]), settings.dtype)
+    like = shapes(group.width, settings.n_x, settings.n_y, settings.dtype)
     axes = None if group.widths is None else axes_of_units(group.recipe, like)
     with ThreadPoolExecutor(settings.workers) as workers:
         work = Work(settings, group, columns(settings, group.members), examples, axes, workers)
         while stack.place.epoch < settings.epochs and stack.place.alive.any():
-            block = next_block(group, stack.place, stack.state.params, examples.m, settings)
+            block = next_block(group, stack.place, examples.m, settings)
             state, costs, ran = run_block(block, stack.state, work)
             goes_on = records.record(group.members[block.rows], costs, ran, block.first)
             records.stacks[group.number] = stack = after(stack, block, state, goes_on)
@@ -90,32 +90,28 @@ def first_stack(group: Group, settings: Settings, examples: FoldExamples, start:
         new = jax.eval_shape(lambda: new_states(group, settings))
         if [leaf.shape for leaf in jax.tree.leaves(state)] != [leaf.shape for leaf in jax.tree.leaves(new)]:
             raise ValueError("start must have been trained by an optimizer of the same form, on as many features")
-    place = first_place(group, state.params, examples.m, settings)
+    place = first_place(group, examples.m, settings)
     return Stack(group.members, jax.tree.map(np.asarray, state), examples.scaling, place)
 
 
 def run_block(block: Block, state: State, work: Work) -> Trained:
     """Train a block, in chunks: the group's new states, the costs of those trained, and whether each epoch ran."""
-    settings, m = work.settings, work.examples.m
-    room = capacity(work.group, block.size, state.params, m, settings)
+    room = capacity(work.group, block.size, work.examples.m, work.settings)
+    start = _start_stack if work.axes is None else _start_units
     order = _order(block, work)
-    start = (
-        partial(_start_stack, room.networks) if room.units is None else partial(_start_units, room.units, room.networks)
-    )
     # Start all before waiting for the first: they run at the same time.
     parts = chunks(work.group, block.rows, room)
-    running = [start(turn, rows, block, order, state, work) for turn, rows in enumerate(parts)]
-    finished = [finish() for finish in running]
-    trained, costs, ran = jax.tree.map(lambda *leaves: np.concatenate(leaves), *finished)
+    running = [start(turn, rows, room, block, order, state, work) for turn, rows in enumerate(parts)]
+    trained, costs, ran = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(finish() for finish in running))
     rows = np.concatenate(parts)
-    back = np.argsort(rows)
 
     def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
         old = old.copy()
         old[rows] = new
         return old
 
-    return jax.tree.map(put, state, trained), *jax.tree.map(lambda leaf: leaf[back], (costs, ran))
+    in_order = np.argsort(rows)
+    return jax.tree.map(put, state, trained), *jax.tree.map(lambda leaf: leaf[in_order], (costs, ran))
 
 
 def _order(block: Block, work: Work) -> np.ndarray | None:
@@ -131,78 +127,64 @@ def _order(block: Block, work: Work) -> np.ndarray | None:
 
 
 def _start_stack(
-    size: int, turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None, state: State, work: Work
+    turn: int, rows: np.ndarray, room: Capacity, block: Block, order: np.ndarray | None, state: State, work: Work
 ) -> Callable[[], Trained]:
     """Start the program of a chunk of networks of one width; what is returned waits for it."""
-    params = state.params
-    full = np.resize(rows, size)  # copies of its networks fill the last chunk up
-    stack = jax.tree.map(lambda leaf: leaf[full], state)
+    full = np.resize(rows, room.networks)  # copies of its networks fill the last chunk up
     tall = is_tall(work.group, work.examples.m, work.settings)
-    train = partial(
-        train_stack, grads=stream(cost_and_grads) if tall else cost_and_grads,
-        **_options(size * sum(leaf[0].size for leaf in jax.tree.leaves(params)), block, work),
-    )  # fmt: skip
-    running = _start(train, turn, (stack,), full, order, work)
+    options = {"grads": stream(cost_and_grads) if tall else cost_and_grads}
+    running = _start(train_stack, (_rows(state, full),), turn, full, room, block, order, work, **options)
 
     def finish() -> Trained:
-        trained, (costs, ran) = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(rows)], running())
+        trained, (costs, ran) = _rows(running(), slice(len(rows)))
         return trained, costs, ran
 
     return finish
 
 
 def _start_units(
-    units: int,
-    networks: int,
-    turn: int,
-    rows: np.ndarray,
-    block: Block,
-    order: np.ndarray | None,
-    state: State,
-    work: Work,
+    turn: int, rows: np.ndarray, room: Capacity, block: Block, order: np.ndarray | None, state: State, work: Work
 ) -> Callable[[], Trained]:
     """The same for networks of several widths, side by side."""
-    group, (n_y, width), n_x = work.group, state.params.W2.shape[1:], state.params.W1.shape[2]
-    layout = Layout(group.widths[rows], units, networks, work.axes)  # type: ignore[index, arg-type]
-    stack = jax.tree.map(lambda leaf: leaf[rows], state)
-    train = partial(train_units, **_options(units * (n_x + n_y + 1), block, work))
-    running = _start(train, turn, (layout.side_by_side(stack), layout.places), np.resize(rows, networks), order, work)
+    layout = Layout(work.group.widths[rows], room.units, room.networks, work.axes)  # type: ignore[index, arg-type]
+    networks = layout.side_by_side(_rows(state, rows)), layout.places
+    running = _start(train_units, networks, turn, np.resize(rows, room.networks), room, block, order, work)
 
     def finish() -> Trained:
         trained, seen = jax.tree.map(np.asarray, running())
-        costs, ran = jax.tree.map(lambda leaf: leaf[: len(rows)], seen)
-        return layout.stacked(trained, width), costs, ran
+        costs, ran = _rows(seen, slice(len(rows)))
+        return layout.stacked(trained, work.group.width), costs, ran
 
     return finish
 
 
-def _options(entries: int, block: Block, work: Work) -> dict[str, Any]:
-    settings = work.settings
-    return {
-        "recipe": work.group.recipe, "epochs": block.epochs, "patience": settings.patience, "rules": settings.rules,
-        "last": work.examples.last(settings.batch_size, entries),
-    }  # fmt: skip
+def _rows(tree: Any, rows: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], tree)
 
 
 def _start(
-    train: Callable[..., Any],
-    turn: int,
+    program: bounded_jit,
     networks: tuple[Any, ...],
+    turn: int,
     rows: np.ndarray,
+    room: Capacity,
+    block: Block,
     order: np.ndarray | None,
     work: Work,
+    **options: Any,
 ) -> Callable[[], Any]:
     """Start a program in a thread of its own; what is returned waits for its result. Chunks take devices in turn."""
     settings, examples = work.settings, work.examples
     members = work.group.members[rows]
     own = weights_of(settings, members, examples), validation_weights_of(settings, members)
-    of_rows = jax.tree.map(lambda column: column[rows], work.columns)
-    tol = np.asarray(settings.tol, settings.dtype)
-    device = turn % len(settings.devices)
-    chunk = jax.device_put((*networks, of_rows, *own, order, tol), settings.devices[device])
+    device, tol = turn % len(settings.devices), np.asarray(settings.tol, settings.dtype)
+    chunk = jax.device_put((*networks, _rows(work.columns, rows), *own, order, tol), settings.devices[device])
     arguments = (*examples.on_devices[device], *chunk)
-    program = train.func.compiled(*arguments, **train.keywords)  # type: ignore[attr-defined]
-    return work.workers.submit(lambda: jax.block_until_ready(program(*arguments))).result
+    compiled = program.compiled(
+        *arguments, recipe=work.group.recipe, epochs=block.epochs, patience=settings.patience, rules=settings.rules,
+        last=examples.last(settings.batch_size, entries(work.group, room, settings)), **options,
+    )  # fmt: skip
+    return work.workers.submit(lambda: jax.block_until_ready(compiled(*arguments))).result
 
 
 def after(stack: Stack, block: Block, state: State, goes_on: np.ndarray) -> Stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -53,7 +53,7 @@ class Layout(NamedTuple):
         )
 
     def side_by_side(self, stack: State) -> State:
-        """The networks of a stack (n, ...) as units (U, ...); the costs and counts of `patience` stay those of networks."""
+        """The networks of a stack (n, ...) as units (U, ...). What `patience` counts is still of networks."""
         network, place = self.units
 
         def leaf_of(leaf: np.ndarray, axis: int | None) -> np.ndarray:
@@ -61,9 +61,10 @@ class Layout(NamedTuple):
                 return _filled(leaf[network], self.U, 0)
             return _filled(np.expand_dims(np.moveaxis(leaf, axis + 1, 1)[network, place], axis + 1), self.U, 0)
 
-        stopped = np.iinfo(np.int32).max  # what fills the program up is not trained
-        watched = (leaf if leaf is None else _filled(leaf, self.K, stopped) for leaf in stack[2:4])
-        return self._by_leaf(leaf_of, stack)._replace(**dict(zip(State._fields[2:4], watched, strict=True)))
+        def watched(leaf: Any) -> Any:
+            return None if leaf is None else _filled(leaf, self.K, 2**30)  # what fills the program up has no patience
+
+        return self._by_leaf(leaf_of, watched, stack)
 
     def stacked(self, units: State, width: int) -> State:
         """The inverse of `side_by_side`: hidden layers are padded to `width` with zeros."""
@@ -78,17 +79,22 @@ class Layout(NamedTuple):
             padded[network, place] = own
             return np.moveaxis(padded, 1, axis + 1)
 
-        watched = (leaf if leaf is None else leaf[:n] for leaf in units[2:4])
-        return self._by_leaf(leaf_of, units)._replace(**dict(zip(State._fields[2:4], watched, strict=True)))
+        return self._by_leaf(leaf_of, lambda leaf: None if leaf is None else leaf[:n], units)
 
-    def _by_leaf(self, function: Any, state: State) -> State:
+    def _by_leaf(self, of_leaf: Callable[..., Any], watched: Callable[[Any], Any], state: State) -> State:
         def mapped(tree: Any, axes: Axes) -> Any:
             leaves, form = jax.tree.flatten(tree)
-            return form.unflatten([function(np.asarray(leaf), axis) for leaf, axis in zip(leaves, axes, strict=False)])
+            new = [of_leaf(np.asarray(leaf), axis) for leaf, axis in zip(leaves, axes, strict=True)]
+            return jax.tree.unflatten(form, new)
 
         of_params, of_optimizer = self.axes
-        best = None if state.best_params is None else mapped(state.best_params, of_params)
-        return State(mapped(state.params, of_params), mapped(state.opt_state, of_optimizer), best_params=best)
+        return State(
+            params=mapped(state.params, of_params),
+            opt_state=mapped(state.opt_state, of_optimizer),
+            best_cost=watched(state.best_cost),
+            idle_epochs=watched(state.idle_epochs),
+            best_params=None if state.best_params is None else mapped(state.best_params, of_params),
+        )
 
 
 def _filled(leaf: np.ndarray, n: int, value: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from jaxshallow.params import Params
 
 
 def bucket(n_h: int) -> int:
-    """The width of the arrays that hold n_h units: a multiple of 4, at most a quarter more, so that few are compiled."""
+    """The width of arrays for n_h units: a multiple of 4, at most a quarter more, so that few widths are compiled."""
     step = max(4, 2 ** ((n_h - 1).bit_length() - 3))
     return -(-n_h // step) * step
 

@@ -231,9 +231,9 @@ def loop(
 
 def _chosen(kind: Kind, which: Array, new: State, old: State) -> State:
     """Of K networks side by side: the new states of those that `which` names."""
-    networks = kind.choose(which, *((one.params, one.opt_state, one.best_params) for one in (new, old)))
-    watched = (jnp.where(which, *pair) for pair in zip(new[2:4], old[2:4], strict=True))
-    return State(*networks[:2], *watched, networks[2])
+    params, opt_state, best = kind.choose(which, *((one.params, one.opt_state, one.best_params) for one in (new, old)))
+    cost, idle = (jnp.where(which, *pair) for pair in zip(new[2:4], old[2:4], strict=True))
+    return State(params, opt_state, cost, idle, best)
 
 
 def _check_form(before: Any, after: Any) -> None:
