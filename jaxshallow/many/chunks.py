@@ -93,7 +93,8 @@ def _first_capacity(group: Group, m: int, settings: Settings) -> Capacity:
         at_once = max(1, SIDE_BY_SIDE // n_y)
         parts = _for_all_workers(max(-(-int(group.widths.sum()) // most), -(-n // at_once)), n, settings)
         units = max(int(group.widths[part].sum()) for part in balanced(group.widths, parts))
-        return Capacity(-(-n // parts), length(units))
+        # Rounded up, so that other widths find the same program.
+        return Capacity(min(at_once, -(-n // (4 * parts)) * 4), length(units, least=64))
     if (group.recipe is not None and group.recipe.one_by_one) or is_tall(group, m, settings):
         return Capacity(1, None)
     most = max(1, most // max(group.width, n_y))

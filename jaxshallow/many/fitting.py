@@ -22,6 +22,7 @@ from jaxshallow.many.records import Ended, Records
 from jaxshallow.many.result import Many, Progress
 from jaxshallow.many.resume import arrays_of_resume, check_start, take_over
 from jaxshallow.many.run import train_group
+from jaxshallow.many.widths import bucket
 from jaxshallow.meshes import no_mesh
 from jaxshallow.params import Params, check_sizes
 from jaxshallow.training.epochs import OUR_RULES, Rules, State
@@ -135,7 +136,7 @@ def fit_many(
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
     check_held(networks, dtype)
     tol = float(given.narrowed("tol", np.asarray(tol), dtype))
-    widest = shapes(max(network["n_h"] for network in networks), n_x, n_y, dtype)
+    widest = shapes(bucket(max(network["n_h"] for network in networks)), n_x, n_y, dtype)
     recipes = recipes_of(networks, factory, widest)
     devices = jax.local_devices() if devices is None else list(devices)
     batch = examples.m if batch_size is None else min(batch_size, examples.m)

@@ -223,7 +223,7 @@ def train_units(
         return costs(units, X, Y, places, validation_weights)
 
     def score(units: Params, X: Array, Y: Array) -> Array:
-        of_one: Any = partial(rules.validation_score, task=task_of(units.output, len(Y)))  # type: ignore[arg-type]
+        of_one: Any = partial(rules.validation_score, task=task_of(units.output, len(Y)))  # type: ignore[misc]
         axes = 0, None, None if validation_weights is None else 0
         return jax.vmap(of_one, axes)(outputs(units, X, places), Y, validation_weights)
 

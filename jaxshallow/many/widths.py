@@ -17,9 +17,9 @@ def bucket(n_h: int) -> int:
     return -(-n_h // step) * step
 
 
-def length(n: int) -> int:
-    """The length that n examples or units are filled up to, at most 3 % more, so that few lengths are compiled."""
-    step = max(8, 2 ** (n.bit_length() - 6))
+def length(n: int, least: int = 8) -> int:
+    """The length that n examples or units are filled up to, so that few are compiled: 3 % more, or less than `least`."""
+    step = max(least, 2 ** (n.bit_length() - 6))
     return -(-n // step) * step
 
 
