@@ -14,6 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import checks, given
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
+from jaxshallow.many.widths import length
 from jaxshallow.params import Params, init
 from jaxshallow.training.epochs import last_batch
 from jaxshallow.training.scaling import Scaling, scaling
@@ -41,15 +42,15 @@ class FoldExamples(NamedTuple):
     on_devices: list[tuple[Array, Array, tuple[Array, Array] | None]]
 
     def last(self, batch_size: int | None, entries: int) -> int | None:
-        """`last_batch` of a step that trains so many entries: the same for all folds of as many batches."""
+        """`last_batch` of a step that trains so many entries: a multiple of 8, so that folds share a program."""
         if batch_size is None:
             return None
         batch = min(batch_size, self.m)
         lengths = {n for n in self.lengths if -(-n // batch) == -(-self.m // batch)}
         last = last_batch(max(lengths), batch, entries)
-        if len(lengths) == 1 or last == batch:
-            return last
-        return batch if last is None else min(batch, -(-last // 8) * 8)
+        if last is None:  # full in this fold, and maybe not in another
+            return None if len(lengths) == 1 else batch
+        return min(batch, -(-last // 8) * 8)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,8 +107,8 @@ class Examples:
             X = _standard(X, scaled)
             validation = validation and (_standard(validation[0], scaled), validation[1])
         m, lengths = X.shape[1], self._lengths
-        if settings.batch_size is not None:  # no minibatch takes the columns added, and folds share a program
-            X, Y = (np.pad(A, ((0, 0), (0, max(lengths) - m))) for A in (X, Y))
+        if settings.batch_size is not None:  # no minibatch takes the columns added
+            X, Y = (np.pad(A, ((0, 0), (0, length(max(lengths)) - m))) for A in (X, Y))
         on_devices = [jax.device_put((X, Y, validation), device) for device in settings.devices]
         return FoldExamples(m, lengths, rows, scaled, weights, on_devices)
 

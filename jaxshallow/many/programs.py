@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -223,9 +223,9 @@ def train_units(
         return costs(units, X, Y, places, validation_weights)
 
     def score(units: Params, X: Array, Y: Array) -> Array:
-        of_one: Any = partial(rules.validation_score, task=task_of(units.output, len(Y)))  # type: ignore[misc]
+        of_one, task = cast(Callable[..., Array], rules.validation_score), task_of(units.output, len(Y))
         axes = 0, None, None if validation_weights is None else 0
-        return jax.vmap(of_one, axes)(outputs(units, X, places), Y, validation_weights)
+        return jax.vmap(partial(of_one, task=task), axes)(outputs(units, X, places), Y, validation_weights)
 
     def on_plateau(opt_state: Any) -> tuple[Any, Array]:
         of_one: Any = rules.on_plateau

@@ -1,4 +1,4 @@
-"""Hidden layers of different widths in one array: the narrower ones are padded with units of weight 0."""
+"""Few lengths of arrays, so that few programs are compiled: what is shorter is filled up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bucket(n_h: int) -> int:
 
 
 def length(n: int, least: int = 8) -> int:
-    """The length that n examples or units are filled up to, so that few are compiled: 3 % more, or less than `least`."""
+    """The length that n examples or units are filled up to, by 3 % or less than `least`, so that few are compiled."""
     step = max(least, 2 ** (n.bit_length() - 6))
     return -(-n // step) * step
 
