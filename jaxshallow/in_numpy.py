@@ -1,7 +1,7 @@
 """The notes' equations in NumPy: the execution for problems so small that compiling would take longer than the work.
 
-Examples are columns. Arrays keep their dtype, float32 or float64, and nothing here calls JAX. g′ is taken from A1, as for
-all these activations it can be.
+Examples are columns. Arrays keep their dtype, float32 or float64, and nothing here calls JAX. g′ is taken from A1,
+which all these activations allow.
 """
 
 from __future__ import annotations

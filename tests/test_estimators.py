@@ -39,27 +39,14 @@ IRIS = (IRIS[0] - IRIS[0].mean(axis=0)) / IRIS[0].std(axis=0), IRIS[1]
 
 # ---- scikit-learn's contract ----
 
-IN_FLOAT64 = {
-    "check_sample_weight_equivalence_on_dense_data": "is held to 1e-7, more than float32 has",
-    "check_sample_weight_equivalence_on_sparse_data": "is held to 1e-7, more than float32 has",
-}
 CHECKED = [ShallowClassifier(max_iter=100), ShallowRegressor(max_iter=100)]
-
-
-CONTRACT = estimator_checks.parametrize_with_checks(CHECKED, expected_failed_checks=lambda estimator: IN_FLOAT64)
+CONTRACT = estimator_checks.parametrize_with_checks(CHECKED)
 
 
 # As a list: scikit-learn before 1.8 makes a generator of them, which pytest 9 warns of.
 @pytest.mark.parametrize(CONTRACT.args[0], list(CONTRACT.args[1]), **CONTRACT.kwargs)
 def test_the_contract_of_scikit_learn_is_kept(estimator, check):
     check(estimator)
-
-
-@pytest.mark.parametrize(
-    ("name", "estimator"), [(list(IN_FLOAT64)[k], CHECKED[j]) for k, j in ((0, 0), (0, 1), (1, 0))]
-)
-def test_the_rest_of_the_contract_is_kept_in_float64(x64, estimator, name):
-    getattr(estimator_checks, name)(type(estimator).__name__, clone(estimator))
 
 
 def test_names_and_defaults_are_those_of_the_mlp():

@@ -95,7 +95,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
 
     @property
     def _networks(self) -> list[Params]:
-        """The networks as they were trained, or assigned, in NumPy."""
+        """The networks, the best first, in the dtype in which they were trained or assigned, in NumPy."""
         W1, W2 = (np.asarray(W).T for W in self.coefs_)
         b1, b2 = (np.asarray(b)[..., None] for b in self.intercepts_)
         leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
@@ -260,7 +260,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         pool = current_pool.get()
         if pool and start is None:
             return pool.trained(recipe, data)
-        if self.solver != "lbfgs" and self.batch_size != "auto" and self.batch_size > len(data.examples.X):
+        if self.solver != "lbfgs" and self.batch_size != "auto" and int(self.batch_size) > len(data.examples.X):
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=1
             )

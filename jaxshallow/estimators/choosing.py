@@ -1,11 +1,11 @@
 """NumPy or JAX? NumPy where it has trained the networks before JAX would have compiled anything.
 
-A program takes JAX most of a second to compile, whatever it computes, and NumPy computes as fast as scikit-learn does, or
-up to three times as fast. So the shapes and settings decide, and nothing that is measured when it runs: on another
-day, or on another machine, the networks are the same.
+JAX compiles for most of a second, however small the network, and NumPy trains it as fast as scikit-learn does, or up to
+three times as fast. Shapes and settings decide, and nothing that is measured when it runs: on another day, and on
+another machine, the networks are the same.
 
-`partial_fit` chooses as `fit` would on the rows of the first call, since many calls will follow, and stays with it: from
-one call to the next the dtype does not change, nor is anything compiled for a last, shorter part.
+`partial_fit` chooses as `fit` would on the rows of the first call, since many calls will follow, and stays with it. So
+the dtype does not change from call to call, nor is a program compiled for a last, shorter part of the rows.
 """
 
 from __future__ import annotations

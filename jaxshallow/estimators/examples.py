@@ -75,8 +75,8 @@ class Data(NamedTuple):
 
     def columns(self, dtype: Any) -> tuple[Examples, Examples | None]:
         """The same as columns."""
-        columns = self._replace(examples=self.examples.transposed(), validation=self.validation and self.validation.transposed())
-        return columns.rows(dtype)
+        validation = self.validation and self.validation.transposed()
+        return self._replace(examples=self.examples.transposed(), validation=validation).rows(dtype)
 
     def digest(self) -> bytes:
         """A fingerprint: equal for equal data."""

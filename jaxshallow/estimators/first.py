@@ -25,9 +25,9 @@ def first_params(config: Mapping[str, Any], n_x: int, n_y: int, output: str, see
     rng = np.random.default_rng([seed, config["seed"]])
     factor = 2 if config["hidden"] == "sigmoid" else 6
 
-    def layer(n_in: int, n_out: int) -> tuple[Any, Any]:
+    def layer(n_in: int, n_out: int) -> list[Any]:
         bound = np.sqrt(factor / (n_in + n_out))
-        return tuple(rng.uniform(-bound, bound, shape).astype(dtype) for shape in ((n_out, n_in), (n_out, 1)))  # type: ignore[return-value]
+        return [rng.uniform(-bound, bound, shape).astype(dtype) for shape in ((n_out, n_in), (n_out, 1))]
 
     W1, b1 = layer(n_x, config["n_h"])
     W2, b2 = layer(config["n_h"], n_y)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -45,15 +44,29 @@ class Shared(NamedTuple):
     on_plateau: Callable[[Any], tuple[Any, Any]] | None
 
 
-class Course(NamedTuple):
-    """A network on its way: the `State` of `training.epochs`, with all weights in one vector.
+class Member(NamedTuple):
+    """What a network has of its own, and keeps.
 
     Attributes:
-        theta: W1, b1, W2, b2, one behind the other.
+        config: as in `Many`.
+        network: its shapes and its formula.
+        solver: its optimizer.
+    """
+
+    config: Mapping[str, Any]
+    network: Network
+    solver: Solver
+
+
+class Course(NamedTuple):
+    """A network on its way: its `State`, with all weights in one vector.
+
+    Attributes:
+        theta: W1, b1, W2 and b2, one behind the other.
         memory: the solver's state.
-        best_cost, idle_epochs: as there.
+        best_cost, idle_epochs: as in `State`.
         best: the weights of the lowest validation cost; None where there is no validation.
-        epochs: of this shared.
+        epochs: how many it has had in this run.
         lost: whether the cost of the last was not finite.
     """
 
@@ -65,33 +78,51 @@ class Course(NamedTuple):
     epochs: int = 0
     lost: bool = False
 
+    @classmethod
+    def of(cls, state: State, solver: Solver) -> Course:
+        """The way on from a state that `watched` has seen; its optimizer is new where it has none."""
 
-# ---- from `State` and back ----
+        def is_params(node: Any) -> bool:
+            return isinstance(node, Params)
 
+        theta = vector_of(state.params)
+        memory = solver.init(theta)
+        if state.opt_state is not None:
+            memory = jax.tree.map(
+                lambda node: vector_of(node) if is_params(node) else node, state.opt_state, is_leaf=is_params
+            )
+        best = None if state.best_params is None else vector_of(state.best_params)
+        return cls(theta, memory, float(state.best_cost), int(state.idle_epochs), best)
 
-def course_of(state: State, solver: Solver) -> Course:
-    """The way on from a state that `watched` has seen; its optimizer is new where it has none."""
-
-    def is_params(node: Any) -> bool:
-        return isinstance(node, Params)
-
-    theta, best = vector_of(state.params), state.best_params and vector_of(state.best_params)
-    memory = solver.init(theta)
-    if state.opt_state is not None:
-        memory = jax.tree.map(
-            lambda node: vector_of(node) if is_params(node) else node, state.opt_state, is_leaf=is_params
-        )
-    return Course(theta, memory, float(state.best_cost), int(state.idle_epochs), best)
-
-
-def state_of_course(course: Course, like: Params) -> State:
-    """The state of a course; `like` is a network of its shapes."""
-    memory = jax.tree.map(lambda leaf: params_of(leaf, like) if np.ndim(leaf) else leaf, course.memory)
-    best = None if course.best is None else params_of(course.best, like)
-    return State(params_of(course.theta, like), memory, course.best_cost, np.int32(course.idle_epochs), best)
+    def state(self, like: Params) -> State:
+        """Its state; `like` is a network of its shapes."""
+        memory = jax.tree.map(lambda leaf: params_of(leaf, like) if np.ndim(leaf) else leaf, self.memory)
+        best = None if self.best is None else params_of(self.best, like)
+        return State(params_of(self.theta, like), memory, self.best_cost, np.int32(self.idle_epochs), best)
 
 
-# ---- epochs ----
+def train_in_numpy(shared: Shared, members: Sequence[Member], states: Sequence[State]) -> Many:
+    """Train networks side by side, as `fit_many` does.
+
+    Args:
+        shared: what they share.
+        members: what each has of its own.
+        states: where they begin, as `watched` leaves them; an optimizer's state of None is new.
+    """
+    courses = [Course.of(state, member.solver) for state, member in zip(states, members, strict=True)]
+    training = Training(shared, members, courses)
+    try:
+        # A network that diverges is known by its cost.
+        with one_blas_thread(), np.errstate(all="ignore"):
+            for epoch in range(shared.epochs):
+                if not (going_on := training.going_on):
+                    break
+                training.train(epoch, going_on)
+                if shared.callback is not None and shared.callback(training.progress()):
+                    return training.many(finished=False)
+    except KeyboardInterrupt:
+        return training.many(finished=False)
+    return training.many(finished=True)
 
 
 class Training:
@@ -102,106 +133,98 @@ class Training:
         history: as in `Many`.
     """
 
-    def __init__(
-        self, shared: Shared, networks: Sequence[Network], solvers: Sequence[Solver], courses: Sequence[Course]
-    ) -> None:
-        self.shared, self.networks, self.solvers, self.courses = shared, networks, solvers, list(courses)
-        self.validation = None if shared.validation is None else Batch.of(shared.validation)
-        curves = [np.full((len(networks), shared.epochs), np.nan) for _ in range(3 if shared.validation else 1)]
-        self.history = History(*curves)
-        self.since = time.monotonic()
+    def __init__(self, shared: Shared, members: Sequence[Member], courses: Sequence[Course]) -> None:
+        self.shared, self.members, self.courses = shared, members, list(courses)
+        self._validation = None if shared.validation is None else Batch.of(shared.validation)
+        self._curves = np.full((1 if shared.validation is None else 3, len(members), shared.epochs), np.nan)
+        self.history = History(*self._curves)
+        self._since = time.monotonic()
 
     @property
     def going_on(self) -> dict[int, Course]:
         """The networks that have not stopped, by their numbers."""
+        epochs, patience = self.shared.epochs, self.shared.patience
         return {
             k: course
             for k, course in enumerate(self.courses)
-            if course.epochs < self.shared.epochs and course.idle_epochs < self.shared.patience and not course.lost
+            if course.epochs < epochs and course.idle_epochs < patience and not course.lost
         }
 
-    def epoch(self, number: int, courses: dict[int, Course]) -> None:
+    def train(self, epoch: int, courses: dict[int, Course]) -> None:
         """Train some of the networks for an epoch."""
         total = dict.fromkeys(courses, 0.0)
-        for batch in batches(self.shared, number):
+        for batch in batches(self.shared, epoch):
             for k, course in courses.items():
-                J, slope = self.networks[k].cost_and_slope(course.theta, batch)
-                update, memory = self.solvers[k].update(slope, course.memory)
-                courses[k] = course._replace(theta=course.theta + update, memory=memory)
+                _, network, solver = self.members[k]
+                J, slope = network.cost_and_slope(course.theta, batch)
+                step, memory = solver.update(slope, course.memory)
+                courses[k] = course._replace(theta=course.theta + step, memory=memory)
                 total[k] += float(J) * batch.X.shape[1]
         for k, course in courses.items():
-            cost = total[k] / len(self.shared.examples.X)
-            validated = self.validation and self.networks[k].validated(course.theta, self.validation)
-            seen = (cost, *(validated or ()))
-            for curve, value in zip(self.history, seen, strict=False):
-                curve[k, number] = value
+            seen = [total[k] / len(self.shared.examples.X)]
+            if self._validation is not None:
+                seen += self.members[k].network.validated(course.theta, self._validation)
+            self._curves[:, k, epoch] = seen
             # If Ctrl-C comes before this, the network is as it was after the epoch before.
-            self.courses[k] = self._after(course, cost, validated[0] if validated else cost)
+            self.courses[k] = after_epoch(course, seen, self.shared)
 
-    def _after(self, course: Course, cost: float, now: float) -> Course:
-        """The course after an epoch, with what `patience` needs, as in `training.epochs`; `now` is the cost it watches."""
-        shared, lower = self.shared, now < course.best_cost
-        idle, memory = 0 if now < course.best_cost - shared.tol else course.idle_epochs + 1, course.memory
-        if shared.on_plateau and idle >= shared.patience:
-            memory, stops = shared.on_plateau(memory)
-            idle = idle if stops else 0
-        best = course.theta if lower and shared.validation else course.best
-        best_cost = now if lower else course.best_cost
-        return Course(course.theta, memory, best_cost, idle, best, course.epochs + 1, not np.isfinite(cost))
-
-    def many(self, configs: Sequence[Mapping[str, Any]], *, finished: bool) -> Many:
+    def many(self, *, finished: bool) -> Many:
         """The result so far."""
-        epochs = np.array([course.epochs for course in self.courses])
-        lost = np.array([course.lost for course in self.courses])
-        states = [state_of_course(course, one.like) for course, one in zip(self.courses, self.networks, strict=True)]
+        states = [course.state(member.network.like) for course, member in zip(self.courses, self.members, strict=True)]
+        epochs, lost = np.array([(course.epochs, course.lost) for course in self.courses]).T
+        configs = [member.config for member in self.members]
         return many_of(configs, states, self.history, epochs, np.where(lost, epochs - 1, -1), finished=finished)
 
-    def progress(self, configs: Sequence[Mapping[str, Any]]) -> Progress:
+    def progress(self) -> Progress:
         """What a callback sees."""
         going_on = self.going_on
         epochs = np.array([course.epochs for course in self.courses])
-        shares = [course.epochs / self.shared.epochs if k in going_on else 1.0 for k, course in enumerate(self.courses)]
-        share, seconds = float(np.mean(shares)), time.monotonic() - self.since
-        watched = self.history[0] if self.history[1] is None else self.history[1]
-        lowest = np.fmin.reduce(watched, axis=1)
-        many = partial(self.many, configs, finished=False)
-        return Progress(share, float(np.fmin.reduce(lowest)), lowest, epochs, seconds, seconds / share - seconds, many)
+        ended = np.array([k not in going_on for k in range(len(self.courses))])
+        share, seconds = float(np.where(ended, 1, epochs / self.shared.epochs).mean()), time.monotonic() - self._since
+        lowest = np.fmin.reduce(self._curves[min(1, len(self._curves) - 1)], axis=1)
+        return Progress(
+            share=share,
+            best=float(np.fmin.reduce(lowest)),
+            lowest=lowest,
+            epochs=epochs,
+            seconds=seconds,
+            seconds_left=seconds / share - seconds,
+            many=lambda: self.many(finished=False),
+        )
 
 
 def batches(shared: Shared, epoch: int) -> Iterator[Batch]:
     """The minibatches of an epoch; the last has what is left."""
-    m = len(shared.examples.X)
-    if shared.batch_size is None:
-        yield Batch.of(shared.examples)
+    examples, size, m = shared.examples, shared.batch_size, len(shared.examples.X)
+    if size is None:
+        yield Batch.of(examples)
         return
-    order = epoch_order(shared.key_words, shared.epochs_before + epoch, m, shared.batch_size).ravel() if shared.shuffle else None
-    for first in range(0, m, shared.batch_size):
-        rows = slice(first, min(first + shared.batch_size, m))
-        yield Batch.of(shared.examples.rows(rows if order is None else order[rows]))
+    order = np.arange(m)
+    if shared.shuffle:
+        order = epoch_order(shared.key_words, shared.epochs_before + epoch, m, size).ravel()
+    for first in range(0, m, size):
+        yield Batch.of(examples.rows(order[first : min(first + size, m)]))
 
 
-def train_in_numpy(
-    shared: Shared, networks: Sequence[Network], solvers: Sequence[Solver], states: Sequence[State], configs: Sequence[Any]
-) -> Many:
-    """Train networks side by side, as `fit_many` does.
+def after_epoch(course: Course, seen: Sequence[float], shared: Shared) -> Course:
+    """The course after an epoch, with what `patience` needs: is the cost the lowest so far? As in `training.epochs`.
 
     Args:
-        shared: what they share.
-        networks, solvers: of each.
-        states: where they begin, as `watched` leaves them; an optimizer's state of None is new.
-        configs: of the networks, for the result.
+        course: with the epoch's weights.
+        seen: its cost and, where there is validation, the validation cost and score.
+        shared: of the run.
     """
-    courses = [course_of(*pair) for pair in zip(states, solvers, strict=True)]
-    training = Training(shared, networks, solvers, courses)
-    try:
-        # A network that diverges is known by its cost.
-        with one_blas_thread(), np.errstate(all="ignore"):
-            for number in range(shared.epochs):
-                if not (going_on := training.going_on):
-                    break
-                training.epoch(number, going_on)
-                if shared.callback and shared.callback(training.progress(configs)):
-                    return training.many(configs, finished=False)
-    except KeyboardInterrupt:
-        return training.many(configs, finished=False)
-    return training.many(configs, finished=True)
+    now, memory = seen[min(1, len(seen) - 1)], course.memory
+    lower, idle = now < course.best_cost, 0 if now < course.best_cost - shared.tol else course.idle_epochs + 1
+    if shared.on_plateau is not None and idle >= shared.patience:
+        memory, stops = shared.on_plateau(memory)
+        idle = idle if stops else 0
+    return Course(
+        theta=course.theta,
+        memory=memory,
+        best_cost=now if lower else course.best_cost,
+        idle_epochs=idle,
+        best=course.theta if lower and shared.validation is not None else course.best,
+        epochs=course.epochs + 1,
+        lost=not np.isfinite(seen[0]),
+    )

@@ -78,8 +78,8 @@ def weights_of(theta: np.ndarray, like: Params) -> Weights:
 
 def params_of(theta: np.ndarray, like: Params) -> Params:
     """The network of a vector."""
-    arrays: Any = weights_of(theta, like)
-    return Params(*arrays, hidden=like.hidden, output=like.output)
+    arrays: Any = weights_of(theta, like)._asdict()
+    return Params(**arrays, hidden=like.hidden, output=like.output)
 
 
 def vector(*arrays: np.ndarray) -> np.ndarray:

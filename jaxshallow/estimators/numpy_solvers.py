@@ -49,7 +49,7 @@ def numpy_solver(params: Mapping[str, Any], config: Mapping[str, Any], n_example
 
 def adam(rate: float, b1: float, b2: float, eps: float) -> Solver:
     def init(theta: np.ndarray) -> Any:
-        return optax.ScaleByAdamState(np.int32(0), np.zeros_like(theta), np.zeros_like(theta)), optax.EmptyState()  # type: ignore[arg-type]
+        return optax.ScaleByAdamState(np.int32(0), np.zeros_like(theta), np.zeros_like(theta)), optax.EmptyState()
 
     def update(g: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         (t, m, v), empty = state

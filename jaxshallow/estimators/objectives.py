@@ -50,10 +50,8 @@ def in_numpy(like: Params, l2: float, examples: Batch, validation: Batch | None)
 
 def in_jax(like: Params, l2: float, examples: Examples, validation: Examples | None) -> Objective:
     """The same, of examples as columns on a device."""
-    l2 = np.asarray(l2, like.W1.dtype)
-    value = partial(
-        _cost_and_slope, like=like, examples=examples, l2=l2, streamed=examples.X.shape[1] >= 8 * tile_size(like)
-    )
+    weight_decay, streamed = np.asarray(l2, like.W1.dtype), examples.X.shape[1] >= 8 * tile_size(like)
+    value = partial(_cost_and_slope, like=like, examples=examples, l2=weight_decay, streamed=streamed)
     return Objective(value, None if validation is None else partial(_validated, like=like, examples=validation))
 
 
@@ -69,7 +67,8 @@ def _cost_and_slope(
 
 @jax.jit
 def _validated(theta: ArrayLike, *, like: Params, examples: Examples) -> tuple[Array, Array]:
-    params, (X, Y, weights) = _network(theta, like), examples
+    params, columns = _network(theta, like), examples
+    X, Y, weights = jax.tree.map(jnp.asarray, columns)
     return cost(params, X, Y, weights=weights), validation_score(params, X, Y, weights)
 
 

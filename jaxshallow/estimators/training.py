@@ -13,13 +13,14 @@ from jaxshallow.estimators import objectives
 from jaxshallow.estimators.examples import Data, Examples
 from jaxshallow.estimators.first import first_params
 from jaxshallow.estimators.lbfgs import Limits, Run, train_lbfgs
-from jaxshallow.estimators.numpy_epochs import Shared, train_in_numpy
+from jaxshallow.estimators.numpy_epochs import Member, Shared, train_in_numpy
 from jaxshallow.estimators.numpy_network import Batch, Network
 from jaxshallow.estimators.numpy_solvers import numpy_solver
 from jaxshallow.estimators.settings import Recipe, devices, precision
 from jaxshallow.forks import refuse_after_fork
 from jaxshallow.many import Many, Progress, fit_many
 from jaxshallow.many.examples import length_step
+from jaxshallow.many.plan import MAX_MEMORY, memory
 from jaxshallow.meshes import no_mesh
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import State, watched
@@ -96,6 +97,7 @@ def descend_in_jax(
     """By "adam" or "sgd", in one `fit_many`."""
     dtype, n = jax.dtypes.canonicalize_dtype(data.examples.X.dtype), len(data.examples.X)
     examples, held_out = data.columns(dtype)
+    check_memory(configs, data, dtype)
     first = beginning(configs, data, before.state, dtype)
     full_batch = recipe.batch_size(n) == n
     # With minibatches, `fit_many` does it, so that no minibatch holds an added example.
@@ -112,6 +114,13 @@ def descend_in_jax(
         dtype=dtype, start=in_dtype(before.state, dtype) or of_one_width(first), epochs_before=before.epochs,
         shuffle=bool(recipe.params["shuffle"]), rules=recipe.rules,
     )  # fmt: skip
+
+
+def check_memory(configs: Configs, data: Data, dtype: Any) -> None:
+    """ValueError for networks that `fit_many` would refuse, before they are drawn."""
+    needed = memory(configs, data.examples.X.shape[1], data.examples.Y.shape[1], dtype)
+    if needed > MAX_MEMORY:
+        raise ValueError(f"{len(configs)} networks take {needed / 2**30:.3g} GiB: train fewer, or smaller ones")
 
 
 def of_one_width(networks: Sequence[Params]) -> State | None:
@@ -141,13 +150,11 @@ def descend_in_numpy(
     states = [State(params, None) for params in first]
     if state is not None:
         states = [jax.tree.map(lambda leaf, k=k: leaf[k], state) for k in range(len(configs))]
-    return train_in_numpy(
-        shared,
-        [Network(params, float(config["l2"])) for params, config in zip(first, configs, strict=True)],
-        [numpy_solver(recipe.params, config, n, recipe.steps(n)) for config in configs],
-        [watched(state, recipe.patience, held_out is not None) for state in states],
-        configs,
-    )
+    members = [
+        Member(config, Network(params, float(config["l2"])), numpy_solver(recipe.params, config, n, recipe.steps(n)))
+        for params, config in zip(first, configs, strict=True)
+    ]
+    return train_in_numpy(shared, members, [watched(state, recipe.patience, held_out is not None) for state in states])
 
 
 def lbfgs_in_jax(recipe: Recipe, data: Data, configs: Configs, start: State | None) -> Many:
@@ -168,10 +175,11 @@ def lbfgs_in_jax(recipe: Recipe, data: Data, configs: Configs, start: State | No
 def lbfgs_in_numpy(recipe: Recipe, data: Data, configs: Configs, start: State | None) -> Many:
     """The same in NumPy."""
     dtype = data.examples.X.dtype
-    examples, held_out = (rows and Batch.of(rows) for rows in data.rows(dtype))
+    rows, held_out = data.rows(dtype)
+    examples, validation = Batch.of(rows), held_out and Batch.of(held_out)
     first = beginning(configs, data, start, dtype)
     wanted = [
-        objectives.in_numpy(params, float(config["l2"]), examples, held_out)
+        objectives.in_numpy(params, float(config["l2"]), examples, validation)
         for params, config in zip(first, configs, strict=True)
     ]
     return train_lbfgs(first, wanted, configs, limits(recipe), reporting(recipe))
@@ -223,9 +231,7 @@ def state_of(many: Many, numbers: np.ndarray) -> State | None:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *states)
 
 
-def going_on(
-    known: State | None, members: Sequence[Params], best_first: np.ndarray | None, incremental: bool
-) -> State:
+def going_on(known: State | None, members: Sequence[Params], best_first: np.ndarray | None, incremental: bool) -> State:
     """What to go on from: what is known of the last training, with the members' present weights.
 
     Args:
