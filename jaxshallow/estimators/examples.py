@@ -39,8 +39,9 @@ class Examples(NamedTuple):
         Raises:
             ValueError: a number is beyond the dtype.
         """
+        weights = None if self.weights is None else cast("sample_weight", self.weights, dtype)
         try:
-            return Examples(cast(f"X{ending}", self.X, dtype), cast(f"y{ending}", self.Y, dtype), self.weights)
+            return Examples(cast(f"X{ending}", self.X, dtype), cast(f"y{ending}", self.Y, dtype), weights)
         except ValueError as error:
             raise ValueError(f"{NOT_FINITE} {error}") from None
 
