@@ -111,7 +111,7 @@ def descend_in_jax(
         optimizer=recipe.optimizer(n), weights=examples.weights,
         validation=None if held_out is None else (held_out.X, held_out.Y),
         patience=recipe.patience, tol=recipe.params["tol"], callback=callback, devices=devices(recipe.params["device"]),
-        dtype=dtype, start=in_dtype(before.state, dtype) or of_one_width(first), epochs_before=before.epochs,
+        dtype=dtype, start=in_dtype(before.state, dtype) or of_one_form(first), epochs_before=before.epochs,
         shuffle=bool(recipe.params["shuffle"]), rules=recipe.rules,
     )  # fmt: skip
 
@@ -123,9 +123,9 @@ def check_memory(configs: Configs, data: Data, dtype: Any) -> None:
         raise ValueError(f"{len(configs)} networks take {needed / 2**30:.3g} GiB: train fewer, or smaller ones")
 
 
-def of_one_width(networks: Sequence[Params]) -> State | None:
-    """New networks as `fit_many` can begin with them; None where their widths differ, and it draws others."""
-    if len({len(network.W1) for network in networks}) > 1:
+def of_one_form(networks: Sequence[Params]) -> State | None:
+    """New networks as `fit_many` can begin with them; None where widths or activations differ, and it draws others."""
+    if len({(len(network.W1), network.hidden) for network in networks}) > 1:
         return None
     return State(jax.tree.map(lambda *leaves: np.stack(leaves), *networks), None)
 
