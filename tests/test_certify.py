@@ -51,6 +51,7 @@ def test_every_execution_of_the_course_network_holds_at_every_precision():
         *(((what, "matrix")) for what in ("losses", "cost", "cost, gradient", "gradient norms", "clipped gradient")),
         ("cost, gradient", "stream"),
         ("cost, gradient", "many"),
+        ("cost, gradient", "NumPy"),
         ("gradient", "finite differences"),
     }
     per_execution = {
