@@ -16,11 +16,11 @@ from jaxshallow import in_numpy
 from jaxshallow.estimators.examples import Data
 from jaxshallow.estimators.settings import Recipe
 
-# In seconds, on one core of a server's CPU (AMD EPYC, 2 to 3 GHz) in float64.
-COMPILING = 0.7  # a fit of 5 epochs in a new process, less the same fit again
-STEP = 4e-5  # of a network with 3 units: some 40 calls of NumPy
-MULTIPLICATION = 1 / 4e9  # one in each direction, in products of (100, 30) and (30, 200)
-ACTIVATION = 32  # multiplications take as long as one activation with its derivative, and the solver's share
+# In seconds of one core of a server (AMD EPYC). NumPy's were measured in float64; it takes 0.6 to 1.1 of the estimate.
+COMPILING = 0.7  # what is to be compiled for a fit, at the least
+STEP = 4.5e-5  # of a network with a few units: some 40 calls of NumPy
+MULTIPLICATION = 1 / 5e9  # forward, and backward again
+ACTIVATION = 32  # multiplications take as long as one activation with its derivative
 
 
 def is_for_numpy(recipes: Sequence[Recipe], data: Data, runs: int = 1) -> bool:
