@@ -85,7 +85,9 @@ def test_an_example_that_is_all_right_has_norm_0_and_survives_clipping():
     X, Y = np.ones((3, 2), np.float32), np.array([[0.0, 1.0]], np.float32)
     norms = jax.jit(js.per_example_grad_norms)(params, X, Y)
     assert np.asarray(norms)[0] == 0
-    assert_close(jax.jit(js.clipped_grads)(params, X[:, :1], Y[:, :1], 1.0), jax.tree.map(np.zeros_like, params), "float32")
+    assert_close(
+        jax.jit(js.clipped_grads)(params, X[:, :1], Y[:, :1], 1.0), jax.tree.map(np.zeros_like, params), "float32"
+    )
 
 
 # ---- the noise scale ----
