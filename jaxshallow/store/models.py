@@ -131,7 +131,7 @@ def _network(
     try:
         if set(tensors) != set(LEAVES):
             raise ValueError(f"its arrays must be {', '.join(LEAVES)}, got {', '.join(sorted(tensors))}")
-        leaves = {name: jnp.array(_checked(name, _array(name, **tensors[name]))) for name in LEAVES}
+        leaves = {name: given.own(_checked(name, _array(name, **tensors[name]))) for name in LEAVES}
         return checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
