@@ -20,7 +20,7 @@ from jaxshallow.lifetimes import Reference
 
 # Of all functions together: a search or a dozen tables in turn. At 100 maps each, most of the maps are left for JAX's
 # own small programs and for the user's.
-LIMIT = 256
+LIMIT = 128
 
 
 class Program:

@@ -79,7 +79,7 @@ def _keeps_memory(optimizer: Optimizer) -> bool:
     """
     try:
         with jax.ensure_compile_time_eval():  # concrete arrays, even inside someone's jit
-            W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
+            W1, b1, W2, b2 = (jax.device_put(np.full((1, 1), k, np.float32)) for k in range(4))
             one = Params(W1, b1, W2, b2)
             leaves = jax.tree.leaves((one, start(optimizer, one), start(optimizer, one)))
             buffers = [_address(leaf) for leaf in leaves if isinstance(leaf, Array)]
@@ -156,7 +156,7 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
     ) -> tuple[Params, Any, Array]:
         if any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves((params, opt_state))):
             params, opt_state = jax.tree.map(
-                lambda leaf: jnp.array(leaf) if isinstance(leaf, np.ndarray) else leaf, (params, opt_state)
+                lambda leaf: given.own(leaf) if isinstance(leaf, np.ndarray) else leaf, (params, opt_state)
             )
         # Under vmap or grad, even eagerly, the same arrays may be needed for another part of the batch or derivative.
         compiled = plain if _is_transformed() else donating

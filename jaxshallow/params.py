@@ -135,8 +135,8 @@ def init(
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
     rule, deviation = (scale, 0.0) if isinstance(scale, str) else (None, given.scalar("scale", scale, dtype))
     W1, W2 = _draw(key, deviation, rule=rule, n_x=int(n_x), n_h=int(n_h), n_y=int(n_y), dtype=dtype)
-    b1, b2 = (np.zeros((n, 1), dtype) for n in (n_h, n_y))
-    return Params(W1, jnp.asarray(b1), W2, jnp.asarray(b2), hidden=hidden, output=output)
+    b1, b2 = (jax.device_put(np.zeros((n, 1), dtype)) for n in (n_h, n_y))
+    return Params(W1, b1, W2, b2, hidden=hidden, output=output)
 
 
 def check_sizes(**sizes: int | None) -> None:

@@ -223,7 +223,7 @@ def _in_jax(name: str, array: np.ndarray) -> Array:
         raise ValueError(
             f"{name} is float64: first jax.config.update('jax_enable_x64', True), or load(path, dtype='float32')"
         )
-    return jnp.array(array)
+    return given.own(array)
 
 
 def _checked(name: str, leaf: np.ndarray) -> np.ndarray:

@@ -98,6 +98,9 @@ def first_state(params: Params, optimizer: Optimizer | None) -> State:
     return State(params, () if optimizer is None else jax.tree.map(strong, start(optimizer, params)))
 
 
+started = bounded_jit(first_state, functions=("optimizer",))
+
+
 def watched(state: State, patience: int | None, validated: bool) -> State:
     """The state, or stacked states, before the first epoch, with what `patience` needs, in NumPy: it compiles nothing.
 

@@ -24,8 +24,8 @@ from jaxshallow.training.epochs import (
     compiled_epochs,
     epoch_orders,
     epochs_a_program,
-    first_state,
     last_batch,
+    started,
     watched,
     words,
 )
@@ -146,7 +146,8 @@ def fit(
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
 
-    state = watched(first_state(params, optimizer), patience, validation is not None)
+    state = State(params, ()) if optimizer is None else started(params, optimizer=optimizer)
+    state = watched(state, patience, validation is not None)
     histories: list[History] = []
     done = 0
     if resume is not None:
@@ -208,7 +209,7 @@ def _stopped(ran: Array) -> bool:
     """Whether `patience` ended the run before the last of these epochs."""
     if given.is_traced(ran):
         raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
-    return not ran[-1]
+    return not np.asarray(ran)[-1]
 
 
 def _of_epochs_that_ran(history: History, ran: Array) -> History:
