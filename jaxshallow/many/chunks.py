@@ -77,8 +77,11 @@ def first_place(group: Group, m: int, settings: Settings) -> Place:
         settings: of the run.
     """
     chunk = _first_capacity(group, m, settings)
-    parts = 100 if settings.callback else 20 if settings.patience else 1
-    most = min(settings.epochs // parts, OPERATIONS_A_PROGRAM / _operations(group, chunk, m, settings))
+    most = OPERATIONS_A_PROGRAM / _operations(group, chunk, m, settings)
+    if settings.patience:  # networks that have stopped take their part of a program until it ends
+        most /= 2
+    if settings.callback:
+        most = min(most, settings.epochs // 100)
     block = int(min(settings.epochs, max(2, most)))
     # A shorter last block would be one more program to compile.
     block = next((n for n in range(block, block // 2, -1) if settings.epochs % n == 0), block)

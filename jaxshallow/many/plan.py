@@ -18,7 +18,7 @@ from jaxshallow.tiles import tile_size
 
 OPERATIONS_OF_COMPILING = 2e10
 MAX_MEMORY = 2**32
-SIDE_BY_SIDE = 12  # outputs of networks side by side at once: W2 of K networks has K n_y rows, of zeros but for a K-th
+SIDE_BY_SIDE = 8  # outputs of networks side by side at once: W2 of K networks has K n_y rows, of zeros but for a K-th
 
 
 class Group(NamedTuple):

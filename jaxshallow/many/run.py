@@ -37,6 +37,7 @@ class Work(NamedTuple):
         examples: what they are trained on.
         axes: where a network's arrays have its hidden units; None if networks do not stand side by side.
         workers: the threads that wait for programs: a CPU runs as many at once as threads start.
+        programs: what is compiled, by all that may change from block to block.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Work(NamedTuple):
     examples: FoldExamples
     axes: tuple[Axes, Axes] | None
     workers: ThreadPoolExecutor
+    programs: dict[Any, Callable[..., Any]]
 
 
 def train_group(
@@ -67,7 +69,7 @@ def train_group(
     like = shapes(group.width, settings.n_x, settings.n_y, settings.dtype)
     axes = None if group.widths is None else axes_of_units(group.recipe, like)
     with ThreadPoolExecutor(settings.workers) as workers:
-        work = Work(settings, group, columns(settings, group.members), examples, axes, workers)
+        work = Work(settings, group, columns(settings, group.members), examples, axes, workers, {})
         while stack.place.epoch < settings.epochs and stack.place.alive.any():
             block = next_block(group, stack.place, examples.m, settings)
             state, costs, ran = run_block(block, stack.state, work)
@@ -180,10 +182,13 @@ def _start(
     device, tol = turn % len(settings.devices), np.asarray(settings.tol, settings.dtype)
     chunk = jax.device_put((*networks, _rows(work.columns, rows), *own, order, tol), settings.devices[device])
     arguments = (*examples.on_devices[device], *chunk)
-    compiled = program.compiled(
-        *arguments, recipe=work.group.recipe, epochs=block.epochs, patience=settings.patience, rules=settings.rules,
-        last=examples.last(settings.batch_size, entries(work.group, room, settings)), **options,
-    )  # fmt: skip
+    of_block = block.epochs, room, device
+    if of_block not in work.programs:
+        work.programs[of_block] = program.compiled(
+            *arguments, recipe=work.group.recipe, epochs=block.epochs, patience=settings.patience, rules=settings.rules,
+            last=examples.last(settings.batch_size, entries(work.group, room, settings)), **options,
+        )  # fmt: skip
+    compiled = work.programs[of_block]
     return work.workers.submit(lambda: jax.block_until_ready(compiled(*arguments))).result
 
 
