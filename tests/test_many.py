@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import polars as pl
 import pytest
-from cases import assert_close, draw
+from cases import assert_close, draw, programs_of
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -139,14 +139,10 @@ def test_other_numbers_within_a_bucket_do_not_recompile():
         KEY, case.X, case.Y, {"n_h": widths, "learning_rate": rate, "l2": l2, "seed": seed}, epochs=4, optimizer="adam"
     )
     train([5, 6], 0.1, 0.0, 0)
-
-    def sizes():
-        weakly = [one for of in (programs.train_chunk, programs.first_states) for one in of.programs.values()]
-        return [program._cache_size() for program in (programs.draw, *weakly)]
-
-    before = sizes()
+    compiled = programs.draw, programs.train_chunk, programs.first_states
+    before = programs_of(*compiled)
     train([8, 7], 0.3, 0.2, 5)
-    assert sizes() == before
+    assert programs_of(*compiled) == before
 
 
 @pytest.mark.parametrize(
