@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import polars as pl
 import pytest
-from cases import assert_close, draw
+from cases import assert_close, draw, programs_of
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -140,9 +140,10 @@ def test_other_numbers_do_not_compile_again():
         KEY, case.X, case.Y, {"n_h": widths, "learning_rate": rate, "l2": l2, "seed": seed}, epochs=4, optimizer="adam"
     )
     train([5, 6], 0.1, 0.0, 0)
-    before = set(bounded.PROGRAMS)
+    compiled = programs.draw, programs.train_units, programs.first_states
+    before = programs_of(*compiled)
     train([8, 7], 0.3, 0.2, 5)
-    assert set(bounded.PROGRAMS) == before
+    assert programs_of(*compiled) == before
 
 
 @pytest.mark.parametrize(
@@ -169,14 +170,11 @@ def test_one_program_serves_all_widths():
         KEY, case.X, case.Y, {"n_h": widths, "learning_rate": 0.1, "seed": range(len(widths))}, epochs=3, **more
     )
 
-    def compiled():
-        return {key for key in bounded.PROGRAMS if key[0] == id(programs.train_units)}
-
     train([3, 9, 4, 20], batch_size=8)
-    before = compiled()
+    before = programs_of(programs.train_units)
     train([5, 18, 7, 6], batch_size=8)
     train([1, 2, 30, 3], batch_size=8)
-    assert compiled() == before
+    assert programs_of(programs.train_units) == before
 
 
 def test_networks_start_where_they_are_told_to(x64):
