@@ -12,7 +12,6 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
 import jaxshallow as js
-from jaxshallow import bounded
 from jaxshallow.many import chunks, plan, programs
 from jaxshallow.tiles import streaming
 
