@@ -105,7 +105,10 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             self._learn_labels(y)
         elif len(new := np.setdiff1d(unique_labels(y), self.classes_)):
             raise ValueError(f"`y` has classes not in `self.classes_`: {new} not in {self.classes_}")
-        return self._binarizer.transform(y)
+        if y.ndim > 1:
+            return self._binarizer.transform(y)
+        numbers = np.searchsorted(self.classes_, y)  # in a tenth of the time that the binarizer takes
+        return np.eye(len(self.classes_), dtype=int)[numbers] if self._output == "softmax" else numbers[:, None]
 
     def _check_labels(self, y: np.ndarray) -> None:
         if hasattr(self, "classes_") and set(classes := unique_labels(y)) != set(self.classes_):
