@@ -97,10 +97,16 @@ def cast(name: str, array: Array | np.ndarray, dtype: DTypeLike) -> Array:
     """
     dtype = jnp.dtype(dtype)
     if not isinstance(array, jax.Array):
-        return jnp.array(narrowed(name, array, dtype))
+        narrow = narrowed(name, array, dtype)
+        return own(narrow) if narrow is array else jax.device_put(narrow)
     if not is_traced(array) and _reaches_beyond(array.dtype, dtype):
         narrowed(name, on_host(array), dtype)
     return array.astype(dtype)
+
+
+def own(array: np.ndarray) -> Array:
+    """The array as JAX's, in memory of its own. `jnp.array` does that, too, but compiles a program for each shape."""
+    return jax.device_put(np.array(array))
 
 
 def narrowed(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

@@ -1,14 +1,21 @@
 """Settings of every test: strict dtypes and ranks, full-precision products, pictures without a screen."""
 
 import os
+import tempfile
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin while they wait, and all matrices here are small
+# What one module, worker or process has compiled serves the others of this run, and of no other: they inherit the name.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    compiled = tempfile.TemporaryDirectory(prefix="jaxshallow-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
 
 import jax
 import numpy as np
 import pytest
 
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # Without it a GPU multiplies float32 matrices in TF32, with 10 bits of mantissa.
 jax.config.update("jax_default_matmul_precision", "highest")
 
@@ -54,6 +61,21 @@ def little_optimization():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def in_jax(monkeypatch):
+    """For what JAX does in the estimators, which train small problems in NumPy."""
+    from jaxshallow.estimators import choosing
+
+    monkeypatch.setattr(choosing, "COMPILING", 0.0)
+
+
+@pytest.fixture(params=["in NumPy", "in JAX"])
+def either_way(request):
+    """For what the estimators do wherever they train."""
+    if request.param == "in JAX":
+        request.getfixturevalue("in_jax")
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_manual_grads_match_finite_differences(hidden, output, n_y, m, x64):
 sizes = st.integers(1, 5)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=12, deadline=None, derandomize=True, database=None)
 @given(sizes, sizes, sizes, sizes, st.sampled_from(["sigmoid", "softmax", "identity"]))
 def test_manual_grads_match_autodiff_for_any_shape(n_x, n_h, n_y, m, output):
     with jax.enable_x64(True):
@@ -115,7 +115,7 @@ def test_cost_and_grads_are_cost_and_manual_grads(keywords, x64):
 def test_the_mean_of_per_example_gradients_is_the_matrix_gradient(hidden, output, n_y, x64):
     case = draw(hidden, output, n_y)
     each = jax.vmap(js.manual_grads_example, in_axes=(None, 1, 1))(case.params, case.X[:, :, None], case.Y[:, :, None])
-    mean = jax.tree.map(lambda d: d.mean(axis=0), each)
+    mean = jax.tree.map(lambda d: np.asarray(d).mean(axis=0), each)
     assert_close(mean, js.manual_grads(*case[:3]), "float64")
 
 
@@ -181,7 +181,9 @@ def test_scaling_all_weights_changes_no_unregularised_cost(factor, x64):
 @pytest.mark.parametrize("weights", [None, np.arange(7.0)])
 def test_l2_is_divided_by_the_sum_of_the_weights(weights, x64):
     case = draw("tanh", "softmax", 3)
-    (J0, d0), (J1, d1) = (cost_and_grads(*case[:3], weights=weights, l2=l2) for l2 in (0.0, 0.3))
+    (J0, d0), (J1, d1) = (
+        jax.tree.map(np.asarray, cost_and_grads(*case[:3], weights=weights, l2=l2)) for l2 in (0.0, 0.3)
+    )
     total = 7 if weights is None else weights.sum()
     W1, W2 = case.params.W1, case.params.W2
     assert_close(J1 - J0, 0.3 / (2 * total) * (np.sum(W1**2) + np.sum(W2**2)), "float64")
@@ -202,7 +204,7 @@ def test_vmap_over_weights_gives_every_fold_at_once(x64):
     each = jax.jit(jax.vmap(lambda w: js.cost_and_grads(*case[:3], weights=w, l2=0.3)))(folds)
     for j in range(7):
         alone = cost_and_grads(case.params, np.delete(case.X, j, 1), np.delete(case.Y, j, 1), l2=0.3)
-        assert_close(jax.tree.map(lambda d, j=j: d[j], each), alone, "float64")
+        assert_close(jax.tree.map(lambda d, j=j: np.asarray(d)[j], each), alone, "float64")
 
 
 def test_vmap_over_l2_gives_every_strength_at_once(x64):
@@ -210,29 +212,32 @@ def test_vmap_over_l2_gives_every_strength_at_once(x64):
     strengths = np.array([0.0, 0.1, 10.0])
     each = jax.jit(jax.vmap(lambda l2: js.cost_and_grads(*case[:3], l2=l2)))(strengths)
     for k, l2 in enumerate(strengths):
-        assert_close(jax.tree.map(lambda d, k=k: d[k], each), cost_and_grads(*case[:3], l2=l2), "float64")
+        assert_close(jax.tree.map(lambda d, k=k: np.asarray(d)[k], each), cost_and_grads(*case[:3], l2=l2), "float64")
 
 
 # ---- what the notes ask, and what compiling costs ----
 
 
-def descend(params, X, Y, steps, learning_rate=0.5):
-    def step(params, _):
-        return jax.tree.map(lambda W, dW: W - learning_rate * dW, params, js.manual_grads(params, X, Y)), None
+@jax.jit
+def descend(params, X, Y):
+    """20 steps at a rate of 0.5."""
 
-    return jax.jit(lambda params: jax.lax.scan(step, params, length=steps)[0])(params)
+    def step(params, _):
+        return jax.tree.map(lambda W, dW: W - 0.5 * dW, params, js.manual_grads(params, X, Y)), None
+
+    return jax.lax.scan(step, params, length=20)[0]
 
 
 @pytest.mark.parametrize("hidden", ["sigmoid", "tanh", "relu"])
 def test_hidden_units_that_start_at_zero_stay_identical(hidden):
     case = draw(hidden, "sigmoid", 1, dtype=np.float32, m=20)
     start = js.init(jax.random.key(0), 3, 4, hidden=hidden, scale=0.0)
-    trained = descend(start, *case[1:3], steps=20)
+    trained = jax.tree.map(np.asarray, descend(start, *case[1:3]))
     assert trained.b2 != start.b2  # it did descend
     for incoming_or_outgoing in (trained.W1, trained.b1, trained.W2.T):
-        assert_same(incoming_or_outgoing, jnp.broadcast_to(incoming_or_outgoing[:1], incoming_or_outgoing.shape))
-    broken = descend(js.init(jax.random.key(0), 3, 4, hidden=hidden, scale=0.01), *case[1:3], steps=20)
-    assert len(np.unique(broken.W1[:, 0])) == 4
+        assert_same(incoming_or_outgoing, np.broadcast_to(incoming_or_outgoing[:1], incoming_or_outgoing.shape))
+    broken = descend(js.init(jax.random.key(0), 3, 4, hidden=hidden, scale=0.01), *case[1:3])
+    assert len(np.unique(np.asarray(broken.W1)[:, 0])) == 4
 
 
 def test_large_weights_stall_the_hidden_layer(x64):

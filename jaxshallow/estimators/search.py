@@ -43,7 +43,7 @@ class ShallowSearchCV(BaseSearchCV):
         >>> from sklearn.datasets import load_iris
         >>> from jaxshallow.estimators import ShallowClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> estimator = ShallowClassifier(solver="lbfgs", random_state=0, max_iter=500)
+        >>> estimator = ShallowClassifier(solver="lbfgs", random_state=0, max_iter=1000)
         >>> grid = {"hidden_layer_sizes": [(2,), (4,)], "alpha": [1e-4, 1e-1]}
         >>> search = ShallowSearchCV(estimator, grid, cv=3).fit(X, y)
         >>> len(search.cv_results_["params"]), bool(search.best_score_ > 0.9)

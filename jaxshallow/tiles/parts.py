@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
-from jaxshallow.lifetimes import jit_weakly
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.params import Params
 
 Arguments: TypeAlias = tuple[Params, tuple[Array, ...], tuple[Any, ...], Array | None, dict[str, Any]]
@@ -105,7 +105,7 @@ class compiled:
             leaves = traced | functions | {i: value for i, _, value in values}
             return body(*jax.tree.unflatten(form, [leaves[i] for i in range(len(leaves))]))
 
-        self.body, self.jitted = body, jit_weakly(program, functions=("functions",), static_argnames=("static",))
+        self.body, self.jitted = body, bounded_jit(program, functions=("functions",), static_argnames=("static",))
 
     def __call__(self, *args: Any) -> Any:
         if not can_be_compiled_for(args):

@@ -25,7 +25,8 @@ from jaxshallow.training.epochs import (
     compiled_epochs,
     epoch_orders,
     epochs_a_program,
-    first_state,
+    last_batch,
+    started,
     watched,
     words,
 )
@@ -149,7 +150,8 @@ def fit(
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
 
-    state = watched(first_state(params, optimizer), patience, validation is not None)
+    state = State(params, ()) if optimizer is None else started(params, optimizer=optimizer)
+    state = watched(state, patience, validation is not None)
     histories: list[History] = []
     done = 0
     if resume is not None:
@@ -157,6 +159,9 @@ def fit(
         histories, done = [history], len(history.cost)
 
     tall = objective_on_all_cores(optimizer, state, X, Y, weights, l2) if streams else None
+    last = None
+    if batch_size is not None:
+        last = last_batch(m, min(batch_size, m), sum(leaf.size for leaf in jax.tree.leaves(params)))
     block = epochs_a_program(params, m, batch_size or m, epochs, callback)
     while done < epochs:
         n = block if epochs - done > block + 1 else epochs - done  # no program of a single epoch
@@ -167,6 +172,7 @@ def fit(
         state, (history, ran) = run(
             state, X, Y, weights, validation, order, learning_rate, l2, tol,
             optimizer=optimizer, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
+            last=last,
         )  # fmt: skip
         stopped = patience is not None and _stopped(ran)
         histories.append(_of_epochs_that_ran(history, ran) if stopped else history)
@@ -209,7 +215,7 @@ def _stopped(ran: Array | np.ndarray) -> bool:
     """Whether `patience` ended the run before the last of these epochs."""
     if given.is_traced(ran):
         raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
-    return not ran[-1]
+    return not np.asarray(ran)[-1]
 
 
 def _of_epochs_that_ran(history: History, ran: Array | np.ndarray) -> History:

@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 
 from jaxshallow.backprop import cost_and_grads
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.descent import take_step
-from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.optimizers import Optimizer
 from jaxshallow.params import Params
 from jaxshallow.tiles.streaming import on_all_cores
@@ -64,4 +64,4 @@ def _epoch(found: tuple[Array, Params], state: State, *data: Any, **options: Any
     return run_epochs(state, *data, grads=lambda *_, **__: found, epochs=1, **options)
 
 
-_step = jit_weakly(_epoch, functions=("optimizer", "validation_cost_of"), static_argnames=("patience",))
+_step = bounded_jit(_epoch, functions=("optimizer", "validation_cost_of"), static_argnames=("patience",))
