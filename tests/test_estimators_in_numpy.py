@@ -231,6 +231,13 @@ def test_a_float64_network_keeps_its_numbers_in_predictions_and_in_its_file(tmp_
     assert jax.numpy.zeros(1).dtype == np.float32
 
 
+def test_weights_may_be_assigned_as_integers():
+    regressor = ShallowRegressor((3,), max_iter=1).fit(X, NUMBERS)
+    regressor.coefs_, regressor.intercepts_ = [[[1, 0, 2]] * 3, [[1, 2]] * 3], [[0, 1, 0], [0, 0]]
+    hidden = np.maximum(X.sum(axis=1)[:, None] * [1, 0, 2] + [0, 1, 0], 0)
+    np.testing.assert_allclose(regressor.predict(X), hidden @ ([[1, 2]] * 3))
+
+
 # ---- threads ----
 
 

@@ -96,8 +96,13 @@ class BaseShallow(SavingMixin, BaseEstimator):
     @property
     def _networks(self) -> list[Params]:
         """The networks, the best first, in the dtype in which they were trained or assigned, in NumPy."""
-        W1, W2 = (np.asarray(W).T for W in self.coefs_)
-        b1, b2 = (np.asarray(b)[..., None] for b in self.intercepts_)
+
+        def floats(A: Any) -> np.ndarray:
+            A = np.asarray(A)
+            return A if A.dtype in FLOATS else A.astype(np.float64)
+
+        W1, W2 = (floats(W).T for W in self.coefs_)
+        b1, b2 = (floats(b)[..., None] for b in self.intercepts_)
         leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
         found = [leaf.shape for leaf in leaves.values()]
         if len(W1.shape) != 2 or found[1:] != [(len(W1), 1), (len(W2), len(W1)), (len(W2), 1)]:
