@@ -1,8 +1,8 @@
 """`bounded_jit`: `jax.jit`, with a bound on the compiled programs that a process keeps.
 
-JAX keeps what it compiled for a function as long as the function lives. A program takes 15 to 100 memory maps, and
-Linux allows a process 65,530 of them: a process that trains on a thousand tables would die. So each program is jitted
-here as a function of its own: when that is dropped, JAX frees all that it has of it.
+JAX keeps what it compiled for a function as long as the function lives. A program takes up to 130 memory maps and a
+few MiB, and Linux allows a process 65,530 maps: after a few hundred tables it would die. So each program is jitted here
+as a function of its own: when that is dropped, JAX frees all that it has of it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import jax
 from jaxshallow import given
 from jaxshallow.lifetimes import Reference
 
-# Of all functions together: a search or a dozen tables in turn. At 100 maps each, most of the maps are left for JAX's
-# own small programs and for the user's.
+# Of all functions together: a search, or a dozen tables in turn. They take a quarter of the maps at most. The others
+# are for JAX's own small programs, of which it keeps thousands, and for the user's.
 LIMIT = 128
 
 
@@ -89,7 +89,8 @@ class bounded_jit:
     def prepare(self, *args: Any, **options: Any) -> None:
         """Compile for such arguments, and run nothing: a call with them, from any thread, finds the program.
 
-        An array may be a `jax.ShapeDtypeStruct`; it needs the `sharding` of one that is committed to a device.
+        An array may be a `jax.ShapeDtypeStruct`; it needs the `sharding` of one that is committed to a device. The call
+        must be under the same settings of JAX, and those of a `with` belong to one thread.
         """
         jitted, traced = self._jitted(args, options)
         jitted.lower(*args, **traced).compile()

@@ -25,6 +25,8 @@ class ShallowSearchCV(BaseSearchCV):
     Attributes, scores and the choice of the best are theirs. So are the networks, up to rounding: those that
     GridSearchCV would train one by one. In `cv_results_` all networks of one search have the same fit time: the mean.
 
+    Much of a short search is compiling: after `jaxshallow.enable_compilation_cache()` the next process finds it done.
+
     Args:
         estimator: `ShallowClassifier`, `ShallowRegressor`, or a Pipeline or other estimator around one of them, whose
             other steps are fitted on each fold's training rows alone. The network may come from the grid:

@@ -63,6 +63,8 @@ def fit_many(
     Network k is the one that `fit` trains alone, up to rounding, which chaotic descent magnifies in long runs:
     `fit(init(jax.random.fold_in(key, seed), n_x, n_h, n_y, ...), X, Y, key=key, ...)`.
 
+    Much of a short run is compiling: after `enable_compilation_cache()` the next process finds it done.
+
     Args:
         key: a JAX random key. With a network's `seed` it fixes the first weights; alone, the order of minibatches.
         X: (n_x, m) examples as columns.
