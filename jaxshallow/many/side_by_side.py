@@ -114,7 +114,7 @@ def _propagated(units: Params, X: Array, places: Places) -> tuple[Array, Array, 
     Z2 = jnp.tensordot(W2, _finite(A1), axes=1) + b2
 
     # Where A1 was not finite, Z2 is beyond what a cost could be computed from.
-    return Z1, A1, jnp.where(abs(Z2) < jnp.finfo(Z2.dtype).max ** 0.5, Z2, jnp.nan)
+    return Z1, A1, jnp.where(abs(Z2) < float(jnp.finfo(Z2.dtype).max) ** 0.5, Z2, jnp.nan)
 
 
 def _blocks(units: Params, own: Array) -> Array:
@@ -129,7 +129,7 @@ def _own_block(of_all: Array, own: Array) -> Array:
 
 def _finite(A: Array) -> Array:
     """A, with the largest number in the place of those that are not finite."""
-    largest = jnp.finfo(A.dtype).max
+    largest = float(jnp.finfo(A.dtype).max)
     return jnp.where(abs(A) < largest, A, largest)
 
 
