@@ -126,7 +126,7 @@ def test_the_everyday_search_says_where_its_seconds_went(capsys):
     search_program.main(OURS, candidates=2, folds=2)
     parts = json.loads(capsys.readouterr().out)["figures"]
     assert 0 < sum(parts.values()) < time.perf_counter() - start
-    assert min(parts["s training"], parts["s scikit-learn's own"]) > 0
+    assert parts["s training"] > 0  # what is shorter than a sample may go unseen, such as scikit-learn's own part
 
 
 def test_what_is_compiled_is_no_training():
