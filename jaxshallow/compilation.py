@@ -15,7 +15,8 @@ def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path
 
     This sets JAX's own persistent cache, for the whole process, and lowers its thresholds: by default it skips programs
     that compile in under a second, as all of ours do. Importing the library never does this. The folder may be deleted
-    at any time; entries of other versions of JAX or other devices are not used.
+    at any time; entries of other versions of JAX or other devices are not used. The scripts call this; the environment
+    variable `JAX_ENABLE_COMPILATION_CACHE=false` turns it off.
 
     Args:
         path: the folder; None is `$JAX_COMPILATION_CACHE_DIR`, or else jaxshallow in `$XDG_CACHE_HOME` or `~/.cache`.

@@ -10,7 +10,6 @@ from functools import wraps
 from typing import Any, TypeAlias
 
 import jax
-import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -18,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks, given
 from jaxshallow.backprop import cost_and_grads
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.optimizers import Optimizer, check_optimizer, start, step
 from jaxshallow.params import Params
 
@@ -78,7 +78,7 @@ def _keeps_memory(optimizer: Optimizer) -> bool:
     """
     try:
         with jax.ensure_compile_time_eval():  # concrete arrays, even inside someone's jit
-            W1, b1, W2, b2 = (jnp.full((1, 1), k, jnp.float32) for k in range(4))
+            W1, b1, W2, b2 = (jax.device_put(np.full((1, 1), k, np.float32)) for k in range(4))
             one = Params(W1, b1, W2, b2)
             leaves = jax.tree.leaves((one, start(optimizer, one), start(optimizer, one)))
             buffers = [_address(leaf) for leaf in leaves if isinstance(leaf, Array)]
@@ -93,10 +93,9 @@ def _address(array: Array) -> int:
     return int(array.addressable_data(0).unsafe_buffer_pointer())
 
 
-def _is_transformed() -> bool:
-    """Whether jit, vmap, grad or the like runs this code, even where no argument is traced."""
-    core = jax.extend.core if hasattr(jax.extend.core, "find_top_trace") else jax.core  # jax below 0.10
-    return type(core.find_top_trace(())).__name__ != "EvalTrace"
+def _sizes(params: Any, opt_state: Any, X: Any, Y: Any, weights: Any) -> tuple[Any, ...]:
+    """What tells the programs of a step apart, but for a few: to look at all arrays would take a tenth of the step."""
+    return tuple(getattr(array, "shape", None) for array in (*jax.tree.leaves(params)[:1], X, Y))
 
 
 def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAndGrads = cost_and_grads) -> TrainStep:
@@ -141,8 +140,8 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
         (params, opt_state), J = take_step(optimizer, None, grads, params, opt_state, X, Y, weights, l2)
         return params, opt_state, J
 
-    plain = jax.jit(train_step)
-    donating = plain if _keeps_memory(optimizer) else jax.jit(train_step, donate_argnums=(0, 1))
+    plain = bounded_jit(train_step, by=_sizes)
+    donating = plain if _keeps_memory(optimizer) else bounded_jit(train_step, by=_sizes, donate_argnums=(0, 1))
 
     @wraps(train_step)
     def on_a_snapshot(
@@ -150,10 +149,10 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
     ) -> tuple[Params, Any, Array]:
         if any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves((params, opt_state))):
             params, opt_state = jax.tree.map(
-                lambda leaf: jnp.array(leaf) if isinstance(leaf, np.ndarray) else leaf, (params, opt_state)
+                lambda leaf: given.own(leaf) if isinstance(leaf, np.ndarray) else leaf, (params, opt_state)
             )
         # Under vmap or grad, even eagerly, the same arrays may be needed for another part of the batch or derivative.
-        compiled = plain if _is_transformed() else donating
+        compiled = plain if given.is_transformed() else donating
         return compiled(params, opt_state, *checks.snapshot(params, X, Y, weights))
 
     return on_a_snapshot

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -27,6 +28,12 @@ WAYS_OUT = {
 
 def is_traced(x: object) -> bool:
     return isinstance(x, jax.core.Tracer)
+
+
+def is_transformed() -> bool:
+    """Whether jit, vmap, grad or the like runs this code, even where no argument is traced."""
+    core = jax.extend.core if hasattr(jax.extend.core, "find_top_trace") else jax.core  # jax below 0.10
+    return type(core.find_top_trace(())).__name__ != "EvalTrace"
 
 
 def on_host(array: Any) -> np.ndarray:
@@ -90,10 +97,16 @@ def cast(name: str, array: Array | np.ndarray, dtype: DTypeLike) -> Array:
     """
     dtype = jnp.dtype(dtype)
     if not isinstance(array, jax.Array):
-        return jnp.array(narrowed(name, array, dtype))
+        narrow = narrowed(name, array, dtype)
+        return own(narrow) if narrow is array else jax.device_put(narrow)
     if not is_traced(array) and _reaches_beyond(array.dtype, dtype):
         narrowed(name, on_host(array), dtype)
     return array.astype(dtype)
+
+
+def own(array: np.ndarray) -> Array:
+    """The array as JAX's, in memory of its own. `jnp.array` does that, too, but compiles a program for each shape."""
+    return jax.device_put(np.array(array))
 
 
 def narrowed(name: str, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Sequence
-from functools import wraps
+from collections.abc import Callable, Hashable
 from types import MethodType
 from typing import Any, TypeVar
-
-import jax
 
 Made = TypeVar("Made")
 
@@ -42,48 +39,15 @@ def kept_with(fn: Callable[..., Any], key: Hashable, make: Callable[[], Made]) -
     return made
 
 
-class jit_weakly:
-    """`jax.jit(body)`, in which the keyword arguments `functions` are static as well, but are not kept alive.
-
-    Each is a callable, None, or a tuple or list of callables, such as an optimizer.
-
-    Attributes:
-        programs: a jitted function for each choice of functions; it goes when one of them does.
-    """
-
-    def __init__(
-        self, body: Callable[..., Any], *, functions: Sequence[str], static_argnames: Sequence[str] = ()
-    ) -> None:
-        self.body, self.functions, self.static_argnames = body, functions, static_argnames
-        self.programs: dict[tuple[Any, ...], Any] = {}
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        given = {name: options.pop(name) for name in self.functions}
-        leaves, form = jax.tree.flatten(given, is_leaf=callable)
-        key = form, *map(_Reference, leaves)
-        if key not in self.programs:
-            lasting = form, *(_Reference(leaf, lambda _: self.programs.pop(lasting, None)) for leaf in leaves)
-            self.programs[lasting] = self._program(form, lasting[1:])
-        return self.programs[key](*args, **options)
-
-    def _program(self, form: Any, references: tuple[Any, ...]) -> Any:
-        @wraps(self.body)
-        def with_functions(*args: Any, **options: Any) -> Any:
-            return self.body(*args, **options, **jax.tree.unflatten(form, [reference() for reference in references]))
-
-        return jax.jit(with_functions, static_argnames=self.static_argnames)
-
-
-class _Reference:
-    """What gives a callable when called, and keeps it alive only if there is no other way; equal if it is the same one.
+class Reference:
+    """What gives a callable when called, and keeps it alive only if there is no other way.
 
     Each `object.method` is a new object: it lives as long as the object does.
     """
 
-    def __init__(self, fn: Any, when_gone: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, fn: Any, when_gone: Callable[[Any], Any]) -> None:
         owner, method = (fn.__self__, fn.__func__) if isinstance(fn, MethodType) else (fn, None)
         self.method: Any = method
-        self.number = id(owner)
         try:
             self.owner: Callable[[], Any] = weakref.ref(owner, when_gone)
         except TypeError:
@@ -91,11 +55,3 @@ class _Reference:
 
     def __call__(self) -> Any:
         return self.owner() if self.method is None else MethodType(self.method, self.owner())
-
-    def __hash__(self) -> int:
-        return hash((self.number, self.method))
-
-    def __eq__(self, other: object) -> bool:
-        if self is other or not isinstance(other, _Reference):
-            return self is other
-        return self.method is other.method and self.owner() is other.owner() is not None

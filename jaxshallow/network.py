@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxshallow import checks
 from jaxshallow.activations import OUTPUTS, resolve
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
 
@@ -136,7 +137,15 @@ def predict(params: Params, X: ArrayLike) -> Array:
         >>> predict(params, jnp.array([[-9.0, 9.0]] * 3))
         Array([0, 1], dtype=int32)
     """
-    A2 = forward(params, X).A2
+    params = checks.parameters(params)
+    return answers(params, checks.features(params, X))
+
+
+# One program, as that of `score`: each operation alone would be one, for each number of examples.
+@bounded_jit
+def answers(params: Params, X: Array) -> Array:
+    """`predict` without checks."""
+    A2 = propagate(params, X).A2
     if params.task == "regression":
         return A2
     if params.task == "multiclass":
@@ -167,7 +176,12 @@ def score(params: Params, X: ArrayLike, Y: ArrayLike) -> Array:
         >>> score(params, jnp.array([[-9.0, 9.0]] * 3), jnp.array([[0, 0]]))
         Array(0.5, dtype=float32)
     """
-    params, X, Y = checks.examples(params, X, Y)
+    return score_on(*checks.examples(params, X, Y))
+
+
+@bounded_jit
+def score_on(params: Params, X: Array, Y: Array) -> Array:
+    """`score` without checks."""
     return score_of(params, propagate(params, X).A2, Y)
 
 

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import given
 from jaxshallow.activations import OUTPUTS, Activation, resolve
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.forks import refuse_after_fork
 
 
@@ -134,8 +135,8 @@ def init(
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
     rule, deviation = (scale, 0.0) if isinstance(scale, str) else (None, given.scalar("scale", scale, dtype))
     W1, W2 = _draw(key, deviation, rule=rule, n_x=int(n_x), n_h=int(n_h), n_y=int(n_y), dtype=dtype)
-    b1, b2 = (np.zeros((n, 1), dtype) for n in (n_h, n_y))
-    return Params(W1, jnp.asarray(b1), W2, jnp.asarray(b2), hidden=hidden, output=output)
+    b1, b2 = (jax.device_put(np.zeros((n, 1), dtype)) for n in (n_h, n_y))
+    return Params(W1, b1, W2, b2, hidden=hidden, output=output)
 
 
 def check_sizes(**sizes: int | None) -> None:
@@ -156,7 +157,7 @@ def check_scale(scale: float | str) -> None:
 
 
 # One program: to compile its dozen operations one by one would take most of a first run's start-up time.
-@partial(jax.jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
+@partial(bounded_jit, static_argnames=("rule", "n_x", "n_h", "n_y", "dtype"))
 def _draw(
     key: ArrayLike, deviation: ArrayLike, *, rule: str | None, n_x: int, n_h: int, n_y: int, dtype: DTypeLike
 ) -> tuple[Array, Array]:

@@ -32,8 +32,9 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
+from bench import many_networks, many_tables, one_network, searches, start_up  # noqa: F401  (enter their contestants)
 from bench.measuring import Workers, measure
-from bench.rows import LIMIT, OURS, ROWS, Row, best, limit
+from bench.rows import LIMIT, OURS, ROWS, Measured, Row, best, figure, limit
 
 from jaxshallow import plots
 from jaxshallow.store.files import json_text, write_atomically
@@ -91,8 +92,8 @@ def measured(options: Options, repeats: int, workers: Workers, say: Callable[[st
     for name in options.rows or [name for name in ROWS if not options.quick or ROWS[name].quick is not None]:
         row = ROWS[name]
         size = row.quick if options.quick and row.quick is not None else row.full
-        seconds, left_out = measure(name, row, size, repeats, few, workers, say)
-        results["rows"][name] = report(row, size, seconds, left_out)
+        runs, left_out = measure(name, row, size, repeats, few, workers, say)
+        results["rows"][name] = report(row, size, runs, left_out)
     return results
 
 
@@ -113,13 +114,16 @@ def machine() -> dict[str, Any]:
     return {"device": name, "platform": device.platform, "cores": os.cpu_count(), "versions": versions}
 
 
-def report(row: Row, size: dict[str, Any], seconds: dict[str, list[float]], left_out: dict[str, str]) -> dict[str, Any]:
-    """A row's entry in benchmark.json: times, their summaries, and what became of the aims."""
-    medians = {who: float(np.median(runs)) for who, runs in seconds.items()}
+def report(row: Row, size: dict[str, Any], runs: dict[str, list[Measured]], left_out: dict[str, str]) -> dict[str, Any]:
+    """A row's entry in benchmark.json: times and figures, their summaries, and what became of the aims."""
+    seconds = {who: [run.seconds for run in its_runs] for who, its_runs in runs.items()}
+    medians = {who: float(np.median(times)) for who, times in seconds.items()}
+    figures = {who: medians_of_figures(its_runs) for who, its_runs in runs.items() if its_runs[0].figures}
+    known = medians | {figure(name, who): value for who, its in figures.items() for name, value in its.items()}
     aims = []
     for claim, value_of, aim in row.aims:
         try:
-            value = value_of(medians)
+            value = value_of(known)
         except KeyError:  # a contestant that it compares could not run
             continue
         if np.isfinite(value):
@@ -128,11 +132,16 @@ def report(row: Row, size: dict[str, Any], seconds: dict[str, list[float]], left
         "work": row.title.format(**size),
         "seconds": seconds,
         "median": medians,
-        "minimum": {who: min(runs) for who, runs in seconds.items()},
+        "minimum": {who: min(times) for who, times in seconds.items()},
         "limit": limit(medians) if any(who.startswith(LIMIT) for who in medians) else None,
+        "figures": figures,
         "left_out": left_out,
         "aims": aims,
     }
+
+
+def medians_of_figures(runs: list[Measured]) -> dict[str, float]:
+    return {name: float(np.median([run.figures[name] for run in runs])) for name in runs[0].figures}
 
 
 def reached(value: float, aim: str) -> bool | None:
@@ -165,11 +174,19 @@ def show(results: dict[str, Any], out: Path) -> None:
     console.print(f"{facts['device']}, {facts['cores']} cores; {versions}\n", soft_wrap=True)
     for name, row in results["rows"].items():
         console.print(table_of_times(name, row))
+        for who, figures in row["figures"].items():
+            console.print(f"{who}: {text_of(figures)}", soft_wrap=True, markup=False)
         for who, why in row["left_out"].items():
             console.print(f"left out: {who}: {why}", soft_wrap=True, markup=False)
         console.print()
     console.print(table_of_aims(results["rows"]))
     console.print(f"written: {out / 'benchmark.json'}, {out / 'benchmark.png'}, {out / 'benchmark.svg'}")
+
+
+def text_of(figures: dict[str, float]) -> str:
+    """Such as "1.22 s importing, 2.81 s compiling"; without what is nothing."""
+    shown = [(f"{value:,.2f}" if value < 100 else f"{value:,.0f}", name) for name, value in figures.items()]
+    return ", ".join(f"{value} {name}" for value, name in shown if value != "0.00")
 
 
 def table_of_times(name: str, row: dict[str, Any]) -> Table:

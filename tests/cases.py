@@ -15,6 +15,7 @@ import numpy as np
 import scipy.special
 
 import jaxshallow as js
+from jaxshallow import bounded
 
 # ---- the table of tolerances: the largest error of a leaf, relative to the leaf's largest entry ----
 
@@ -42,6 +43,12 @@ TOLERANCES = {
     # Standard errors that an empirical standard deviation may lie from the true one: beyond 5, once in 10⁶ seeds.
     "standard errors": 5.0,
 }
+
+
+def programs_of(*functions):
+    """What is compiled of functions that `bounded_jit` made: how often, for each form of their arguments."""
+    kept = [program for program in bounded.PROGRAMS.values() if program.key[0] in map(id, functions)]
+    return {program.key: program.jitted._cache_size() for program in kept}
 
 
 def assert_close(actual, expected, tolerance: str):

@@ -77,6 +77,21 @@ def certify_only(monkeypatch):
 
 
 @pytest.fixture
+def in_jax(monkeypatch):
+    """For what JAX does in the estimators, which train small problems in NumPy."""
+    from jaxshallow.estimators import choosing
+
+    monkeypatch.setattr(choosing, "COMPILING", 0.0)
+
+
+@pytest.fixture(params=["in NumPy", "in JAX"])
+def either_way(request):
+    """For what the estimators do wherever they train."""
+    if request.param == "in JAX":
+        request.getfixturevalue("in_jax")
+
+
+@pytest.fixture
 def table(tmp_path):
     """Writes text or bytes to a file of the given name and returns its path."""
 

@@ -1,11 +1,14 @@
 """scripts/benchmark.py: every contestant runs or is left out with a reason, and the aims are judged rightly."""
 
 import ast
+import importlib
+import inspect
 import json
 import math
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bench
@@ -13,14 +16,17 @@ import benchmark
 import jax
 import numpy as np
 import pytest
-from bench import work
-from bench.rows import OURS, ROWS
+from bench import processes, search_program, stopwatch, work
+from bench.rows import OURS, ROWS, Measured
 from cases import runner
 
 import jaxshallow as js
 
-# The files of scripts/bench, from the bottom; __init__ imports those that enter contestants.
-ORDER = ["rows", "work", "one_network", "many_networks", "start_up", "measuring", "__init__"]
+# The files of scripts/bench, from the bottom.
+ORDER = [
+    "stopwatch", "search_program", "tables_program", "rows", "processes", "work", "one_network", "many_networks",
+    "searches", "many_tables", "start_up", "measuring", "__init__",
+]  # fmt: skip
 
 GRADIENT = [
     "jax.grad, whole",
@@ -33,6 +39,9 @@ GRADIENT = [
 MANY = ["plain vmap", "scikit-learn", "PyTorch, torch.func", "limit: its products"]
 CLIPPED = ["vmap(jax.grad)", "Opacus, ghost clipping"]
 CONTESTANTS = {
+    "S1": [f"{OURS}, cold", f"{OURS}, cached", f"{OURS}, warm", "scikit-learn, cold", "scikit-learn, warm"],
+    "S2": [f"{OURS}, ShallowSearchCV", f"{OURS}, ShallowSearchCV, a device per core", "scikit-learn, GridSearchCV"],
+    "S3": [f"{OURS}, cold", f"{OURS}, cached", "scikit-learn"],
     "W1": [f"{OURS}, fit", "jit in a Python loop", "NumPy", "PyTorch", "limit: its activations"],
     "W2": [f"{OURS}, fit", f"{OURS}, fit with optax.flatten", "scikit-learn", "PyTorch", "limit: its products"],
     "W3": [f"{OURS}, manual_grads", "jax.grad", "PyTorch", "torch.compile", "limit: its products"],
@@ -41,15 +50,13 @@ CONTESTANTS = {
     "W5a": [f"{OURS}, fit_many", f"{OURS}, fit_many, a device per core", *MANY],
     "W5b": [f"{OURS}, fit_many", f"{OURS}, fit_many, a device per core", *MANY],
     "W5c": [f"{OURS}, fit_many", f"{OURS}, fit_many, a device per core", *MANY],
-    "W5d": [
-        f"{OURS}, ShallowSearchCV", f"{OURS}, ShallowSearchCV, a device per core", "scikit-learn, GridSearchCV",
-    ],
     "W6a": [f"{OURS}, plain", f"{OURS}, clipped", f"{OURS}, norms alone", *CLIPPED],
     "W6b": [f"{OURS}, plain", f"{OURS}, clipped", f"{OURS}, norms alone", *CLIPPED],
     "W7": [f"{OURS}, warm cache", f"{OURS}, cold", "import jax alone", "scikit-learn", "PyTorch"],
 }  # fmt: skip
 
 SIZES = {
+    "S3": {"tables": 1, "epochs": 1},
     "W1": {"epochs": 20},
     "W2": {"m": 600, "epochs": 2},
     "W3": {"m": 64, "compile": False},
@@ -62,6 +69,7 @@ SIZES = {
 
 @pytest.fixture
 def small(monkeypatch):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for the processes that are started
     for name, row in ROWS.items():
         monkeypatch.setattr(row, "quick", SIZES.get(name, row.quick))
 
@@ -76,7 +84,7 @@ def test_every_row_has_its_contestants_in_this_order():
 def test_contestants_are_named_after_their_row_and_other_processes_find_them():
     for name, row in ROWS.items():
         for group, prepare in row.contestants.values():
-            assert group in {"jax", "jax, all devices", "numpy", "torch", "start"}
+            assert group in {"jax", "jax, all devices", "numpy", "torch", "new processes"}
             assert prepare.__name__.startswith(name.lower()[:2])
             assert pickle.loads(pickle.dumps(prepare)) is prepare
 
@@ -104,9 +112,51 @@ def test_every_row_measures_us_and_our_peers(capsys, tmp_path, small):
         assert set(row["left_out"]) <= peers, row["left_out"]
         assert all(f"left out: {who}: {why}\n" in text for who, why in row["left_out"].items())
         assert all(seconds > 0 for runs in row["seconds"].values() for seconds in runs)
+        assert set(row["figures"]) == (entered if name == "S3" else set())
+        assert all(f"{who}: " in text and "s compiling" in figures for who, figures in row["figures"].items())
         assert all(math.isfinite(aim["value"]) and aim["claim"] in text for aim in row["aims"])
         assert row["aims"]
     assert (tmp_path / "benchmark.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("ignore")  # the searches stop after their epochs
+@pytest.mark.usefixtures("little_optimization", "standard_promotion")
+def test_the_everyday_search_says_where_its_seconds_went(capsys):
+    start = time.perf_counter()
+    search_program.main(OURS, candidates=2, folds=2)
+    parts = json.loads(capsys.readouterr().out)["figures"]
+    assert 0 < sum(parts.values()) < time.perf_counter() - start
+    assert min(parts["s training"], parts["s scikit-learn's own"]) > 0
+
+
+def test_what_is_compiled_is_no_training():
+    X, Y = work.examples(5, 40)
+    with stopwatch.Stopwatch() as watch:
+        watch.listen()
+        watch.lap()
+        jax.jit(jax.hessian(js.cost)).lower(work.network(5, 6), X, Y).compile()
+        assert watch.lap()["s compiling"] > 0
+
+
+def test_contestants_in_new_processes_give_their_program_what_it_takes(monkeypatch):
+    asked = []
+
+    def run(_, program, settings):
+        asked.append((program, json.loads(settings)))
+        return '{"figures": {}}'
+
+    monkeypatch.setattr(processes, "new_process", run)
+    for name in ("S1", "S3"):
+        for _, prepare in ROWS[name].contestants.values():
+            asked.clear()
+            prepare(**ROWS[name].quick)()
+            program, settings = asked[-1]
+            module = importlib.import_module(program)
+            inspect.signature(module.main).bind(**settings)
+
+
+def test_spans_that_overlap_are_joined():
+    assert stopwatch.apart([(5, 6), (1, 3), (2, 4), (1.5, 2), (4, 4.5)]) == [(1, 4.5), (5, 6)]
 
 
 def test_the_program_runs_from_any_folder(tmp_path):
@@ -137,6 +187,17 @@ def test_an_aim_is_reached_or_missed(value, aim, expected):
     assert benchmark.reached(value, aim) is expected
 
 
+def test_figures_take_part_in_the_aims():
+    at = {"MiB at half-time": 100.0, "MiB at the end": 105.0}
+    runs = {f"{OURS}, cold": [Measured(3.0, at), Measured(5.0, at)], "scikit-learn": [Measured(2.0, {})]}
+    row = benchmark.report(ROWS["S3"], ROWS["S3"].quick, runs, {})
+    assert row["figures"] == {f"{OURS}, cold": at}
+    assert {aim["claim"]: (aim["value"], aim["reached"]) for aim in row["aims"]} == {
+        "× MLPClassifier, cold": (0.5, None),
+        "of the MiB at half-time": (1.05, True),
+    }
+
+
 def test_a_contestant_that_needs_more_memory_than_there_is_is_left_out():
     if Path("/proc/meminfo").exists():
         with pytest.raises(MemoryError, match="would take 1,048,576 GiB"):
@@ -148,7 +209,7 @@ def test_a_contestant_that_needs_more_memory_than_there_is_is_left_out():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--rows", "W1", "W9"], "--rows must be of W1, W2"), (["--repeats", "0"], "--repeats must be at least 1, got 0")],
+    [(["--rows", "W1", "W9"], "--rows must be of S1, S2"), (["--repeats", "0"], "--repeats must be at least 1, got 0")],
 )
 def test_wrong_options_are_named_and_exit_with_2(capsys, tmp_path, options, message):
     code, text, errors = run(capsys, tmp_path, *options)

@@ -14,9 +14,9 @@ from cases import assert_close, assert_same, draw, init
 
 import jaxshallow as js
 from jaxshallow.descent import take_step
-from jaxshallow.many.optimizers import INDIFFERENT, recipes_of, shapes
-from jaxshallow.many.widths import narrowed, padding_shows, still, widened
-from jaxshallow.training.epochs import first_state
+from jaxshallow.many.optimizers import recipes_of, shapes
+from jaxshallow.many.units import Layout, axes_of_units, units_are_alone
+from jaxshallow.training.epochs import State, first_state
 
 pytestmark = pytest.mark.usefixtures("standard_promotion", "little_optimization")
 KEY = jax.random.key(3)
@@ -60,24 +60,17 @@ MIXING = {
 }
 
 
-def test_an_optimizer_that_looks_at_many_weights_sees_padding():
+def test_an_optimizer_that_looks_at_many_weights_is_not_asked_for_units():
     sizes = shapes(17, 3, 2, jnp.dtype(jnp.float32))
     for name, factory in MIXING.items():
         (recipe,) = recipes_of([NARROW], factory, sizes)
-        assert padding_shows("tanh", recipe, sizes), name
+        assert not units_are_alone("tanh", recipe, sizes), name
 
 
-@pytest.mark.parametrize(
-    ("factory", "widths"),
-    [
-        (optax.adafactor, {5, 17}),
-        (chained(optax.centralize()), {5, 17}),
-        (optax.lbfgs, {20}),
-    ],
-)
-def test_a_network_beside_a_wider_one_is_the_one_that_fit_makes_alone(x64, factory, widths):
+@pytest.mark.parametrize("factory", [optax.adafactor, chained(optax.centralize()), optax.lbfgs])
+def test_a_network_beside_a_wider_one_is_the_one_that_fit_makes_alone(x64, factory):
     many = js.fit_many(KEY, CASE.X, CASE.Y, [NARROW, WIDE], epochs=5, optimizer=factory)
-    assert {stack.state.params.W1.shape[1] for stack in many.stacks} == widths
+    assert {stack.state.params.W1.shape[1] for stack in many.stacks} == {5, 17}
     assert_as_alone(many, 0, factory(learning_rate=0.04))
 
 
@@ -105,26 +98,26 @@ def steps(optimizer, params, n=2):
 
 
 @pytest.mark.filterwarnings("ignore:Specifying a key")
-def test_no_optimizer_that_is_padded_sees_the_padding(x64):
-    sizes, padded = shapes(5, 3, 2, jnp.dtype(float)), []
-    one = CASE.params
-    one = js.Params(*(jnp.asarray(leaf, float) for leaf in jax.tree.leaves(one)))
+def test_an_optimizer_that_trains_units_by_themselves_trains_the_network(x64):
+    sizes, side_by_side = shapes(5, 3, 2, jnp.dtype(float)), []
+    one = js.Params(*(jnp.asarray(leaf, float) for leaf in jax.tree.leaves(CASE.params)))
+    stack = State(jax.tree.map(lambda leaf: leaf[None], one), ())
     for name, factory in optimizers():
         try:
             (recipe,) = recipes_of([NARROW], factory, sizes)
         except ValueError:
             continue  # `fit` refuses it, too
-        if factory in INDIFFERENT or padding_shows("tanh", recipe, sizes):
+        if not units_are_alone("tanh", recipe, sizes):
             continue
-        padded.append(name)
-        optimizer, width = factory(learning_rate=0.04), len(one.W1)
-        wide = steps(still(optimizer, width), widened(one, width + 3))
-        assert_close(narrowed(wide, width), steps(optimizer, one), "float64")
-        assert not np.any(wide.W1[width:]), name
-        assert not np.any(wide.b1[width:]), name
-        assert not np.any(wide.W2[:, width:]), name
-    # Where padding would do no harm, widths share a program.
-    assert {"adam", "adamw", "adagrad", "nadam", "rmsprop", "lion", "sgd", "yogi", "schedule_free_sgd"} <= set(padded)
+        side_by_side.append(name)
+        optimizer, n_h = factory(learning_rate=0.04), len(one.W1)
+        layout = Layout(np.array([n_h]), n_h, 1, (axes_of_units(recipe, sizes)[0], []))
+        units = jax.vmap(functools.partial(steps, optimizer))(layout.side_by_side(stack).params)
+        (network,) = (jax.tree.map(lambda leaf: leaf[0], layout.stacked(State(units, ()), n_h).params),)
+        assert_close(network, steps(optimizer, one), "float64")
+    assert {"adam", "adamw", "adagrad", "nadam", "rmsprop", "lion", "sgd", "yogi", "schedule_free_sgd"} <= set(
+        side_by_side
+    )
 
 
 def stateless(update):
@@ -132,7 +125,7 @@ def stateless(update):
     return lambda learning_rate: optax.stateless(lambda g, _: jax.tree.map(lambda leaf: update(leaf, learning_rate), g))
 
 
-def test_padding_is_seen_in_every_way_to_look_at_the_width():
+def test_units_are_not_alone_in_every_way_to_look_at_the_width():
     sizes = shapes(5, 3, 2, jnp.dtype(jnp.float32))
     ways = {
         "h as a number": lambda g, rate: -rate * g / g.shape[0],
@@ -145,13 +138,13 @@ def test_padding_is_seen_in_every_way_to_look_at_the_width():
     }
     for name, way in ways.items():
         (recipe,) = recipes_of([NARROW], stateless(way), sizes)
-        assert padding_shows("tanh", recipe, sizes), name
+        assert not units_are_alone("tanh", recipe, sizes), name
     (recipe,) = recipes_of([NARROW], stateless(lambda g, rate: -rate * jnp.clip(g, -1, 1)), sizes)
-    assert not padding_shows("tanh", recipe, sizes)
-    assert padding_shows(lambda Z: jax.nn.softmax(Z, axis=0), recipe, sizes)
+    assert units_are_alone("tanh", recipe, sizes)
+    assert not units_are_alone(lambda Z: jax.nn.softmax(Z, axis=0), recipe, sizes)
 
 
-def test_an_activation_without_a_slope_at_0_is_not_padded(x64):
+def test_an_activation_without_a_slope_at_0_is_not_spoilt_by_what_fills_a_program_up(x64):
     root = js.Activation(lambda Z: jnp.sign(Z) * jnp.sqrt(abs(Z)), lambda Z: 0.5 / jnp.sqrt(abs(Z)))
     configs = [{**config, "hidden": root} for config in (NARROW, WIDE)]
     many = js.fit_many(KEY, CASE.X, CASE.Y, configs, epochs=3)
@@ -159,7 +152,7 @@ def test_an_activation_without_a_slope_at_0_is_not_padded(x64):
     assert_close(many.params(0), expected.params, "float64, after training")
 
 
-def test_a_run_goes_on_with_an_optimizer_that_sees_padding(x64):
+def test_a_run_goes_on_in_other_groups(x64):
     configs = [NARROW, {**WIDE, "learning_rate": 0.02}]
     first = js.fit_many(KEY, CASE.X, CASE.Y, configs, epochs=3, optimizer=chained(optax.clip(1.0)))
     assert len(first.stacks) == 1

@@ -7,12 +7,12 @@ import numpy as np
 import optax
 import polars as pl
 import pytest
-from cases import assert_close, draw, init, reference_cost, reference_forward, reference_labels
+from cases import assert_close, draw, init, programs_of, reference_cost, reference_forward, reference_labels
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
 import jaxshallow as js
-from jaxshallow.many import plan, programs
+from jaxshallow.many import chunks, plan, programs
 from jaxshallow.tiles import streaming
 
 KEY = jax.random.key(3)
@@ -108,7 +108,7 @@ def test_chunks_do_not_matter(x64, monkeypatch, elements):
     case = draw(m=20)
     configs = {"n_h": [3, 4, 4, 2, 1], "seed": range(5), "hidden": "tanh", "learning_rate": 0.5}
     expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=20)
-    monkeypatch.setattr(plan, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", elements)
     assert_close(js.fit_many(KEY, case.X, case.Y, configs, epochs=20).history.cost, expected.history.cost, "float64")
 
 
@@ -133,20 +133,16 @@ def test_more_than_memory_holds_are_trained_in_several_groups(x64):
         js.fit_many(KEY, case.X, case.Y, configs, epochs=5, max_memory=100)
 
 
-def test_other_numbers_within_a_bucket_do_not_recompile():
+def test_other_numbers_do_not_compile_again():
     case = draw(m=20, dtype=np.float32)
     train = lambda widths, rate, l2, seed: js.fit_many(  # noqa: E731
         KEY, case.X, case.Y, {"n_h": widths, "learning_rate": rate, "l2": l2, "seed": seed}, epochs=4, optimizer="adam"
     )
     train([5, 6], 0.1, 0.0, 0)
-
-    def sizes():
-        weakly = [one for of in (programs.train_chunk, programs.first_states) for one in of.programs.values()]
-        return [program._cache_size() for program in (programs.draw, *weakly)]
-
-    before = sizes()
+    compiled = programs.draw, programs.train_units, programs.first_states
+    before = programs_of(*compiled)
     train([8, 7], 0.3, 0.2, 5)
-    assert sizes() == before
+    assert programs_of(*compiled) == before
 
 
 @pytest.mark.parametrize(
@@ -165,6 +161,34 @@ def test_widths_share_a_program_where_padding_costs_less_than_compiling(x64, mon
     apart = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, batch_size=8, optimizer="adam")
     assert len(apart.stacks) == 4
     assert_close([together.params(k) for k in range(4)], [apart.params(k) for k in range(4)], "float64, after training")
+
+
+def test_one_program_serves_all_widths():
+    case = draw(m=20, dtype=np.float32)
+    train = lambda widths, **more: js.fit_many(  # noqa: E731
+        KEY, case.X, case.Y, {"n_h": widths, "learning_rate": 0.1, "seed": range(len(widths))}, epochs=3, **more
+    )
+
+    train([3, 9, 4, 20], batch_size=8)
+    before = programs_of(programs.train_units)
+    train([5, 18, 7, 6], batch_size=8)
+    train([1, 2, 30, 3], batch_size=8)
+    assert programs_of(programs.train_units) == before
+
+
+def test_networks_start_where_they_are_told_to(x64):
+    case = draw(m=20)
+    configs = [{"n_h": n_h, "hidden": "tanh", "learning_rate": 0.5} for n_h in (2, 3, 3)]
+    first = [js.init(jax.random.key(n), 3, config["n_h"], hidden="tanh", scale=1.0) for n, config in enumerate(configs)]
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=4, first=first, folds=2)
+    for k in (0, 5):
+        train, _ = many.folds[k % 2]
+        expected = js.fit(first[k // 2], case.X[:, train], case.Y[:, train], learning_rate=0.5, epochs=4)
+        assert_close(many.params(k), expected.params, "float64, after training")
+    with pytest.raises(ValueError, match=r"first must hold Params for each of the 3 configs, got 2"):
+        js.fit_many(KEY, case.X, case.Y, configs, epochs=4, first=first[:2])
+    with pytest.raises(ValueError, match=r"first\[0\] must have \(n_h, .*\) = \(2, 3, 1, 'tanh', .*, got \(3, 3, 1,"):
+        js.fit_many(KEY, case.X, case.Y, configs, epochs=4, first=first[::-1])
 
 
 # ---- validation, folds, patience ----
@@ -277,10 +301,11 @@ def test_patience_stops_each_network_as_fit_does(x64):
         assert_close(many.validation_cost[k], reference_cost(many.params(k), *validation), "float64, after training")
 
 
-def test_a_network_that_diverges_stops_alone(x64):
+@pytest.mark.parametrize("n_h", [4, 3])  # as wide as the others, and not: then all stand side by side
+def test_a_network_that_diverges_stops_alone(x64, n_h):
     case = draw("tanh", "identity", m=20)
     tame = [{"n_h": 4, "seed": seed, "scale": 1.0, "learning_rate": 0.01} for seed in range(3)]
-    wild = {"n_h": 4, "seed": 9, "scale": 1.0, "learning_rate": 1e6}
+    wild = {"n_h": n_h, "seed": 9, "scale": 1.0, "learning_rate": 1e6}
     expected = js.fit_many(KEY, case.X, case.Y, tame, epochs=2000, output="identity")
     many = js.fit_many(KEY, case.X, case.Y, [tame[0], wild, *tame[1:]], epochs=2000, output="identity")
     assert many.diverged_at[1] == np.flatnonzero(~np.isfinite(many.history.cost[1]))[0] > 0

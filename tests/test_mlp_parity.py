@@ -45,10 +45,6 @@ STAY_OUT = {
     "test_mlp_regressor_dtypes_casting": TWO_LAYERS,
     "test_mlp_param_dtypes": TWO_LAYERS,  # four cases
     "test_gradient": "calls the private _loss_grad_lbfgs; our gradients are tested against autodiff",
-    "test_partial_fit_regression": "wants R² > .65 of random_state=1 with MLP's numbers: .61 with ours, which other "
-    "seeds exceed, and of MLP's own seed 2 it would get .64",
-    "test_lbfgs_regression_maxfun": "the linear network of random_state=1 has converged when max_fun=10 ends, as MLP's "
-    "of random_state=0 has",
 }
 ON_OURS = """
 import json, sys
@@ -320,7 +316,7 @@ def test_validation_scores_are_accuracies_and_r2_of_each_epoch():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_lbfgs_computes_in_the_dtype_of_x_and_leaves_jax_as_it_was():
+def test_lbfgs_computes_in_the_dtype_of_x_and_leaves_jax_as_it_was(in_jax):
     X, y = IRIS
     for dtype in (np.float32, np.float64):
         regressor = ShallowRegressor((3,), solver="lbfgs", max_iter=5, random_state=0).fit(

@@ -291,11 +291,13 @@ def test_a_full_disk_is_not_blamed_on_the_table(capsys, tmp_path, suffix):
     model, out = tmp_path / "m.safetensors", tmp_path / f"p.{suffix}"
     js.save(model, init(jax.random.key(0), 1, 2), {"feature_names": ["x1"]})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)  # compiled programs are files, too
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         code, _, errors = run(capsys, model, tmp_path / "t.csv", out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     assert code == 1
     assert f"could not write to {out}: [Errno 27] File too large, while writing: '{out}'" in errors
     assert sorted(os.listdir(tmp_path)) == ["m.safetensors", "t.csv"]

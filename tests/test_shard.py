@@ -36,8 +36,7 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxshallow as js
-from jaxshallow.estimators import ShallowRegressor
-from jaxshallow.estimators.predicting import in_jax
+from jaxshallow.estimators import ShallowRegressor, predicting
 
 ENOUGH = jax.device_count() >= 8
 on_eight_devices = pytest.mark.skipif(not ENOUGH, reason="run by the first test of this file, on eight devices")
@@ -297,7 +296,7 @@ def test_fit_takes_arrays_on_an_explicit_mesh(x64):
 @on_eight_devices
 @compiled_lightly
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_all_runs_under_set_mesh(x64):
+def test_all_runs_under_set_mesh(x64, in_jax):
     case, key, configs = draw("tanh", m=16), jax.random.key(0), {"n_h": 4, "seed": range(3)}
     J, gradient = reference_cost_and_grads(*case[:3])
     first, many = js.init(key, 3, 4), js.fit_many(key, case.X, case.Y, configs, epochs=3)
@@ -313,7 +312,7 @@ def test_all_runs_under_set_mesh(x64):
             X = jax.device_put(case.X, NamedSharding(explicit(4, 2), PartitionSpec(None, "a")))
             assert_close(again.predict_proba(X), many.predict_proba(case.X), "float64")
             regressor = ShallowRegressor((2,), solver="lbfgs", max_iter=2, random_state=0).fit(case.X.T, case.Y[0])
-            assert np.isfinite(in_jax(regressor.members_, None)(case.X.T, 16)).all()
+            assert np.isfinite(predicting.in_jax(regressor.members_, None)(case.X.T, 16)).all()
             copied = jax.tree.map(jnp.array, case.params)
             stepped = js.make_train_step(optimizer)(copied, optimizer.init(copied), case.X, case.Y)
             leaves = [W - dW for W, dW in zip(jax.tree.leaves(case.params), gradient, strict=True)]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import weakref
 from copy import copy
-from functools import partial
+from functools import partial, partialmethod
 from types import SimpleNamespace
 
 import jax
@@ -35,7 +35,9 @@ from cases import (
 
 import jaxshallow as js
 from jaxshallow import tiles
-from jaxshallow.tiles import host, streaming
+from jaxshallow.tiles import chains, host, streaming
+from jaxshallow.training.epochs import first_state
+from jaxshallow.training.tall import asks_once
 
 # Tiles that divide m = 7, that leave a rest, of one example, and larger than m.
 TILES = [1, 3, 7, 100]
@@ -278,6 +280,99 @@ def test_other_floats_and_arrays_compile_nothing(x64):
             assert_close(actual, power_mean(params, X, Y, factor=factor, more=more), "float64")
             calls.append(traced.calls)
     assert calls[0] > calls[2] == calls[4] == 2  # what it returns for 2 and 3 examples
+
+
+# ---- chains of tiles, from threads ----
+
+
+@pytest.fixture
+def few_are_many(monkeypatch):
+    """Three chains of four tiles or so, on three cores."""
+    monkeypatch.setattr(chains, "LEAST", 2)
+    monkeypatch.setattr(chains, "FEWEST", 3)
+    monkeypatch.setattr(chains, "A_CORE", 1)
+    monkeypatch.setattr(streaming, "_cores", lambda: 3)
+    monkeypatch.setattr(streaming, "ONE_CORE", 0)  # tiles of LEAST
+    monkeypatch.setattr(streaming, "LEAST", 4)
+
+
+@pytest.mark.parametrize(("m", "tile", "cores"), [(4099, 4, 2), (5000, 3, 64), (10**6, 512, 2), (10**7 + 1, 64, 16)])
+def test_spans_hold_every_example_once(m, tile, cores):
+    spans = chains.spans_of(m, tile, cores)
+    assert sum(span.tile * span.turns + span.left for span in spans) == m
+    assert chains.FEWEST <= len(spans) <= chains.A_CORE * cores + 1
+    assert len(set(spans)) <= 2  # programs
+
+
+def test_few_examples_or_a_single_core_need_no_threads():
+    few = chains.FEWEST * chains.LEAST * 4
+    assert chains.spans_of(few, 4, 2) is not None
+    assert chains.spans_of(few - 1, 4, 2) is None
+    assert chains.spans_of(few, 4, 1) is None
+
+
+@pytest.mark.usefixtures("few_are_many")
+@pytest.mark.parametrize("name", ["cost_and_grads", "clipped_grads", "forward"])
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="one program fills another device")
+def test_chains_are_the_whole(x64, monkeypatch, name):
+    """Under x64, which holds in this thread alone: the programs are compiled here."""
+    case, fn = draw("tanh", "softmax", 3, m=50), (MEANS | COLUMNS)[name]
+    run = []
+    monkeypatch.setattr(chains.Chains, "__call__", partialmethod(_noted, chains.Chains.__call__, run))
+    keywords = case.penalties[-1] if name == "cost_and_grads" else {}
+    result = called(name, js.stream(fn, 5), *case[:3], **keywords)
+    assert run == [3 + 1]
+    assert_close(result, called(name, fn, *case[:3], **keywords), "float64")
+
+
+def _noted(itself, call, run, params):
+    run.append(len(itself.spans))
+    return call(itself, params)
+
+
+@pytest.mark.usefixtures("few_are_many")
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="one program fills another device")
+@pytest.mark.parametrize("optimizer", [None, optax.adam(0.1)], ids=["none", "adam"])
+def test_fit_takes_its_gradients_from_chains(x64, monkeypatch, optimizer, standard_promotion):
+    case, run = draw("tanh", m=50), []
+    settings = {"optimizer": optimizer, "epochs": 4, **case.penalties[-1]}
+    plain = js.fit(*case[:3], **settings, grads=partial(js.cost_and_grads))
+    monkeypatch.setattr(chains.Chains, "__call__", partialmethod(_noted, chains.Chains.__call__, run))
+    ours = js.fit(*case[:3], **settings)
+    assert run == [3 + 1] * 4
+    assert_close((ours.params, ours.history.cost), (plain.params, plain.history.cost), "float64")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "once"),
+    [(None, True), (optax.adamw(0.1), True), (optax.lbfgs(), False)],
+    ids=["none", "adamw", "lbfgs"],
+)
+def test_an_optimizer_that_looks_elsewhere_is_known(standard_promotion, optimizer, once):
+    """The line search of L-BFGS asks for the cost at other parameters: a gradient from the host would not do."""
+    state = first_state(draw(dtype=np.float32).params, optimizer)
+    assert asks_once(optimizer, state) == once
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_fit_from_chains_stops_and_goes_on(x64):
+    case = draw("tanh", m=50)
+    settings = {"learning_rate": 0.5, "validation": case[1:3], "patience": 3}
+    whole = js.fit(*case[:3], **settings, epochs=6)
+    assert_same(js.fit(*case[:3], **settings, epochs=6, resume=js.fit(*case[:3], **settings, epochs=2)), whole)
+    assert len(js.fit(*case[:3], epochs=9, learning_rate=0.0, patience=2).history.cost) == 3
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_a_run_may_be_differentiated_by_its_learning_rate(x64):
+    """What is traced need not be an argument of the gradient, nor of `fit`: after a step, the parameters are."""
+    case = draw("tanh", m=50)
+    slopes = [
+        jax.grad(lambda rate, how=how: js.fit(*case[:3], epochs=2, **how(rate)).history.cost[-1])(0.1)
+        for how in (lambda rate: {"learning_rate": rate}, lambda rate: {"optimizer": optax.sgd(rate)})
+    ]
+    assert slopes[0] < 0
+    assert_close(slopes[0], slopes[1], "float64")
 
 
 # ---- what lives how long ----

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
 
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.certificate.bounds import Arithmetic, arithmetic_of
 from jaxshallow.certificate.differences import DIFFERENCE_EXAMPLES, finite_differences
 from jaxshallow.certificate.executions import Execution, all_executions
@@ -43,7 +44,7 @@ class Samples:
         self.examples: Callable[[int], tuple[Array, Array, Array | None]] = cache(self._examples)
         self.reference: Callable[[int, Arithmetic], Reference] = lru_cache(maxsize=4)(self._reference)
         X, Y, _ = self.examples(min(m, max_examples))
-        norms = np.asarray(jax.jit(per_example_grad_norms)(problem.params, X, Y), np.float64)
+        norms = np.asarray(jitted(problem.params, X, Y, run=per_example_grad_norms), np.float64)
         if not (finite := np.isfinite(norms)).all():
             fix = "the network's numbers are too large for its dtype, scale X or the weights"
             raise ValueError(f"gradients must be finite to be certified, got {norms[~finite][0]}: {fix}")
@@ -96,7 +97,7 @@ def sizes_and_modes(execution: Execution, sizes: Sequence[int]) -> Iterator[tupl
 def row_of(execution: Execution, n: int, mode: str, precision: str, samples: Samples) -> Row | None:
     """An execution compared with the reference; None where it should be jitted but is not written in JAX."""
     X, Y, weights = samples.examples(n)
-    run = jax.jit(execution.run) if mode == "jit" else execution.run
+    run = partial(jitted, run=execution.run) if mode == "jit" else execution.run
     repeats = 1 if execution.loop else 3
     try:
         with jax.default_matmul_precision(precision):
@@ -110,6 +111,12 @@ def row_of(execution: Execution, n: int, mode: str, precision: str, samples: Sam
     arithmetic = arithmetic_of(platform, dtype, precision, execution.loop)
     ulps, relative, of_bound, holds = compare(arrays, samples.reference(n, arithmetic), dtype)
     return Row(quantity, execution.name, mode, precision, n, ulps, relative, of_bound, holds, seconds)
+
+
+@partial(bounded_jit, functions=("run",))
+def jitted(*args: Any, run: Callable[..., Any], **options: Any) -> Any:
+    """What a function makes of these arguments, as one program."""
+    return run(*args, **options)
 
 
 def timed(run: Callable[..., Any], *args: Any, repeats: int, **options: Any) -> tuple[Any, float]:

@@ -14,8 +14,8 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from jaxshallow import backprop, executions, network, per_example
-from jaxshallow.many.widths import cost_and_grads_among_others
+from jaxshallow import backprop, executions, in_numpy, network, per_example
+from jaxshallow.many.side_by_side import cost_and_grads_beside_another
 from jaxshallow.network import Cache
 from jaxshallow.params import Params
 from jaxshallow.tiles import shard, stream, tile_size
@@ -42,6 +42,10 @@ def _named_clipped(grads: Params, execution: str) -> tuple[str, dict[str, Any]]:
 
 def _named_norms(norms: Array, execution: str) -> tuple[str, dict[str, Any]]:
     return "gradient norms", {"norms": norms[None]}
+
+
+def _named_six(result: tuple[Any, in_numpy.Gradients], execution: str) -> tuple[str, dict[str, Any]]:
+    return "cost, gradient", {"J": result[0], **result[1]._asdict()}
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
         wide = params.W1.dtype in (jnp.float32, jnp.float64)  # sums of 1024 terms mean nothing in a narrower dtype
         return Execution("scan loop", run, SCAN_EXAMPLES if wide else LOOP_EXAMPLES, loop=True)
 
+    in_numpys_reach = in_numpy.known(params.hidden) and params.W1.dtype in (jnp.float32, jnp.float64)
     vmap_examples = max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
     tiled = {"stream": _streamed}
     if jax.local_device_count() > 1:
@@ -113,7 +118,8 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
         Execution("matrix", backprop.cost_and_grads),
         Execution("autodiff", _gradient_of(network.cost)),
         *(Execution(name, run, compiled=True) for name, run in tiled.items()),
-        Execution("many", cost_and_grads_among_others, compiled=True),
+        Execution("many", cost_and_grads_beside_another, compiled=True),
+        *([Execution("NumPy", in_numpy.cost_and_grads, named=_named_six)] if in_numpys_reach else []),
         Execution("matrix", _without_weights(per_example.per_example_grad_norms), named=_named_norms),
         Execution("matrix", _clipped_at(max_norm), named=_named_clipped),
         *(Execution(name, run) for name, run in (more or {}).items()),

@@ -1,16 +1,18 @@
 """Shallow networks as scikit-learn estimators: rows are examples, names and defaults are those of its MLP.
 
-The files, in the order in which they import each other, from the bottom up: solvers, settings, lbfgs, training,
-sparse, scales, predicting, pool, saving, base, classifier, regressor, search. Every fit is one `fit_many`, of an
-ensemble and of all candidates of a search, too; "lbfgs" alone is SciPy's, one network after another.
+The files, in the order in which they import each other, from the bottom up: solvers, settings, first, examples,
+results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs, training, sparse, scales,
+predicting, pool, saving, base, classifier, regressor, search. A fit is one `fit_many`, of an ensemble and of all
+candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
 
 From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops
 where they do. What differs from them on purpose:
 
 - hidden_layer_sizes: one layer, which is what this library is for.
 - activation: leaky_relu too, and sigmoid, our word for logistic. `predict` uses the one that was trained with.
-- random_state: other random numbers: the first weights are normal, not uniform, the first biases are 0.
-- dtype: the stochastic solvers compute in float32, unless JAX's x64 is on; lbfgs in the dtype of X.
+- random_state: other random numbers, of the same distribution.
+- dtype: where JAX trains, that is, on all but small problems, the stochastic solvers compute in float32, unless its x64
+  is on; NumPy and lbfgs in the dtype of X.
 - early_stopping: the validation cost decides, which is finer than the score; the score is recorded in
   `validation_scores_`. lbfgs stops early, too. Several classes are held out in proportion.
 - loss_, loss_curve_: with several outputs of a regressor their sum, whose gradient is followed; MLPRegressor shows the

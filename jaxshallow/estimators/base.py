@@ -18,27 +18,16 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from jaxshallow.activations import OUTPUTS
+from jaxshallow.estimators.choosing import is_for_numpy
+from jaxshallow.estimators.examples import NOT_FINITE, Data, Examples, hold_out
 from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.predicting import mean_output, predicted
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.scales import warn_of_another_scale
-from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, n_hidden, precision
+from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, n_hidden
 from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.sparse import dense
-from jaxshallow.estimators.training import (
-    NOT_FINITE,
-    Before,
-    Curves,
-    Data,
-    Examples,
-    going_on,
-    hold_out,
-    lowest,
-    ranked,
-    state_of,
-    train,
-)
-from jaxshallow.forks import refuse_after_fork
+from jaxshallow.estimators.training import Before, Curves, going_on, lowest, ranked, state_of, train
 from jaxshallow.many import Many
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import State
@@ -87,24 +76,12 @@ class BaseShallow(SavingMixin, BaseEstimator):
 
     @property
     def members_(self) -> list[Params]:
-        """The networks, the best first, in a dtype that JAX has: without x64, float32 after lbfgs on float64, too."""
+        """The networks, the best first, in a dtype that JAX has: without x64, float32 even if `coefs_` are float64."""
 
-        def known(A: Any) -> np.ndarray:
-            A = np.asarray(A)
+        def known(A: np.ndarray) -> np.ndarray:
             return A.astype(jax.dtypes.canonicalize_dtype(A.dtype), copy=False)
 
-        W1, W2 = (known(W).T for W in self.coefs_)
-        b1, b2 = (known(b)[..., None] for b in self.intercepts_)
-        leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
-        found = [leaf.shape for leaf in leaves.values()]
-        if len(W1.shape) != 2 or found[1:] != [(len(W1), 1), (len(W2), len(W1)), (len(W2), 1)]:
-            raise ValueError(
-                "coefs_ must be (n_features, n_hidden) and (n_hidden, n_outputs), and intercepts_ (n_hidden,) and "
-                f"(n_outputs,), got {[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
-            )
-        hidden = ACTIVATIONS.get(self.activation, self.activation)
-        best = Params(**leaves, hidden=getattr(self, "_hidden", hidden), output=self._output)
-        return [best, *getattr(self, "_other_members", [])]
+        return jax.tree.map(known, self._networks)
 
     @members_.setter
     def members_(self, members: Sequence[Params]) -> None:
@@ -115,6 +92,27 @@ class BaseShallow(SavingMixin, BaseEstimator):
         self.intercepts_ = [np.array(best.b1)[:, 0], np.array(best.b2)[:, 0]]
         self.n_layers_, self.n_outputs_ = 3, len(best.W2)
         self.out_activation_ = SHOWN[best.output]
+
+    @property
+    def _networks(self) -> list[Params]:
+        """The networks, the best first, in the dtype in which they were trained or assigned, in NumPy."""
+
+        def floats(A: Any) -> np.ndarray:
+            A = np.asarray(A)
+            return A if A.dtype in FLOATS else A.astype(np.float64)
+
+        W1, W2 = (floats(W).T for W in self.coefs_)
+        b1, b2 = (floats(b)[..., None] for b in self.intercepts_)
+        leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+        found = [leaf.shape for leaf in leaves.values()]
+        if len(W1.shape) != 2 or found[1:] != [(len(W1), 1), (len(W2), len(W1)), (len(W2), 1)]:
+            raise ValueError(
+                "coefs_ must be (n_features, n_hidden) and (n_hidden, n_outputs), and intercepts_ (n_hidden,) and "
+                f"(n_outputs,), got {[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
+            )
+        hidden = ACTIVATIONS.get(self.activation, self.activation)
+        best = Params(**leaves, hidden=getattr(self, "_hidden", hidden), output=self._output)
+        return [best, *getattr(self, "_other_members", [])]
 
     @property
     def _optimizer(self) -> SimpleNamespace:
@@ -155,7 +153,6 @@ class BaseShallow(SavingMixin, BaseEstimator):
         return self._fit(X, y, sample_weight, (None, None), incremental=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Pair, incremental: bool = False) -> Self:
-        refuse_after_fork()
         recipe = Recipe.of(self.get_params())
         continues = (incremental or self.warm_start) and hasattr(self, "coefs_")
         if continues:
@@ -165,12 +162,11 @@ class BaseShallow(SavingMixin, BaseEstimator):
             self._check_labels(y)
         Y = self._encoded(y, known=continues or incremental)
         weights = self._weights(X, y, sample_weight, incremental)
-        with precision(recipe, X.dtype):
-            data = self._data(Examples(X, Y, weights), y, validation)
-            start = self._start(data, incremental) if continues else None
-            many, mine = self._trained(recipe, data, start, incremental)
+        data = self._data(Examples(X, Y, weights), y, validation)
+        start = self._start(data, incremental) if continues else None
+        many, mine = self._trained(recipe, data, start, incremental)
         state = state_of(many, mine)
-        self._keep(many, mine, data.examples.X.shape[1], continued=continues)
+        self._keep(many, mine, len(data.examples.X), continued=continues)
         self._begun, self._state = recipe.lasting, None if current_pool.get() else state
         if state is not None and state.idle_epochs is not None:
             self._no_improvement_count = int(state.idle_epochs[self._best_first[0]])  # scikit-learn's name
@@ -191,11 +187,11 @@ class BaseShallow(SavingMixin, BaseEstimator):
 
     def _start(self, data: Data, incremental: bool) -> State:
         """The networks to go on from; as in scikit-learn, with the optimizer's state in `partial_fit` alone."""
-        n_h, (n_x, n_y) = n_hidden(self.hidden_layer_sizes), (len(data.examples.X), len(data.examples.Y))
+        n_h, (n_x, n_y) = n_hidden(self.hidden_layer_sizes), (data.examples.X.shape[1], data.examples.Y.shape[1])
         head = SHOWN[data.output]
         if getattr(self, "out_activation_", head) != head:
             raise ValueError(f"to go on, loss must stay as it was, for {self.out_activation_} outputs, got {head}")
-        members, known = self.members_, getattr(self, "_state", None)
+        members, known = self._networks, getattr(self, "_state", None)
         for W1, W2 in ((member.W1, member.W2) for member in members):
             if (W1.shape, W2.shape) != ((n_h, n_x), (n_y, n_h)):
                 raise ValueError(
@@ -204,7 +200,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
                 )
         if known is None and len(members) != self.n_members:
             raise ValueError(f"to go on, n_members must be {len(members)} as before, got {self.n_members}")
-        return going_on(known, members, getattr(self, "_best_first", None), incremental, data.examples.X.dtype)
+        return going_on(known, members, getattr(self, "_best_first", None), incremental)
 
     def _say_how_it_ended(self, many: Many, mine: np.ndarray, idle: np.ndarray, patience: int) -> None:
         """scikit-learn's warnings; they come from this module, as there, so that filters can name it."""
@@ -245,12 +241,11 @@ class BaseShallow(SavingMixin, BaseEstimator):
             two_classes = self._output == "sigmoid" and examples.Y.shape[1] == 1
             stratify = examples.Y.astype(bool) if two_classes else y if is_classifier(self) and y.ndim == 1 else None
             examples, held_out = hold_out(examples, self.validation_fraction, seed, stratify)
-        data = Data.of_rows(examples, held_out, self._output, seed)
-        if data.validation is not None and validation[0] is not None:
-            warn_of_another_scale("X", data.examples.X, data.validation.X)
+        if held_out is not None and validation[0] is not None:
+            warn_of_another_scale("X", examples.X, held_out.X)
             if not is_classifier(self):
-                warn_of_another_scale("y", data.examples.Y, data.validation.Y)
-        return data
+                warn_of_another_scale("y", examples.Y, held_out.Y)
+        return Data(examples, held_out, self._output, seed)
 
     def _validation(self, validation: Pair, n_outputs: int) -> Examples | None:
         """The user's validation examples; None if there are none."""
@@ -270,12 +265,14 @@ class BaseShallow(SavingMixin, BaseEstimator):
         pool = current_pool.get()
         if pool and start is None:
             return pool.trained(recipe, data)
-        if self.solver != "lbfgs" and self.batch_size != "auto" and self.batch_size > data.examples.X.shape[1]:
+        if self.solver != "lbfgs" and self.batch_size != "auto" and int(self.batch_size) > len(data.examples.X):
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=1
             )
         before = Before() if start is None else Before(start, getattr(self, "t_", 0), getattr(self, "_epochs", 0))
-        many, (mine,) = train([recipe], data, before, incremental=incremental)
+        if start is None or start.opt_state is None:  # else it is as it was
+            self._in_numpy = is_for_numpy([recipe], data)
+        many, (mine,) = train([recipe], data, before, in_numpy=self._in_numpy, incremental=incremental)
         self._epochs = before.epochs + int(many.epochs.max())
         if not many.finished:
             if not many.epochs.all():
@@ -311,9 +308,10 @@ class BaseShallow(SavingMixin, BaseEstimator):
     def _predicted(self, X: Any, of_scores: Callable[..., np.ndarray]) -> np.ndarray:
         """What `of_scores(Z2, output)` makes of the members' Z2."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        of_scores = functools.partial(of_scores, output=self.members_[0].output)
-        return predicted(self.members_, X, of_scores, self.device)
+        X, networks = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False), self._networks
+        found = predicted(networks, X, functools.partial(of_scores, output=networks[0].output), self.device)
+        with np.errstate(over="ignore"):  # exp of much
+            return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """(n_samples, n_outputs) mean output of the members."""

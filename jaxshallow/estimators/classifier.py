@@ -28,8 +28,9 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
     Args:
         hidden_layer_sizes: one layer: (100,) or 100.
         activation: relu, tanh, logistic (or sigmoid), identity, leaky_relu.
-        solver: adam and sgd (with `momentum`, and `learning_rate` constant, invscaling or adaptive) compute in float32,
-            or in float64 if X is float64 and JAX's x64 is on; lbfgs, which is SciPy's, in the dtype of X.
+        solver: adam, sgd (with `momentum`, and `learning_rate` constant, invscaling or adaptive), or lbfgs, which is
+            SciPy's. Small problems are trained in NumPy, in the dtype of X; JAX trains larger ones in float32, unless
+            its x64 is on; lbfgs always computes in the dtype of X.
         early_stopping: hold out `validation_fraction` of the examples; stop when their cost (finer than their accuracy)
             has not fallen by `tol` for `n_iter_no_change` epochs, and keep the best network.
         verbose: print each iteration; for an ensemble or a search show a progress bar (needs rich).
@@ -37,12 +38,14 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             a new optimizer. `partial_fit` goes on with the optimizer as well.
         class_weight: "balanced", or {class: weight}.
         n_members: networks in an ensemble, which differ in their first weights; their probabilities are averaged.
-        device: where to train and predict: "cpu", "gpu", "gpu:1"; None for all devices that JAX uses by default.
+        device: where to train and predict: "cpu", "gpu", "gpu:1"; None for all devices that JAX uses by default, and
+            for the CPU where NumPy does it.
 
     Attributes:
         classes_: the labels.
         coefs_, intercepts_: the weights of the network, lists of arrays, which may be assigned.
-        members_: the networks, `Params`, best first; `coefs_`, `intercepts_` and the curves are those of the first.
+        members_: the networks, `Params`, best first, float32 where JAX's x64 is off; `coefs_`, `intercepts_` and the
+            curves are those of the first.
         loss_curve_, validation_loss_curve_, validation_scores_: cost, and cost and score on the validation examples,
             after each epoch; the last two are None without validation.
         best_validation_loss_, best_validation_score_: the best of each; the network kept is that of the lowest loss.
@@ -85,7 +88,7 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
         return self._binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(n_samples, n_classes) probabilities, the mean over the members, in float64."""
+        """(n_samples, n_classes) probabilities, the mean over the members, in the wider dtype of X and `coefs_`."""
         return self._predicted(X, probabilities)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -102,7 +105,10 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             self._learn_labels(y)
         elif len(new := np.setdiff1d(unique_labels(y), self.classes_)):
             raise ValueError(f"`y` has classes not in `self.classes_`: {new} not in {self.classes_}")
-        return self._binarizer.transform(y)
+        if y.ndim > 1:
+            return self._binarizer.transform(y)
+        numbers = np.searchsorted(self.classes_, y)  # in a tenth of the time that the binarizer takes
+        return np.eye(len(self.classes_), dtype=int)[numbers] if self._output == "softmax" else numbers[:, None]
 
     def _check_labels(self, y: np.ndarray) -> None:
         if hasattr(self, "classes_") and set(classes := unique_labels(y)) != set(self.classes_):

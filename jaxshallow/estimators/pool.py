@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from sklearn.utils import check_random_state
 
+from jaxshallow.estimators.choosing import is_for_numpy
+from jaxshallow.estimators.examples import Data
 from jaxshallow.estimators.settings import Recipe, Settings
-from jaxshallow.estimators.training import Data, train
+from jaxshallow.estimators.training import train
 from jaxshallow.many import Many
 
 Run = tuple[Many, dict[Recipe, np.ndarray]]  # networks, and the numbers of each recipe's
@@ -53,15 +55,15 @@ class Pool:
     def together(self, recipes: Sequence[Recipe], data: Data) -> Run | None:
         """Train all; None if one of them spoils it for all, such as by its size, so that each is trained alone."""
         try:
-            many, numbers = uninterrupted(recipes, data)
+            many, numbers = uninterrupted(recipes, data, self.n_folds)
         except ValueError:
             return None
         return many, dict(zip(recipes, numbers, strict=True))
 
 
-def uninterrupted(recipes: Sequence[Recipe], data: Data) -> tuple[Many, np.ndarray]:
-    """`train`, in which Ctrl-C ends the search, too."""
-    many, numbers = train(recipes, data)
+def uninterrupted(recipes: Sequence[Recipe], data: Data, runs: int = 1) -> tuple[Many, np.ndarray]:
+    """`train`, in which Ctrl-C ends the search, too; `runs` as in `is_for_numpy`."""
+    many, numbers = train(recipes, data, in_numpy=is_for_numpy(recipes, data, runs))
     if not many.finished:
         raise KeyboardInterrupt
     return many, numbers

@@ -7,6 +7,7 @@ depend on the rows beside it; JAX in the dtype of the network, to whose rounding
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,11 +18,13 @@ from jax.typing import ArrayLike
 from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
-from jaxshallow import activations
-from jaxshallow.estimators.settings import devices
+from jaxshallow.bounded import bounded_jit
+from jaxshallow.estimators.examples import cast
+from jaxshallow.estimators.settings import devices, precision
 from jaxshallow.estimators.sparse import narrow
-from jaxshallow.estimators.training import cast, columns
+from jaxshallow.estimators.threads import one_blas_thread
 from jaxshallow.forks import is_forked, refuse_after_fork
+from jaxshallow.in_numpy import known
 from jaxshallow.many import bucket
 from jaxshallow.many.widths import widened
 from jaxshallow.meshes import no_mesh
@@ -31,14 +34,6 @@ from jaxshallow.tiles import stream
 
 Scores = Callable[[Any, int], np.ndarray]  # of a tile (rows, n_x), and its full length: Z2 (members, rows, n_y)
 
-# By the function, not by its name: a user may have put another under that name.
-IN_NUMPY: dict[Any, Callable[[np.ndarray], np.ndarray]] = {
-    activations.sigmoid: expit,
-    activations.tanh: np.tanh,
-    activations.relu: lambda Z: np.maximum(Z, 0),
-    activations.leaky_relu: lambda Z: np.where(Z > 0, Z, 0.01 * Z),
-    activations.identity: lambda Z: Z,
-}
 ACTIVATION = 32  # multiplications take as long as one activation
 SMALL = 2**24  # multiplications: NumPy has done them before JAX has compiled anything
 LARGE = 16 * SMALL
@@ -59,14 +54,15 @@ def predicted(
     """
     n_h, (n_y, n_x, m) = max(len(member.W1) for member in members), (len(members[0].W2), X.shape[1], X.shape[0])
     of_a_row = len(members) * n_h * (n_x + n_y + ACTIVATION)
-    g = IN_NUMPY.get(activations.resolve(members[0].hidden)[0])
-    if g is not None and (issparse(X) or m * of_a_row <= SMALL or is_forked()):
-        scores, lengths = in_numpy(members, g), [max(NUMBERS // (n_h * len(members)), FEWEST)]
+    activation, small = known(members[0].hidden), m * of_a_row <= SMALL
+    if activation and (issparse(X) or small or is_forked()):
+        scores, lengths = in_numpy(members, activation.g), [max(NUMBERS // (n_h * len(members)), FEWEST)]
     else:
         most = NUMBERS // max(n_x, n_y * len(members))
         scores = in_jax(members, device)
         lengths = [max(power_of_two(min(work // of_a_row, most)), FEWEST) for work in (LARGE, SMALL)]
-    return np.concatenate([of_scores(scores(X[rows], length)) for rows, length in tiles(m, lengths)])
+    with one_blas_thread() if small else contextlib.nullcontext():
+        return np.concatenate([of_scores(scores(X[rows], length)) for rows, length in tiles(m, lengths)])
 
 
 def power_of_two(n: int) -> int:
@@ -103,18 +99,20 @@ def in_jax(members: Sequence[Params], device: str | None) -> Scores:
     refuse_after_fork()
     width = bucket(max(len(member.W1) for member in members))  # other widths do not compile anew, either
     stack = jax.tree.map(lambda *leaves: np.stack(leaves), *[widened(member, width, np.pad) for member in members])
-    stack = jax.device_put(stack, devices(device)[0])
+    dtype = stack.W1.dtype
+    with precision(dtype):
+        stack = jax.device_put(stack, devices(device)[0])
 
     def scores(rows: Any, length: int) -> np.ndarray:
-        X = columns("X", rows.toarray() if issparse(rows) else rows, stack.W1.dtype)
-        with no_mesh():
+        X = cast("X", (rows.toarray() if issparse(rows) else rows).T, dtype)
+        with no_mesh(), precision(dtype):
             Z2 = _scores(stack, np.pad(X, ((0, 0), (0, length - X.shape[1]))))
-        return np.asarray(Z2, np.float64)[:, :, : X.shape[1]].swapaxes(1, 2)
+            return np.asarray(Z2, np.float64)[:, :, : X.shape[1]].swapaxes(1, 2)
 
     return scores
 
 
-@jax.jit
+@bounded_jit
 def _scores(networks: Params, X: ArrayLike) -> Array:
     """(members, n_y, m) Z2 of networks, leaves (members, ...), one at a time and in tiles."""
     return jax.lax.map(lambda params: stream(_Z2)(params, X), networks)

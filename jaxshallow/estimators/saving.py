@@ -34,11 +34,17 @@ class SavingMixin:
         """The head of the network, when the subclass has seen y."""
         raise NotImplementedError
 
+    @property
+    def _networks(self) -> list[Params]:
+        """The networks, the best first, in the dtype in which they were trained."""
+        raise NotImplementedError
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network with `jaxshallow.save`, and the rest of the estimator into the file's metadata.
 
         Args:
-            path: the file, by custom *.safetensors. `load` reads it back, and `jaxshallow.load` the network alone.
+            path: the file, by custom *.safetensors. `load` reads it back, and `jaxshallow.load` the network alone, in
+                the dtype of `coefs_`.
 
         Raises:
             ValueError: the estimator is an ensemble: save each of `members_` with `jaxshallow.save`.
@@ -47,9 +53,9 @@ class SavingMixin:
             OSError, ImportError: as `jaxshallow.save`.
         """
         check_is_fitted(self)
-        if len(self.members_) > 1:
+        if len(self._networks) > 1:
             raise ValueError(
-                f"a file holds one network, not {len(self.members_)}: save each of members_ with jaxshallow.save"
+                f"a file holds one network, not {len(self._networks)}: save each of members_ with jaxshallow.save"
             )
         known = {name: as_json(name, getattr(self, name)) for name in KNOWN if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
@@ -61,7 +67,7 @@ class SavingMixin:
             "feature_names": known.get("feature_names_in_", [f"x{k}" for k in range(self.n_features_in_)]),
             **self._labels(),
         }
-        store.save(path, self.members_[0], metadata)
+        store.save(path, self._networks[0], metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -70,7 +76,8 @@ class SavingMixin:
         Raises:
             ValueError: the file is not of this estimator, or as `jaxshallow.load`.
         """
-        params, metadata = store.load_with_metadata(path)
+        with jax.enable_x64(True):  # or a float64 network could not be read
+            params, metadata = store.load_with_metadata(path)
         if metadata.get("estimator") != cls.__name__:
             raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__}, but {metadata.get('estimator')}")
         try:

@@ -24,14 +24,14 @@ def warn_of_another_scale(name: str, A: np.ndarray, A_val: np.ndarray) -> None:
 
     Args:
         name: "X" or "y".
-        A, A_val: (n, m) columns.
+        A, A_val: (m, n) rows.
     """
-    if min(A.shape[1], A_val.shape[1]) < FEWEST:
+    if min(len(A), len(A_val)) < FEWEST:
         return
     names = f"{name}_val", name
     for (inner, one), (outer, other) in itertools.permutations(zip(names, (A_val, A), strict=True)):
         share = share_inside(one, other)
-        if share < least_share(other.shape[1]):
+        if share < least_share(len(other)):
             warnings.warn(
                 f"{name}_val is not on the scale of {name}: {share:.0%} of the values of {inner} lie in the range that "
                 f"{outer} has in the same column. If it was forgotten: {ADVICE[name]}",
@@ -43,7 +43,7 @@ def warn_of_another_scale(name: str, A: np.ndarray, A_val: np.ndarray) -> None:
 
 def share_inside(A: np.ndarray, B: np.ndarray) -> float:
     """The share of the values of A that lie in the range of B, feature by feature."""
-    return float(np.mean((B.min(axis=1, keepdims=True) <= A) & (B.max(axis=1, keepdims=True) >= A)))
+    return float(np.mean((B.min(axis=0) <= A) & (B.max(axis=0) >= A)))
 
 
 def least_share(n: int) -> float:

@@ -25,6 +25,8 @@ class ShallowSearchCV(BaseSearchCV):
     Attributes, scores and the choice of the best are theirs. So are the networks, up to rounding: those that
     GridSearchCV would train one by one. In `cv_results_` all networks of one search have the same fit time: the mean.
 
+    Much of a short search is compiling: after `jaxshallow.enable_compilation_cache()` the next process finds it done.
+
     Args:
         estimator: `ShallowClassifier`, `ShallowRegressor`, or a Pipeline or other estimator around one of them, whose
             other steps are fitted on each fold's training rows alone. The network may come from the grid:
@@ -43,7 +45,7 @@ class ShallowSearchCV(BaseSearchCV):
         >>> from sklearn.datasets import load_iris
         >>> from jaxshallow.estimators import ShallowClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> estimator = ShallowClassifier(solver="lbfgs", random_state=0, max_iter=500)
+        >>> estimator = ShallowClassifier(solver="lbfgs", random_state=0, max_iter=1000)
         >>> grid = {"hidden_layer_sizes": [(2,), (4,)], "alpha": [1e-4, 1e-1]}
         >>> search = ShallowSearchCV(estimator, grid, cv=3).fit(X, y)
         >>> len(search.cv_results_["params"]), bool(search.best_score_ > 0.9)

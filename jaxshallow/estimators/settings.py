@@ -14,14 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from jaxshallow.activations import HIDDEN
 from jaxshallow.estimators.solvers import Factory, lowered, solver
-from jaxshallow.network import forward
-from jaxshallow.params import Params
 from jaxshallow.training.epochs import Rules
 
 ACTIVATIONS = {"logistic": "sigmoid"}  # scikit-learn's name: ours
@@ -129,7 +125,8 @@ def check(params: Mapping[str, Any]) -> None:
     if params.get("loss") not in (None, *LOSSES):
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {params['loss']!r}")
     n_hidden(params["hidden_layer_sizes"])
-    devices(params["device"])
+    if params["device"] is not None:  # to ask JAX would start it
+        devices(params["device"])
 
 
 def n_hidden(hidden_layer_sizes: Any) -> int:
@@ -157,10 +154,9 @@ def devices(device: str | None) -> Sequence[jax.Device]:
         raise ValueError(f"device must be None or one that JAX has here, 'cpu' or 'gpu:1', got {device!r}") from error
 
 
-def precision(recipe: Recipe, dtype: Any) -> contextlib.AbstractContextManager[Any]:
-    """Float64 for "lbfgs" on float64 X, whose line search needs it: in this thread, while the context lasts."""
-    double = recipe.params["solver"] == "lbfgs" and dtype == np.float64
-    return jax.enable_x64(True) if double else contextlib.nullcontext()
+def precision(dtype: Any) -> contextlib.AbstractContextManager[Any]:
+    """Float64 in JAX if that is the dtype: in this thread, while the context lasts."""
+    return jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext()
 
 
 def is_stochastic(estimator: Any) -> bool:
@@ -170,22 +166,28 @@ def is_stochastic(estimator: Any) -> bool:
     return True
 
 
-def validation_score(params: Params, X: Array, Y: Array, weights: Array | None) -> Array:
-    """scikit-learn's `score` of one network, weighted: accuracy or R²; NaN where an output is not finite."""
-    A2 = forward(params, X).A2
-    w = jnp.ones(X.shape[1], X.dtype) if weights is None else weights
+def validation_score(A2: Any, Y: Any, weights: Any, task: str) -> Any:
+    """scikit-learn's `score`, weighted: accuracy or R²; NaN where an output is not finite; in NumPy or JAX, as A2 is.
 
-    def mean(rows: Array) -> Array:
-        return jnp.sum(rows * w, axis=-1) / jnp.sum(w)
+    Args:
+        A2, Y: (n_y, m) outputs and targets.
+        weights: (m,) or None.
+        task: as in `Params`.
+    """
+    xp = A2.__array_namespace__()
+    w = xp.ones(Y.shape[1], Y.dtype) if weights is None else weights
 
-    if params.task == "regression":
+    def mean(rows: Any) -> Any:
+        return xp.sum(rows * w, axis=-1) / xp.sum(w)
+
+    if task == "regression":
         missed, spread = mean((A2 - Y) ** 2), mean((Y - mean(Y)[:, None]) ** 2)
-        constant = jnp.where(missed == 0, 1, 0).astype(X.dtype)
-        found = jnp.mean(jnp.where(spread > 0, 1 - missed / jnp.where(spread > 0, spread, 1), constant))
-        return jnp.where(jnp.isfinite(A2).all(), found, jnp.nan)
-    if params.task == "multiclass":
-        return mean((A2.argmax(axis=0) == Y.argmax(axis=0)).astype(X.dtype))
-    return mean(((A2 > 0.5) == (Y > 0.5)).all(axis=0).astype(X.dtype))
+        constant = xp.where(missed == 0, 1, 0).astype(A2.dtype)
+        found = xp.mean(xp.where(spread > 0, 1 - missed / xp.where(spread > 0, spread, 1), constant))
+        return xp.where(xp.isfinite(A2).all(), found, xp.nan)
+    if task == "multiclass":
+        return mean((A2.argmax(axis=0) == Y.argmax(axis=0)).astype(A2.dtype))
+    return mean(((A2 > 0.5) == (Y > 0.5)).all(axis=0).astype(A2.dtype))
 
 
 # ---- the recipe ----
@@ -254,9 +256,13 @@ class Recipe:
             config |= {"t_before": float(t_before)} if params["learning_rate"] == "invscaling" else {}
         return config
 
+    def steps(self, n_examples: int) -> int:
+        """Steps in an epoch."""
+        return -(-n_examples // self.batch_size(n_examples))
+
     def optimizer(self, n_examples: int) -> Factory:
         """The solver, for `fit_many`."""
-        return solver(self.params, n_examples, steps=-(-n_examples // self.batch_size(n_examples)))
+        return solver(self.params, n_examples, self.steps(n_examples))
 
     @property
     def patience(self) -> int:

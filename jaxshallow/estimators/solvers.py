@@ -51,12 +51,17 @@ def adam(learning_rate: Any, b1: Any, b2: Any, eps: Any) -> optax.GradientTransf
     return optax.chain(optax.GradientTransformation(plain.init, update), optax.scale_by_learning_rate(learning_rate))
 
 
+# ---- each gradient is scaled before it enters the velocity, not the velocity ----
+
+
 @functools.cache
 def sgd(nesterov: bool) -> Factory:
-    return functools.partial(optax.sgd, nesterov=nesterov)
+    """α, always."""
 
+    def factory(learning_rate: Any, momentum: Any) -> optax.GradientTransformation:
+        return optax.chain(optax.scale_by_learning_rate(learning_rate), optax.trace(momentum, nesterov))
 
-# ---- rates that change: each gradient is scaled before it enters the velocity, not the velocity ----
+    return factory
 
 
 class Seen(NamedTuple):

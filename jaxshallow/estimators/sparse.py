@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxshallow.estimators.training import cast
+from jaxshallow.estimators.examples import cast
 
 COPIES = 2  # of the dense rows while a network trains: columns, and columns on the device, take half of them each
 

@@ -1,85 +1,31 @@
-"""Training: rows become `Data`, on which `train` trains the networks of some recipes in one `fit_many`."""
+"""Training: `train` trains the networks of some recipes on one `Data`, in JAX or in NumPy."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from sklearn.model_selection import train_test_split
 
+from jaxshallow.estimators import objectives
+from jaxshallow.estimators.examples import Data, Examples
+from jaxshallow.estimators.first import first_params
 from jaxshallow.estimators.lbfgs import Limits, Run, train_lbfgs
-from jaxshallow.estimators.settings import Recipe, devices, validation_score
+from jaxshallow.estimators.numpy_epochs import Member, Shared, train_in_numpy
+from jaxshallow.estimators.numpy_network import Batch, Network
+from jaxshallow.estimators.numpy_solvers import numpy_solver
+from jaxshallow.estimators.settings import Recipe, devices, precision
+from jaxshallow.forks import refuse_after_fork
 from jaxshallow.many import Many, Progress, fit_many
-from jaxshallow.many.examples import length_step
+from jaxshallow.many.plan import MAX_MEMORY, memory
+from jaxshallow.many.widths import length
+from jaxshallow.meshes import no_mesh
 from jaxshallow.params import Params
-from jaxshallow.training.epochs import State
+from jaxshallow.training.epochs import State, watched
 
-NOT_FINITE = (  # in scikit-learn's words
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-)
-
-
-class Examples(NamedTuple):
-    """Examples as rows, as scikit-learn has them, or as columns, as `fit_many` does.
-
-    Attributes:
-        X: features.
-        Y: targets, always of two dimensions.
-        weights: of each example; None for equal ones.
-    """
-
-    X: np.ndarray
-    Y: np.ndarray
-    weights: np.ndarray | None
-
-    def rows(self, chosen: np.ndarray) -> Examples:
-        return Examples(self.X[chosen], self.Y[chosen], None if self.weights is None else self.weights[chosen])
-
-    def columns(self, dtype: Any, ending: str = "") -> Examples:
-        """Rows as columns; `ending` makes X and y the names that the user knows them by."""
-        try:
-            return Examples(columns(f"X{ending}", self.X, dtype), columns(f"y{ending}", self.Y, dtype), self.weights)
-        except ValueError as error:
-            raise ValueError(f"{NOT_FINITE} {error}") from None
-
-
-class Data(NamedTuple):
-    """What a fit trains on.
-
-    Attributes:
-        examples: as columns.
-        validation: the same of those that are held out; None if there are none.
-        output: the head of the network, which the kind of y decides.
-        seed: of the key of `fit_many`.
-    """
-
-    examples: Examples
-    validation: Examples | None
-    output: str
-    seed: int
-
-    @classmethod
-    def of_rows(cls, examples: Examples, validation: Examples | None, output: str, seed: int) -> Data:
-        """Data of examples as rows.
-
-        Raises:
-            ValueError: a number is beyond the dtype of computation.
-        """
-        dtype = examples.X.dtype
-        held_out = None if validation is None else validation.columns(dtype, "_val")
-        return cls(examples.columns(dtype), held_out, output, seed)
-
-    def digest(self) -> bytes:
-        """A fingerprint: equal for equal data."""
-        seen = hashlib.blake2b(str((self.seed, self.examples.X.shape, self.examples.Y.shape)).encode())
-        for array in (*self.examples, *(self.validation or ())):
-            if array is not None:
-                seen.update(np.ascontiguousarray(array).tobytes())
-        return seen.digest()
+Configs = Sequence[Mapping[str, Any]]
 
 
 class Before(NamedTuple):
@@ -96,109 +42,167 @@ class Before(NamedTuple):
     epochs: int = 0
 
 
-def columns(name: str, rows: np.ndarray, dtype: Any) -> np.ndarray:
-    """Examples as columns, in the dtype of computation; ValueError where a number is beyond it."""
-    return cast(name, rows.T, jax.dtypes.canonicalize_dtype(dtype))
-
-
-def cast(name: str, values: np.ndarray, dtype: Any) -> np.ndarray:
-    """Numbers in a dtype; ValueError where one is beyond it."""
-    with np.errstate(over="ignore"):
-        narrow = np.ascontiguousarray(values, dtype)
-    if not np.isfinite(narrow).all():
-        raise ValueError(f"{name} holds numbers beyond {dtype}, such as {np.abs(values).max():.3g}: scale them")
-    return narrow
-
-
-def hold_out(examples: Examples, fraction: float, seed: int, stratify: np.ndarray | None) -> tuple[Examples, Examples]:
-    """Rows to train on, and a random fraction of them to validate on.
-
-    Args:
-        examples: as rows.
-        fraction, seed, stratify: test_size, random_state and stratify of scikit-learn's `train_test_split`.
-
-    Raises:
-        ValueError: fewer than two examples would be held out, or none that has weight.
-    """
-    train, test = train_test_split(np.arange(len(examples.X)), test_size=fraction, random_state=seed, stratify=stratify)
-    if len(test) < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or give X_val, y_val")
-    if examples.weights is not None and not examples.weights[test].any():
-        raise ValueError("all examples held out for validation weigh 0")
-    return examples.rows(train), examples.rows(test)
-
-
 def lengthened(examples: Examples) -> Examples:
     """Columns with a few more, at most 3 %, that weigh 0: folds that differ by one example then share a program."""
     m = examples.X.shape[1]
-    more = -m % length_step(m)
+    more = length(m) - m
     # The last column is repeated, since zeros may not be targets.
     X, Y = (np.pad(A, ((0, 0), (0, more)), mode="edge") for A in (examples.X, examples.Y))
     return Examples(X, Y, np.pad(np.ones(m) if examples.weights is None else examples.weights, (0, more)))
 
 
 def train(
-    recipes: Sequence[Recipe], data: Data, before: Before | None = None, *, incremental: bool = False
+    recipes: Sequence[Recipe],
+    data: Data,
+    before: Before | None = None,
+    *,
+    in_numpy: bool,
+    incremental: bool = False,
 ) -> tuple[Many, np.ndarray]:
-    """Train the networks of all recipes in one `fit_many`, or by "lbfgs" one after another.
+    """Train the networks of all recipes side by side, or by "lbfgs" one after another.
 
     Args:
         recipes: of equal `settings`.
         data: what all of them train on.
         before: what to continue; None: nothing.
+        in_numpy: in NumPy, and in the dtype of X; else in JAX.
         incremental: for one epoch.
 
     Returns:
         The networks, and their numbers (recipes, members).
     """
-    before = before or Before()
-    first, n = recipes[0], data.examples.X.shape[1]
-    params, batch_size = first.params, first.batch_size(n)
-    full_batch = batch_size == n
-    # With minibatches, `fit_many` does it, so that no minibatch holds an added example.
-    examples = lengthened(data.examples) if full_batch else data.examples
-    held_out = None if data.validation is None else lengthened(data.validation)
+    before, params = before or Before(), recipes[0].params
     configs = [
         {**recipe.config(before.examples), "seed": seed} for recipe in recipes for seed in range(params["n_members"])
     ]
     numbers = np.arange(len(configs)).reshape(len(recipes), -1)
+    if not in_numpy:
+        refuse_after_fork()
     if params["solver"] == "lbfgs":
-        return by_lbfgs(first, examples, held_out, configs, data, before.state), numbers
-    if held_out is not None:
-        configs = [{**config, "validation_weights": held_out.weights} for config in configs]
+        by_lbfgs = lbfgs_in_numpy if in_numpy else lbfgs_in_jax
+        return by_lbfgs(recipes[0], data, configs, before.state), numbers
+    descend = descend_in_numpy if in_numpy else descend_in_jax
     with progress(params, len(configs)) as callback:
-        many = fit_many(
-            jax.random.key(data.seed), examples.X, examples.Y, configs,
-            epochs=1 if incremental else params["max_iter"], batch_size=None if full_batch else batch_size,
-            output=data.output, optimizer=first.optimizer(n), weights=examples.weights,
-            validation=None if held_out is None else (held_out.X, held_out.Y),
-            patience=first.patience, tol=params["tol"], callback=callback, devices=devices(params["device"]),
-            dtype=examples.X.dtype, start=before.state, epochs_before=before.epochs, shuffle=bool(params["shuffle"]),
-            rules=first.rules,
-        )  # fmt: skip
-    return many, numbers
+        return descend(recipes[0], data, configs, before, 1 if incremental else params["max_iter"], callback), numbers
 
 
-def by_lbfgs(
+def descend_in_jax(
     recipe: Recipe,
-    examples: Examples,
-    held_out: Examples | None,
-    configs: Sequence[dict[str, Any]],
     data: Data,
-    start: State | None,
+    configs: Configs,
+    before: Before,
+    epochs: int,
+    callback: Callable[[Progress], None] | None,
 ) -> Many:
-    """`train_lbfgs` for recipes of equal settings."""
+    """By "adam" or "sgd", in one `fit_many`."""
+    dtype, n = jax.dtypes.canonicalize_dtype(data.examples.X.dtype), len(data.examples.X)
+    examples, held_out = data.columns(dtype)
+    check_memory(configs, data, dtype)
+    first = beginning(configs, data, before.state, dtype)
+    full_batch = recipe.batch_size(n) == n
+    # With minibatches, `fit_many` does it, so that no minibatch holds an added example.
+    examples = lengthened(examples) if full_batch else examples
+    if held_out is not None:
+        held_out = lengthened(held_out)
+        configs = [{**config, "validation_weights": held_out.weights} for config in configs]
+    return fit_many(
+        jax.random.key(data.seed, impl="threefry2x32"), examples.X, examples.Y, configs,
+        epochs=epochs, batch_size=None if full_batch else recipe.batch_size(n), output=data.output,
+        optimizer=recipe.optimizer(n), weights=examples.weights,
+        validation=None if held_out is None else (held_out.X, held_out.Y),
+        patience=recipe.patience, tol=recipe.params["tol"], callback=callback, devices=devices(recipe.params["device"]),
+        dtype=dtype, start=in_dtype(before.state, dtype), first=first, epochs_before=before.epochs,
+        shuffle=bool(recipe.params["shuffle"]), rules=recipe.rules,
+    )  # fmt: skip
+
+
+def check_memory(configs: Configs, data: Data, dtype: Any) -> None:
+    """ValueError for networks that `fit_many` would refuse, before they are drawn."""
+    needed = memory(configs, data.examples.X.shape[1], data.examples.Y.shape[1], dtype)
+    if needed > MAX_MEMORY:
+        raise ValueError(f"{len(configs)} networks take {needed / 2**30:.3g} GiB: train fewer, or smaller ones")
+
+
+def descend_in_numpy(
+    recipe: Recipe,
+    data: Data,
+    configs: Configs,
+    before: Before,
+    epochs: int,
+    callback: Callable[[Progress], None] | None,
+) -> Many:
+    """The same in NumPy."""
+    dtype, n = data.examples.X.dtype, len(data.examples.X)
+    examples, held_out = data.rows(dtype)
+    first, state = beginning(configs, data, before.state, dtype), in_dtype(before.state, dtype)
+    batch_size = recipe.batch_size(n)
+    shared = Shared(
+        examples, held_out, None if batch_size == n else batch_size, data.key_words, bool(recipe.params["shuffle"]),
+        epochs, before.epochs, recipe.patience, recipe.params["tol"], callback, recipe.rules.on_plateau,
+    )  # fmt: skip
+    states = [State(params, None) for params in first]
+    if state is not None:
+        states = [jax.tree.map(lambda leaf, k=k: leaf[k], state) for k in range(len(configs))]
+    members = [
+        Member(config, Network(params, float(config["l2"])), numpy_solver(recipe.params, config, n, recipe.steps(n)))
+        for params, config in zip(first, configs, strict=True)
+    ]
+    return train_in_numpy(shared, members, [watched(state, recipe.patience, held_out is not None) for state in states])
+
+
+def lbfgs_in_jax(recipe: Recipe, data: Data, configs: Configs, start: State | None) -> Many:
+    """By "lbfgs", whose line search needs the dtype of X, in JAX, too: in this thread, until it has ended."""
+    dtype = data.examples.X.dtype
+    device = devices(recipe.params["device"])[0]
+    with precision(dtype), no_mesh(), jax.default_device(device):
+        examples, held_out = data.columns(dtype)
+        examples, held_out = jax.device_put((lengthened(examples), held_out and lengthened(held_out)), device)
+        first = beginning(configs, data, start, dtype)
+        wanted = [
+            objectives.in_jax(params, config["l2"], examples, held_out)
+            for params, config in zip(first, configs, strict=True)
+        ]
+        return train_lbfgs(first, wanted, configs, limits(recipe), reporting(recipe))
+
+
+def lbfgs_in_numpy(recipe: Recipe, data: Data, configs: Configs, start: State | None) -> Many:
+    """The same in NumPy."""
+    dtype = data.examples.X.dtype
+    rows, held_out = data.rows(dtype)
+    examples, validation = Batch.of(rows), held_out and Batch.of(held_out)
+    first = beginning(configs, data, start, dtype)
+    wanted = [
+        objectives.in_numpy(params, float(config["l2"]), examples, validation)
+        for params, config in zip(first, configs, strict=True)
+    ]
+    return train_lbfgs(first, wanted, configs, limits(recipe), reporting(recipe))
+
+
+def limits(recipe: Recipe) -> Limits:
     params = recipe.params
+    return Limits(params["max_iter"], params["max_fun"], params["tol"], recipe.patience)
+
+
+def reporting(recipe: Recipe) -> Callable[[Run], None]:
+    """What "lbfgs" calls after an iteration."""
 
     def report(run: Run) -> None:
-        if params["verbose"]:
+        if recipe.params["verbose"]:
             print_iteration(run.n_iter, run.costs[-1], run.scores[-1] if run.scores else None)
 
-    return train_lbfgs(
-        jax.random.key(data.seed), examples, held_out, configs,
-        Limits(params["max_iter"], params["max_fun"], params["tol"], recipe.patience),
-        output=data.output, device=devices(params["device"])[0], start=start, score=validation_score, report=report,
-    )  # fmt: skip
+    return report
+
+
+def beginning(configs: Configs, data: Data, state: State | None, dtype: Any) -> list[Params]:
+    """The networks to begin with: those of a state, or new ones."""
+    if state is not None:
+        return [jax.tree.map(lambda leaf, k=k: leaf[k].astype(dtype), state.params) for k in range(len(configs))]
+    n_x, n_y = data.examples.X.shape[1], data.examples.Y.shape[1]
+    return [first_params(config, n_x, n_y, data.output, data.seed, dtype) for config in configs]
+
+
+def in_dtype(state: State | None, dtype: Any) -> State | None:
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, state)
 
 
 def ranked(many: Many, numbers: np.ndarray) -> np.ndarray:
@@ -220,9 +224,7 @@ def state_of(many: Many, numbers: np.ndarray) -> State | None:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *states)
 
 
-def going_on(
-    known: State | None, members: Sequence[Params], best_first: np.ndarray | None, incremental: bool, dtype: Any
-) -> State:
+def going_on(known: State | None, members: Sequence[Params], best_first: np.ndarray | None, incremental: bool) -> State:
     """What to go on from: what is known of the last training, with the members' present weights.
 
     Args:
@@ -230,20 +232,19 @@ def going_on(
         members: the networks, the best first.
         best_first: the place of each in `known`.
         incremental: whether the optimizer goes on, too; else a new one begins.
-        dtype: of the new training.
     """
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    state = State(params, None)
-    if known is not None:
+    if known is None:
+        return State(params, None)
 
-        def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-            old = old.copy()
-            old[best_first] = new
-            return old
+    def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        old = old.astype(new.dtype)  # a copy; assigned weights may be of another dtype
+        old[best_first] = new
+        return old
 
-        opt_state = known.opt_state if incremental else None
-        state = known._replace(params=jax.tree.map(put, known.result, params), opt_state=opt_state)
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, state)
+    return known._replace(
+        params=jax.tree.map(put, known.result, params), opt_state=known.opt_state if incremental else None
+    )
 
 
 class Curves(NamedTuple):

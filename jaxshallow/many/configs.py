@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import given
 from jaxshallow.activations import resolve
 from jaxshallow.many.optimizers import Factory, Recipe, arguments_of, is_number
-from jaxshallow.params import check_scale, check_sizes
+from jaxshallow.params import Params, check_scale, check_sizes
 from jaxshallow.training.epochs import Rules, words
 
 DEFAULTS = {"hidden": "sigmoid", "l2": 0.0, "scale": 0.01, "seed": 0}
@@ -36,6 +37,7 @@ class Settings:
         output: the head of all networks.
         recipes: of their optimizers; None for plain gradient descent.
         epochs, batch_size, patience, tol, callback: as in `fit_many`.
+        first: the networks to start from; None: they are drawn.
         devices: the JAX devices to train on.
         shuffle, rules: as in `fit_many`.
         epochs_before: how many epochs the runs behind `start` had; the order of minibatches continues from there.
@@ -54,15 +56,27 @@ class Settings:
     patience: int | None
     tol: float
     callback: Callable[[Any], Any] | None
+    first: Sequence[Params] | None
     devices: Sequence[jax.Device]
     shuffle: bool
     rules: Rules
     epochs_before: int
 
+    @property
+    def workers(self) -> int:
+        """How many chunks run at a time: one on each device, and on a CPU one on each core."""
+        on_cores = len(self.devices) == 1 and self.devices[0].platform == "cpu"
+        return _cores() if on_cores else len(self.devices)
+
     @cached_property
     def key_words(self) -> list[int]:
         """The integers of the key, read once: that can cost more than an epoch."""
         return words(self.key)
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: Factory | None) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -13,7 +14,9 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import checks, given
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
-from jaxshallow.params import init
+from jaxshallow.many.widths import length
+from jaxshallow.params import Params, init
+from jaxshallow.training.epochs import last_batch
 from jaxshallow.training.scaling import Scaling, scaling
 
 Folds: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
@@ -24,6 +27,7 @@ class FoldExamples(NamedTuple):
 
     Attributes:
         m: how many examples.
+        lengths: of all folds.
         rows: their indices in the examples given; None for all.
         scaling: (mean, deviation) of their features, each (n_x, 1); None if they were not scaled.
         weights: (m,) for networks that have none of their own; None: all 1.
@@ -31,10 +35,22 @@ class FoldExamples(NamedTuple):
     """
 
     m: int
+    lengths: list[int]
     rows: np.ndarray | None
     scaling: Scaling | None
     weights: np.ndarray | None
     on_devices: list[tuple[Array, Array, tuple[Array, Array] | None]]
+
+    def last(self, batch_size: int | None, entries: int) -> int | None:
+        """`last_batch` of a step that trains so many entries: a multiple of 8, so that folds share a program."""
+        if batch_size is None:
+            return None
+        batch = min(batch_size, self.m)
+        lengths = {n for n in self.lengths if -(-n // batch) == -(-self.m // batch)}
+        last = last_batch(max(lengths), batch, entries)
+        if last is None:  # full in this fold, and maybe not in another
+            return None if len(lengths) == 1 else batch
+        return min(batch, -(-last // 8) * 8)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -90,32 +106,21 @@ class Examples:
         if scaled is not None:
             X = _standard(X, scaled)
             validation = validation and (_standard(validation[0], scaled), validation[1])
-        m = X.shape[1]
-        if settings.batch_size is not None:
-            spare = _spare(m, min(settings.batch_size, m))
-            X, Y = (np.pad(A, ((0, 0), (0, spare))) for A in (X, Y))
+        m, lengths = X.shape[1], self._lengths
+        if settings.batch_size is not None:  # no minibatch takes the columns added
+            X, Y = (np.pad(A, ((0, 0), (0, length(max(lengths)) - m))) for A in (X, Y))
         on_devices = [jax.device_put((X, Y, validation), device) for device in settings.devices]
-        return FoldExamples(m, rows, scaled, weights, on_devices)
+        return FoldExamples(m, lengths, rows, scaled, weights, on_devices)
+
+    @property
+    def _lengths(self) -> list[int]:
+        """How many examples each fold is trained on."""
+        return [self.m] if self.folds is None else [len(train) for train, _ in self.folds]
 
 
 def _standard(X: np.ndarray, by: Scaling) -> np.ndarray:
     mean, deviation = by
     return ((X - mean) / deviation).astype(X.dtype)
-
-
-def length_step(m: int) -> int:
-    """Numbers of examples are padded to a multiple of this, at most 3 % more, so that few are compiled."""
-    return max(8, 2 ** (m.bit_length() - 6))
-
-
-def _spare(m: int, batch_size: int) -> int:
-    """Columns of padding that no minibatch uses: with them, folds that differ by an example share a program.
-
-    Never as many columns as places in the minibatches: `run_epochs` would take every place for an example.
-    """
-    places, step = -(-m // batch_size) * batch_size, length_step(m)
-    spare = -m % step
-    return 0 if m == places else spare + step if m + spare == places else spare
 
 
 def weights_of(settings: Settings, members: np.ndarray, examples: FoldExamples) -> np.ndarray | None:
@@ -189,7 +194,9 @@ def _problem(
     for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
         if np.ndim(given.numbers(name, array)) != 2:
             raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")
-    one = init(key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype)
+    # Its shapes are all that is asked of it: nothing is compiled.
+    one = jax.eval_shape(partial(init, key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype))
+    one = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), one)
     return checks.problem(one, X, Y, weights, validation=validation)
 
 
@@ -228,6 +235,31 @@ def for_each_fold(networks: Sequence[dict[str, Any]], examples: Examples) -> lis
         if not all(w[train].any() for w in everyone):
             raise ValueError(f"weights must not all be 0 where fold {fold} is trained")
     return [{**network, "fold": fold} for network in networks for fold in range(len(examples.folds))]
+
+
+def first_of_each(
+    first: Sequence[Params], networks: Sequence[Mapping[str, Any]], examples: Examples, output: str
+) -> list[Params]:
+    """The networks to start from, in NumPy; with folds, each once per fold.
+
+    Raises:
+        ValueError, TypeError: there is not one for each config, or one of another form.
+    """
+    if len(first) != len(networks):
+        raise ValueError(f"first must hold Params for each of the {len(networks)} configs, got {len(first)}")
+    n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
+    found = []
+    for k, (one, network) in enumerate(zip(first, networks, strict=True)):
+        try:
+            one = jax.tree.map(np.asarray, checks.parameters(one))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"first[{k}]: {error}") from None
+        wanted = (network["n_h"], n_x, n_y, network["hidden"], output, dtype)
+        came = (*one.W1.shape, len(one.W2), one.hidden, one.output, one.W1.dtype)
+        if came != wanted:
+            raise ValueError(f"first[{k}] must have (n_h, n_x, n_y, hidden, output, dtype) = {wanted}, got {came}")
+        found.append(one)
+    return [one for one in found for _ in range(len(examples.folds or (0,)))]
 
 
 def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -> dict[str, Any]:

@@ -15,15 +15,16 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import given
 from jaxshallow.checks import check_tol
 from jaxshallow.many.configs import Settings, check_held, complete
-from jaxshallow.many.examples import checked_examples, for_each_fold
+from jaxshallow.many.examples import checked_examples, first_of_each, for_each_fold
 from jaxshallow.many.optimizers import factory_of, recipes_of, shapes
 from jaxshallow.many.plan import MAX_MEMORY, groups_of
 from jaxshallow.many.records import Ended, Records
 from jaxshallow.many.result import Many, Progress
 from jaxshallow.many.resume import arrays_of_resume, check_start, take_over
 from jaxshallow.many.run import train_group
+from jaxshallow.many.widths import bucket
 from jaxshallow.meshes import no_mesh
-from jaxshallow.params import check_sizes
+from jaxshallow.params import Params, check_sizes
 from jaxshallow.training.epochs import OUR_RULES, Rules, State
 
 
@@ -49,14 +50,20 @@ def fit_many(
     dtype: DTypeLike | None = None,
     start: Many | State | None = None,
     resume: Many | Mapping[str, np.ndarray] | None = None,
+    first: Sequence[Params] | None = None,
     epochs_before: int = 0,
     shuffle: bool = True,
     rules: Rules = OUR_RULES,
 ) -> Many:
-    """Train thousands of networks on the same examples: one compiled program per activation and bucket of widths.
+    """Train thousands of networks on the same examples: one compiled program, whatever their widths.
+
+    Each activation has a program of its own. So has each width of so many networks that it is worth compiling, or whose
+    optimizer looks at more than one hidden unit at a time.
 
     Network k is the one that `fit` trains alone, up to rounding, which chaotic descent magnifies in long runs:
     `fit(init(jax.random.fold_in(key, seed), n_x, n_h, n_y, ...), X, Y, key=key, ...)`.
+
+    Much of a short run is compiling: after `enable_compilation_cache()` the next process finds it done.
 
     Args:
         key: a JAX random key. With a network's `seed` it fixes the first weights; alone, the order of minibatches.
@@ -96,6 +103,7 @@ def fit_many(
             an optimizer's state of None is drawn anew, and patience goes on with the costs that the state knows.
         resume: an interrupted run with the same arguments: what `fit_many` returned, or its `arrays()`. The result is
             bit-identical to an uninterrupted run.
+        first: the networks to start from in place of random ones: `Params` for each config, of its n_h and activation.
         epochs_before: the order of minibatches is that of the epochs after so many; a run in `start` knows its own.
         shuffle: False: minibatches are consecutive examples, the same in every epoch.
         rules: where other libraries' rules take the place of `fit`'s, see `jaxshallow.training.epochs.Rules`.
@@ -125,13 +133,19 @@ def fit_many(
         key, X, Y, output=output, weights=weights, validation=validation, folds=folds, standardize=standardize,
         dtype=dtype,
     )  # fmt: skip
+    first = None if first is None else first_of_each(first, networks, examples, output)
     networks = for_each_fold(networks, examples)
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
     check_held(networks, dtype)
     tol = float(given.narrowed("tol", np.asarray(tol), dtype))
-    widest = shapes(max(network["n_h"] for network in networks), n_x, n_y, dtype)
+    widest = shapes(bucket(max(network["n_h"] for network in networks)), n_x, n_y, dtype)
     recipes = recipes_of(networks, factory, widest)
-    groups = groups_of(networks, recipes, widest, max_memory=max_memory, examples=examples.m * epochs)
+    devices = jax.local_devices() if devices is None else list(devices)
+    batch = examples.m if batch_size is None else min(batch_size, examples.m)
+    groups = groups_of(
+        networks, recipes, widest,
+        max_memory=max_memory, examples=examples.m * epochs, batch=batch, devices=devices,
+    )  # fmt: skip
     if isinstance(start, Many):
         check_start(start, networks, examples, output)
         examples = replace(examples, known_scalings=start.scalings)
@@ -139,7 +153,7 @@ def fit_many(
     settings = Settings(
         key=key, networks=networks, n_x=n_x, n_y=n_y, dtype=dtype, validated=examples.validated, output=output,
         recipes=recipes, epochs=epochs, batch_size=batch_size, patience=patience, tol=tol, callback=callback,
-        devices=jax.local_devices() if devices is None else list(devices),
+        first=first, devices=devices,
         shuffle=shuffle, rules=rules, epochs_before=epochs_before,
     )  # fmt: skip
 

@@ -13,16 +13,13 @@ import numpy as np
 import optax
 from jax import Array, lax
 
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.descent import take_step
-from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.many.elementwise import operations
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import first_state
 
 Factory: TypeAlias = Callable[..., optax.GradientTransformation]
-
-# Factories whose optimizers square, multiply and add up what they see: the zeros of padding change nothing in it.
-INDIFFERENT: frozenset[Factory] = frozenset({optax.lbfgs})
 
 # What a config says of the network itself; an argument of the same name is left to its default.
 OF_THE_NETWORK = ("n_h", "hidden", "l2", "scale", "seed", "weights", "validation_weights", "fold")
@@ -194,7 +191,7 @@ def trial(recipe: Recipe, like: Params) -> tuple[Any, ...]:
     return partial(_two_steps, recipe=recipe), like, like, jax.ShapeDtypeStruct((), like.W1.dtype), numbers
 
 
-@partial(jit_weakly, functions=("recipe",))
+@partial(bounded_jit, functions=("recipe",))
 def _two_steps(params: Params, gradient: Params, J: Array, numbers: Mapping[str, Array], *, recipe: Recipe) -> Any:
     """Two, so that a state that changes its form is noticed; the network's cost and gradient are given."""
     optimizer = recipe.optimizer(numbers)

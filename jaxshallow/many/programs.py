@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,16 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow.lifetimes import jit_weakly
+from jaxshallow.bounded import bounded_jit
+from jaxshallow.descent import take_step
 from jaxshallow.many.configs import Settings, columns
-from jaxshallow.many.optimizers import INDIFFERENT, Recipe
+from jaxshallow.many.optimizers import Recipe
 from jaxshallow.many.plan import Group
-from jaxshallow.many.widths import of_padded, still, widened
+from jaxshallow.many.side_by_side import Places, costs, costs_and_grads, outputs
+from jaxshallow.many.widths import widened
 from jaxshallow.network import cost
-from jaxshallow.params import Params
-from jaxshallow.training.epochs import History, Rules, State, first_state, run_epochs, watched
+from jaxshallow.params import Params, task_of
+from jaxshallow.training.epochs import History, Kind, Rules, State, first_state, loop, run_epochs, watched
 from jaxshallow.training.keys import packed, unpacked
 
 
@@ -43,7 +45,7 @@ def with_optimizers(state: State, group: Group, settings: Settings) -> State:
     return state
 
 
-@partial(jit_weakly, functions=("recipe",))
+@partial(bounded_jit, functions=("recipe",))
 def first_states(params: Params, networks: Mapping[str, Any], *, recipe: Recipe | None) -> State:
     """The first state of each network of a stack, `packed`: the host keeps them, and NumPy has no random keys."""
 
@@ -59,9 +61,13 @@ def _optimizer_of(recipe: Recipe | None, network: Mapping[str, Any]) -> optax.Gr
 
 
 def first_params(group: Group, settings: Settings) -> Params:
-    """The stack of a group's first parameters, drawn as by `init`."""
+    """The stack of a group's first parameters: those that were given, or drawn as by `init`."""
+    if settings.first is not None:
+        own = [widened(settings.first[k], group.width, np.pad) for k in group.members]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *own)
     networks, n_x, n_y = columns(settings, group.members), settings.n_x, settings.n_y
-    key, how = _typed(settings.key), {"hidden": group.hidden, "output": settings.output}
+    cuts = tuple(np.unique(networks["cut"]).tolist())
+    key, how = _typed(settings.key), {"hidden": group.hidden, "output": settings.output, "cuts": cuts}
     if _draws_do_not_depend_on_their_number(key):
         return draw(key, networks, **how, shape=(group.width, n_x, n_y), side_by_side=True)
     widths = networks["n_h"]
@@ -87,13 +93,14 @@ def _draws_do_not_depend_on_their_number(key: Array) -> bool:
     return partitionable and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
-@partial(jax.jit, static_argnames=("hidden", "output", "shape", "side_by_side"))
+@partial(bounded_jit, static_argnames=("hidden", "output", "cuts", "shape", "side_by_side"))
 def draw(
     key: Array,
     networks: Mapping[str, Any],
     *,
     hidden: Any,
     output: str,
+    cuts: tuple[bool, ...],
     shape: tuple[int, int, int],
     side_by_side: bool,
 ) -> Params:
@@ -103,6 +110,7 @@ def draw(
         key: a JAX random key.
         networks: `columns` of their configs.
         hidden, output: of all networks.
+        cuts: what the networks have under "cut": the program draws no other numbers.
         shape: (width, n_x, n_y).
         side_by_side: under vmap; else one after another.
     """
@@ -113,8 +121,11 @@ def draw(
         key1, key2 = jax.random.split(jax.random.fold_in(key, network["seed"]))
 
         def weights(key: Array, n: int, deviation: Array) -> Array:
-            cut = jax.random.truncated_normal(key, -2, 2, (n,), dtype)
-            return jnp.where(network["cut"], cut, jax.random.normal(key, (n,), dtype)) * deviation
+            drawn = [
+                jax.random.truncated_normal(key, -2, 2, (n,), dtype) if cut else jax.random.normal(key, (n,), dtype)
+                for cut in cuts
+            ]
+            return (drawn[0] if len(cuts) == 1 else jnp.where(network["cut"], drawn[1], drawn[0])) * deviation
 
         W1 = weights(key1, width * n_x, network["deviation1"]).reshape(width, n_x)
         W2 = weights(key2, n_y * width, network["deviation2"])
@@ -133,8 +144,8 @@ def draw(
     return jax.vmap(one)(networks) if side_by_side else jax.lax.map(one, networks)
 
 
-@partial(jit_weakly, functions=("recipe", "grads", "rules"), static_argnames=("padded", "epochs", "patience"))
-def train_chunk(
+@partial(bounded_jit, functions=("recipe", "grads", "rules"), static_argnames=("epochs", "patience", "last"))
+def train_stack(
     X: Array,
     Y: Array,
     validation: tuple[Array, Array] | None,
@@ -146,31 +157,24 @@ def train_chunk(
     tol: Array,
     *,
     recipe: Recipe | None,
-    padded: bool,
     grads: Callable[..., tuple[Array, Params]],
     epochs: int,
     patience: int | None,
+    last: int | None,
     rules: Rules,
 ) -> tuple[State, tuple[History, Array]]:
-    """Train a chunk of networks for `epochs` epochs on one X, Y and order (epochs, batches, batch_size).
-
-    `padded` says whether some of the networks are narrower than their arrays.
+    """Train networks of one width for `epochs` epochs on one X, Y and order (epochs, batches, batch_size).
 
     Returns:
         Their new states, and (C, epochs) histories and whether each epoch ran.
     """
 
     def one(state: State, network: Mapping[str, Any], weights: Array | None, validation_weights: Array | None) -> Any:
-        optimizer, own_grads = _optimizer_of(recipe, network), grads
-        if padded and (recipe is None or recipe.factory in INDIFFERENT):
-            own_grads = of_padded(grads, network["n_h"])
-        elif padded:
-            optimizer = still(optimizer, network["n_h"])
         after, seen = run_epochs(
             unpacked(state), X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"], tol,
-            optimizer=optimizer, grads=own_grads, validation_cost_of=_validation_cost,
-            epochs=epochs, patience=patience, rules=rules,
+            optimizer=_optimizer_of(recipe, network), grads=grads, validation_cost_of=_validation_cost,
+            epochs=epochs, patience=patience, last=last, rules=rules,
         )  # fmt: skip
         return packed(after), seen
 
@@ -179,3 +183,60 @@ def train_chunk(
 
 def _validation_cost(params: Params, X: Array, Y: Array, weights: Array | None) -> Array:
     return cost(params, X, Y, weights=weights)
+
+
+@partial(bounded_jit, functions=("recipe", "rules"), static_argnames=("epochs", "patience", "last"))
+def train_units(
+    X: Array,
+    Y: Array,
+    validation: tuple[Array, Array] | None,
+    units: State,
+    places: Places,
+    networks: Mapping[str, Any],
+    weights: Array | None,
+    validation_weights: Array | None,
+    order: Array | None,
+    tol: Array,
+    *,
+    recipe: Recipe | None,
+    epochs: int,
+    patience: int | None,
+    last: int | None,
+    rules: Rules,
+) -> tuple[State, tuple[History, Array]]:
+    """`train_stack` for networks of any widths, side by side."""
+    of_units = places.of_units({name: networks[name] for name in ("learning_rate", "numbers")})
+
+    def step(carry: Any, X: Array, Y: Array, weights: Array | None, l2: Array) -> tuple[Any, Array]:
+        J, grads = costs_and_grads(carry[0], X, Y, places, weights, l2)
+
+        def of_unit(carry: Any, of_cost: tuple[Array, Params], network: Mapping[str, Any]) -> Any:
+            optimizer, (params, opt_state) = _optimizer_of(recipe, network), carry
+            found = take_step(
+                optimizer, network["learning_rate"], lambda *_, **__: of_cost, params, opt_state, X, Y, None, l2
+            )
+            return found[0]
+
+        return jax.vmap(of_unit)(carry, (places.of_units(J), grads), of_units), J
+
+    def validation_cost(units: Params, X: Array, Y: Array) -> Array:
+        return costs(units, X, Y, places, validation_weights)
+
+    def score(units: Params, X: Array, Y: Array) -> Array:
+        of_one, task = cast(Callable[..., Array], rules.validation_score), task_of(units.output, len(Y))
+        axes = 0, None, None if validation_weights is None else 0
+        return jax.vmap(partial(of_one, task=task), axes)(outputs(units, X, places), Y, validation_weights)
+
+    def on_plateau(opt_state: Any) -> tuple[Any, Array]:
+        of_one: Any = rules.on_plateau
+        changed, stops = jax.vmap(of_one)(opt_state)
+        return changed, places.of_networks(stops)
+
+    seen = validation_cost, rules.validation_score and score
+    kind = Kind(step, seen, places.choose, rules.on_plateau and on_plateau)
+    after, costs_and_ran = loop(
+        kind, unpacked(units), X, Y, weights, validation, order, networks["l2"], tol,
+        epochs=epochs, patience=patience, last=last, batches_alone=rules.batches_alone,
+    )  # fmt: skip
+    history, ran = jax.tree.map(jnp.transpose, costs_and_ran)
+    return packed(after), (history, ran)

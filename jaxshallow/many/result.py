@@ -13,9 +13,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
+from jaxshallow.bounded import bounded_jit
+from jaxshallow.many.chunks import Place
 from jaxshallow.many.configs import PER_EXAMPLE
 from jaxshallow.many.examples import Folds
-from jaxshallow.many.plan import Place
 from jaxshallow.many.widths import narrowed
 from jaxshallow.meshes import no_mesh, on_automatic_axes
 from jaxshallow.network import forward, score_of
@@ -242,13 +243,13 @@ def _output(params: Params, X: ArrayLike) -> Array:
     return forward(params, X).A2
 
 
-@jax.jit
+@bounded_jit
 def _scores(networks: Params, X: Array, Y: Array) -> Array:
     """The score of each network, leaves (C, ...), one at a time and in tiles."""
     return jax.lax.map(lambda params: score_of(params, stream(_output)(params, X), Y), networks)
 
 
-@jax.jit
+@bounded_jit
 def sum_of_outputs(networks: Params, X: Array) -> Array:
     """Σ A2 over networks, leaves (C, ...), one at a time and in tiles: memory for one output."""
 

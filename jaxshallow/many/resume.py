@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxshallow.many.chunks import Place
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
 from jaxshallow.many.examples import Examples, indices
-from jaxshallow.many.plan import Group, Place
+from jaxshallow.many.plan import Group
 from jaxshallow.many.programs import new_states
 from jaxshallow.many.records import Records
 from jaxshallow.many.result import Many, Stack

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import Array
 
+from jaxshallow.backprop import cost_and_grads
+from jaxshallow.bounded import bounded_jit
+from jaxshallow.many.chunks import Block, Capacity, capacity, chunks, entries, first_place, is_tall, next_block
 from jaxshallow.many.configs import Settings, columns
 from jaxshallow.many.examples import FoldExamples, validation_weights_of, weights_of
-from jaxshallow.many.plan import Block, Group, chunk, first_place, next_block
-from jaxshallow.many.programs import new_states, train_chunk, watched_states, with_optimizers
+from jaxshallow.many.optimizers import shapes
+from jaxshallow.many.plan import Group
+from jaxshallow.many.programs import new_states, train_stack, train_units, watched_states, with_optimizers
 from jaxshallow.many.records import Records
 from jaxshallow.many.result import Many, Stack
 from jaxshallow.many.resume import states_of_start
-from jaxshallow.params import Params
+from jaxshallow.many.units import Axes, Layout, axes_of_units
+from jaxshallow.tiles import stream
 from jaxshallow.training.epochs import History, State, epoch_orders
+
+Trained = tuple[State, History, np.ndarray]  # a stack's states, its costs (n, epochs), and whether each epoch ran
 
 
 class Work(NamedTuple):
@@ -29,14 +35,18 @@ class Work(NamedTuple):
         group: the networks.
         columns: the numbers of their configs, (C,) each.
         examples: what they are trained on.
-        grads: the gradient function of one network.
+        axes: where a network's arrays have its hidden units; None if networks do not stand side by side.
+        workers: the threads that wait for programs: a CPU runs as many at once as threads start.
+        programs: what is compiled, by all that may change from block to block.
     """
 
     settings: Settings
     group: Group
     columns: dict[str, Any]
     examples: FoldExamples
-    grads: Callable[..., tuple[Array, Params]]
+    axes: tuple[Axes, Axes] | None
+    workers: ThreadPoolExecutor
+    programs: dict[Any, Callable[..., Any]]
 
 
 def train_group(
@@ -56,14 +66,16 @@ def train_group(
         Ended: the callback ended the run.
     """
     stack = records.stacks.get(group.number) or first_stack(group, settings, examples, start)
-    _, grads = chunk(group, stack.state.params, examples.m, settings)
-    work = Work(settings, group, columns(settings, group.members), examples, grads)
-    while stack.place.epoch < settings.epochs and stack.place.alive.any():
-        block = next_block(stack.place, stack.state.params, examples.m, settings)
-        state, costs, ran = run_block(block, stack.state, work)
-        goes_on = records.record(group.members[block.rows], costs, ran, block.first)
-        records.stacks[group.number] = stack = after(stack, block, state, goes_on)
-        records.report()
+    like = shapes(group.width, settings.n_x, settings.n_y, settings.dtype)
+    axes = None if group.widths is None else axes_of_units(group.recipe, like)
+    with ThreadPoolExecutor(settings.workers) as workers:
+        work = Work(settings, group, columns(settings, group.members), examples, axes, workers, {})
+        while stack.place.epoch < settings.epochs and stack.place.alive.any():
+            block = next_block(group, stack.place, examples.m, settings)
+            state, costs, ran = run_block(block, stack.state, work)
+            goes_on = records.record(group.members[block.rows], costs, ran, block.first)
+            records.stacks[group.number] = stack = after(stack, block, state, goes_on)
+            records.report()
     records.ended[group.members] = True
 
 
@@ -80,32 +92,28 @@ def first_stack(group: Group, settings: Settings, examples: FoldExamples, start:
         new = jax.eval_shape(lambda: new_states(group, settings))
         if [leaf.shape for leaf in jax.tree.leaves(state)] != [leaf.shape for leaf in jax.tree.leaves(new)]:
             raise ValueError("start must have been trained by an optimizer of the same form, on as many features")
-    place = first_place(group, state.params, examples.m, settings)
+    place = first_place(group, examples.m, settings)
     return Stack(group.members, jax.tree.map(np.asarray, state), examples.scaling, place)
 
 
-def run_block(block: Block, state: State, work: Work) -> tuple[State, History, np.ndarray]:
-    """Train a block, in chunks.
-
-    Returns:
-        The group's new states, the costs of those trained, (n, epochs), and whether each epoch ran.
-    """
+def run_block(block: Block, state: State, work: Work) -> Trained:
+    """Train a block, in chunks: the group's new states, the costs of those trained, and whether each epoch ran."""
+    room = capacity(work.group, block.size, work.examples.m, work.settings)
+    start = _start_stack if work.axes is None else _start_units
     order = _order(block, work)
-    chunks = [block.rows[first : first + block.size] for first in range(0, len(block.rows), block.size)]
-    # Launch all before waiting for the first: devices work in parallel.
-    running = [_launch(turn, rows, block, order, state, work) for turn, rows in enumerate(chunks)]
-    parts = [
-        jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[: len(rows)], out)
-        for rows, out in zip(chunks, running, strict=True)
-    ]
-    trained, (costs, ran) = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    # Start all before waiting for the first: they run at the same time.
+    parts = chunks(work.group, block.rows, room)
+    running = [start(turn, rows, room, block, order, state, work) for turn, rows in enumerate(parts)]
+    trained, costs, ran = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(finish() for finish in running))
+    rows = np.concatenate(parts)
 
     def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
         old = old.copy()
-        old[block.rows] = new
+        old[rows] = new
         return old
 
-    return jax.tree.map(put, state, trained), costs, ran
+    in_order = np.argsort(rows)
+    return jax.tree.map(put, state, trained), *jax.tree.map(lambda leaf: leaf[in_order], (costs, ran))
 
 
 def _order(block: Block, work: Work) -> np.ndarray | None:
@@ -120,21 +128,68 @@ def _order(block: Block, work: Work) -> np.ndarray | None:
     return epoch_orders(settings.key_words, range(first, first + block.epochs), m, batch)
 
 
-def _launch(turn: int, rows: np.ndarray, block: Block, order: np.ndarray | None, state: State, work: Work) -> Any:
-    """Start the program of a chunk without waiting for it; chunks take devices in turn."""
+def _start_stack(
+    turn: int, rows: np.ndarray, room: Capacity, block: Block, order: np.ndarray | None, state: State, work: Work
+) -> Callable[[], Trained]:
+    """Start the program of a chunk of networks of one width; what is returned waits for it."""
+    full = np.resize(rows, room.networks)  # copies of its networks fill the last chunk up
+    tall = is_tall(work.group, work.examples.m, work.settings)
+    options = {"grads": stream(cost_and_grads) if tall else cost_and_grads}
+    running = _start(train_stack, (_rows(state, full),), turn, full, room, block, order, work, **options)
+
+    def finish() -> Trained:
+        trained, (costs, ran) = _rows(running(), slice(len(rows)))
+        return trained, costs, ran
+
+    return finish
+
+
+def _start_units(
+    turn: int, rows: np.ndarray, room: Capacity, block: Block, order: np.ndarray | None, state: State, work: Work
+) -> Callable[[], Trained]:
+    """The same for networks of several widths, side by side."""
+    layout = Layout(work.group.widths[rows], room.units, room.networks, work.axes)  # type: ignore[index, arg-type]
+    networks = layout.side_by_side(_rows(state, rows)), layout.places
+    running = _start(train_units, networks, turn, np.resize(rows, room.networks), room, block, order, work)
+
+    def finish() -> Trained:
+        trained, seen = jax.tree.map(np.asarray, running())
+        costs, ran = _rows(seen, slice(len(rows)))
+        return layout.stacked(trained, work.group.width), costs, ran
+
+    return finish
+
+
+def _rows(tree: Any, rows: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], tree)
+
+
+def _start(
+    program: bounded_jit,
+    networks: tuple[Any, ...],
+    turn: int,
+    rows: np.ndarray,
+    room: Capacity,
+    block: Block,
+    order: np.ndarray | None,
+    work: Work,
+    **options: Any,
+) -> Callable[[], Any]:
+    """Start a program in a thread of its own; what is returned waits for its result. Chunks take devices in turn."""
     settings, examples = work.settings, work.examples
-    full = np.resize(rows, block.size)  # pad the last chunk with copies of its networks
-    of_full = partial(jax.tree.map, lambda leaf: leaf[full])
-    members = work.group.members[full]
+    members = work.group.members[rows]
     own = weights_of(settings, members, examples), validation_weights_of(settings, members)
-    tol = np.asarray(settings.tol, settings.dtype)
-    device = turn % len(settings.devices)
-    chunk = jax.device_put((of_full(state), of_full(work.columns), *own, order, tol), settings.devices[device])
-    return train_chunk(
-        *examples.on_devices[device], *chunk,
-        recipe=work.group.recipe, padded=work.group.padded, grads=work.grads, epochs=block.epochs,
-        patience=settings.patience, rules=settings.rules,
-    )  # fmt: skip
+    device, tol = turn % len(settings.devices), np.asarray(settings.tol, settings.dtype)
+    chunk = jax.device_put((*networks, _rows(work.columns, rows), *own, order, tol), settings.devices[device])
+    arguments = (*examples.on_devices[device], *chunk)
+    of_block = block.epochs, room, device
+    if of_block not in work.programs:
+        work.programs[of_block] = program.compiled(
+            *arguments, recipe=work.group.recipe, epochs=block.epochs, patience=settings.patience, rules=settings.rules,
+            last=examples.last(settings.batch_size, entries(work.group, room, settings)), **options,
+        )  # fmt: skip
+    compiled = work.programs[of_block]
+    return work.workers.submit(lambda: jax.block_until_ready(compiled(*arguments))).result
 
 
 def after(stack: Stack, block: Block, state: State, goes_on: np.ndarray) -> Stack:

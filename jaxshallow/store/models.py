@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
 
 from jaxshallow import checks, given
 from jaxshallow.checks import LEAVES
@@ -84,11 +86,12 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] 
     write_atomically(path, safetensors_numpy.save(leaves, metadata={"jaxshallow": text}))
 
 
-def load(path: str | os.PathLike[str]) -> Params:
-    """Reads a network that `save` wrote, in the dtype in which it was saved.
+def load(path: str | os.PathLike[str], *, dtype: DTypeLike | None = None) -> Params:
+    """Reads a network that `save` wrote.
 
     Args:
         path: the file.
+        dtype: to round it to; None: that in which it was saved.
 
     Returns:
         `Params` of JAX arrays.
@@ -96,14 +99,14 @@ def load(path: str | os.PathLike[str]) -> Params:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is truncated, was changed, is not a jaxshallow model, or has a later format; a shape does
-            not fit, a number is not finite, or `hidden` or `output` is unknown here; or it is float64 while JAX's x64
-            is off.
+            not fit, a number is not finite or beyond `dtype`, or `hidden` or `output` is unknown here; or it is float64
+            while JAX's x64 is off.
         ImportError: safetensors is missing.
 
     Warns:
         UserWarning: the file has no checksum, since an earlier version wrote it.
     """
-    return _network(path, *_read(path))
+    return _network(path, *_read(path), dtype)
 
 
 def load_with_metadata(path: str | os.PathLike[str]) -> tuple[Params, dict[str, Any]]:
@@ -126,12 +129,18 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _network(
-    path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Any]]
+    path: str | os.PathLike[str],
+    header: Mapping[str, Any],
+    tensors: Mapping[str, Mapping[str, Any]],
+    dtype: DTypeLike | None = None,
 ) -> Params:
     try:
         if set(tensors) != set(LEAVES):
             raise ValueError(f"its arrays must be {', '.join(LEAVES)}, got {', '.join(sorted(tensors))}")
-        leaves = {name: jnp.array(_checked(name, _array(name, **tensors[name]))) for name in LEAVES}
+        arrays = {name: _checked(name, _array(name, **tensors[name])) for name in LEAVES}
+        if dtype is not None:
+            arrays = {name: given.narrowed(name, array, jnp.dtype(dtype)) for name, array in arrays.items()}
+        leaves = {name: _in_jax(name, array) for name, array in arrays.items()}
         return checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
@@ -206,9 +215,15 @@ def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Any]
 def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
     if dtype not in DTYPES:
         raise ValueError(f"{name} must be one of {', '.join(DTYPES)}, got {dtype}")
-    if jax.dtypes.canonicalize_dtype(DTYPES[dtype]) != DTYPES[dtype]:
-        raise ValueError(f"{name} is float64: first jax.config.update('jax_enable_x64', True)")
     return np.frombuffer(data, DTYPES[dtype]).reshape(shape)
+
+
+def _in_jax(name: str, array: np.ndarray) -> Array:
+    if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
+        raise ValueError(
+            f"{name} is float64: first jax.config.update('jax_enable_x64', True), or load(path, dtype='float32')"
+        )
+    return given.own(array)
 
 
 def _checked(name: str, leaf: np.ndarray) -> np.ndarray:

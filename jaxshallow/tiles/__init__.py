@@ -1,6 +1,7 @@
 """The same formula in tiles and over devices: transformations of any function of the examples.
 
 parts      a function on some of the examples at a time, and the parts put together
+chains     tiles on all cores, from threads
 host       tiles from memory maps and iterables
 streaming  `stream`: tile by tile
 sharding   `shard`: over devices

@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow import checks
-from jaxshallow.lifetimes import jit_weakly
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.params import Params
 
 Arguments: TypeAlias = tuple[Params, tuple[Array, ...], tuple[Any, ...], Array | None, dict[str, Any]]
@@ -65,7 +65,7 @@ class Parts:
 
     def zeros(self) -> list[Array]:
         """The sums of the means, before the first part."""
-        return [jnp.zeros(mean.shape, _wide(mean.dtype)) for mean in self.means]
+        return [jnp.zeros(mean.shape, wide(mean.dtype)) for mean in self.means]
 
     def part(
         self,
@@ -80,12 +80,12 @@ class Parts:
         if "l2" in options:
             options["l2"] = options["l2"] * (share if l2_share is None else l2_share)
         leaves = jax.tree.leaves(self.fn(params, *data, *self.rest, **options))
-        means = [mean.astype(_wide(mean.dtype)) for mean in self._leaves(leaves, columns=False)]
+        means = [mean.astype(wide(mean.dtype)) for mean in self._leaves(leaves, columns=False)]
         # A part without weight adds nothing, even where its mean is 0 / 0.
         means = [jnp.where(share > 0, mean * jnp.asarray(share, mean.dtype), 0) for mean in means]
         return means, self._leaves(leaves, columns=True)
 
-    def whole(self, means: Sequence[Array], columns: Iterable[Array | np.ndarray]) -> Any:
+    def whole(self, means: Sequence[Array | np.ndarray], columns: Iterable[Array | np.ndarray]) -> Any:
         """The result of `fn`, from the sums of the means and the columns side by side."""
         sums = iter([total.astype(mean.dtype) for total, mean in zip(means, self.means, strict=True)])
         joined = iter(columns)
@@ -96,32 +96,51 @@ def _name(fn: Callable[..., Any]) -> str:
     return getattr(fn, "__name__", "the function")
 
 
-def compiled(body: Callable[..., Any]) -> Callable[..., Any]:
+class compiled:
     """`body`, compiled. Arrays and floats in its arguments are traced, and all else is static."""
 
-    def program(traced: dict[int, Any], *, static: Any, functions: dict[int, Any]) -> Any:
-        form, values = static
-        leaves = traced | functions | {i: value for i, _, value in values}
-        return body(*jax.tree.unflatten(form, [leaves[i] for i in range(len(leaves))]))
+    def __init__(self, body: Callable[..., Any]) -> None:
+        def program(traced: dict[int, Any], *, static: Any, functions: dict[int, Any]) -> Any:
+            form, values = static
+            leaves = traced | functions | {i: value for i, _, value in values}
+            return body(*jax.tree.unflatten(form, [leaves[i] for i in range(len(leaves))]))
 
-    jitted = jit_weakly(program, functions=("functions",), static_argnames=("static",))
+        self.body, self.jitted = body, bounded_jit(program, functions=("functions",), static_argnames=("static",))
 
-    def run(*args: Any) -> Any:
-        leaves, form = jax.tree.flatten(args)
-        traced = {i: leaf for i, leaf in enumerate(leaves) if _is_traced(leaf)}
-        functions = {i: leaf for i, leaf in enumerate(leaves) if i not in traced and callable(leaf)}
-        others = [i for i in range(len(leaves)) if i not in traced and i not in functions]
-        static = form, tuple((i, type(leaves[i]), leaves[i]) for i in others)  # 1 and True are equal: hence the type
-        try:
-            hash(static)
-        except TypeError:
-            return body(*args)  # with a set, say: nothing could tell it from another one
-        return jitted(traced, static=static, functions=functions)
+    def __call__(self, *args: Any) -> Any:
+        if not can_be_compiled_for(args):
+            return self.body(*args)
+        traced, others = _divided(args)
+        return self.jitted(traced, **others)
 
-    return run
+    def ahead(self, *args: Any) -> Callable[..., Any]:
+        """The same function for such arguments, compiled: it may be called in any thread, if all arrays are JAX's."""
+        traced, others = _divided(args)
+        program = self.jitted.compiled(traced, **others)
+        return lambda *args: program(_divided(args)[0])
 
 
-def _is_traced(leaf: Any) -> bool:
+def _divided(args: tuple[Any, ...]) -> tuple[dict[int, Any], dict[str, Any]]:
+    """The traced leaves of some arguments, by their places, and what a program must be compiled for."""
+    leaves, form = jax.tree.flatten(args)
+    traced = {i: leaf for i, leaf in enumerate(leaves) if is_numbers(leaf)}
+    functions = {i: leaf for i, leaf in enumerate(leaves) if i not in traced and callable(leaf)}
+    others = [i for i in range(len(leaves)) if i not in traced and i not in functions]
+    static = form, tuple((i, type(leaves[i]), leaves[i]) for i in others)  # 1 and True are equal: hence the type
+    return traced, {"static": static, "functions": functions}
+
+
+def can_be_compiled_for(args: tuple[Any, ...]) -> bool:
+    """Whether it can be told if a program is for these arguments: not if a set is among them, say, without a hash."""
+    try:
+        hash(_divided(args)[1]["static"])
+    except TypeError:
+        return False
+    return True
+
+
+def is_numbers(leaf: Any) -> bool:
+    """Whether it is traced when a function is compiled: an array or a float."""
     numbers = isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "OSUMm"
     return numbers or isinstance(leaf, Array | float | complex | np.inexact)
 
@@ -148,18 +167,24 @@ def checked(
     options: dict[str, Any],
 ) -> Any:
     """`program` on the arguments of `fn`, which are checked here: inside the program they are traced."""
+    return program(*prepared(fn, params, X, rest, options)[1])
+
+
+def prepared(
+    fn: Callable[..., Any], params: Params, X: ArrayLike, rest: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[Parts, Any]:
+    """What the parts of the result are, and the arguments of a program: (params, data, weights, rest, options)."""
     params, data, rest, weights, options = arguments(params, X, rest, options)
-    Parts(fn, params, data, weights, rest, options)
-    return program(params, data, weights, rest, options)
+    return Parts(fn, params, data, weights, rest, options), (params, data, weights, rest, options)
 
 
-def _wide(dtype: Any) -> Any:
+def wide(dtype: Any) -> Any:
     """The dtype of sums over tiles: float32 at least, since a bfloat16 sum stops growing before thousands of tiles."""
     return dtype if dtype.itemsize >= 4 else jnp.float32
 
 
 def total_weight(weights: Array) -> Array:
-    return weights.sum(dtype=_wide(weights.dtype))
+    return weights.sum(dtype=wide(weights.dtype))
 
 
 def share_of(weights: Array, total: Array) -> Array:

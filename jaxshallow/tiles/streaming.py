@@ -11,14 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import SingleDeviceSharding
 
 from jaxshallow import given
 from jaxshallow.checks import is_known
 from jaxshallow.lifetimes import kept_with
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.params import Params
+from jaxshallow.tiles.chains import Chains, Span, spans_of
 from jaxshallow.tiles.host import from_host, is_tiles
-from jaxshallow.tiles.parts import Parts, checked, compiled, share_of, total_weight
+from jaxshallow.tiles.parts import Parts, can_be_compiled_for, compiled, prepared, share_of, total_weight
 
 # XLA's CPU compiler splits an operation on more elements than this over threads. One on this many stays on one core and
 # in its cache (128 KiB of float32), and waits for no other thread.
@@ -36,27 +38,38 @@ def tile_size(params: Params) -> int:
     sizes = params.W1.shape[1], *params.W2.shape
     if not all(map(is_known, sizes)):
         return LEAST
-    widest = max(sizes)
     if jax.default_backend() != "cpu":
         elements = DEVICE_TILE_BYTES // params.W1.dtype.itemsize
     else:
-        cores = (os.cpu_count() or 1) // jax.local_device_count()
-        alone = cores <= 2 and params.W1.size <= WIDE
-        elements = ONE_CORE if alone else 16 * ONE_CORE * max(1, cores)
-    return max(LEAST, elements // widest // 64 * 64)
+        alone = _cores() <= 2 and params.W1.size <= WIDE
+        elements = ONE_CORE if alone else 16 * ONE_CORE * _cores()
+    return _tile_of(elements, params)
+
+
+def _tile_of(elements: int, params: Params) -> int:
+    return max(LEAST, elements // max(params.W1.shape[1], *params.W2.shape) // 64 * 64)
+
+
+def _cores() -> int:
+    """The cores of each device."""
+    return max(1, (os.cpu_count() or 1) // jax.local_device_count())
+
+
+def _is_on_one_cpu(X: Array) -> bool:
+    return not given.is_traced(X) and [device.platform for device in X.devices()] == ["cpu"]
 
 
 def faster(fn: Callable[..., Any], params: Params, X: Array, n_examples: int) -> Callable[..., Any]:
     """`fn`, or `stream(fn)` where that is faster: for eight tiles or more, with X on one CPU device."""
-    on_one_cpu = not given.is_traced(X) and [device.platform for device in X.devices()] == ["cpu"]
-    return stream(fn) if on_one_cpu and n_examples >= 8 * tile_size(params) else fn
+    return stream(fn) if _is_on_one_cpu(X) and n_examples >= 8 * tile_size(params) else fn
 
 
 def stream(fn: Callable[..., Any], tile: int | None = None) -> Callable[..., Any]:
     """`fn` on one tile of the examples after another: the same answer, in memory O(tile).
 
     The activations of a tile stay in the cache; those of all examples would go through memory several times. `fit`
-    streams automatically where that is faster. Like everything here, compile it: `jax.jit(stream(fn))`.
+    streams automatically where that is faster. It may be part of your own jit, vmap or grad. Outside of jit it compiles
+    itself, and on a CPU it spreads many examples over all cores: inside a program, XLA leaves a loop to one.
 
     X may also be larger than memory. A NumPy memory map, `np.load("x.npy", mmap_mode="r").T`, is read tile by tile, and
     Y with it. In place of X, Y and weights you can also pass an iterable of tiles, each a tuple (X, Y) or
@@ -106,11 +119,38 @@ def _streamed(fn: Callable[..., Any], tile: int | None) -> Callable[..., Any]:
 
     @on_any_mesh
     def from_memory(params: Params, X: Any, *rest: Any, **options: Any) -> Any:
-        return checked(fn, tile_by_tile, params, X, rest, options)
+        parts, arguments = prepared(fn, params, X, rest, options)
+        spans = _spans_of(tile, arguments)
+        if spans is None:
+            return tile_by_tile(*arguments)
+        return Chains(sums, spans, _cores(), parts, arguments)(params)
 
+    sums = _compiled_sums(fn)
     tile_by_tile = compiled(partial(_tile_by_tile, fn, tile))
     add_host_tile = compiled(partial(_add_host_tile, streamed))
     return streamed
+
+
+def on_all_cores(fn: Callable[..., Any], params: Params, X: Array, *rest: Any, **options: Any) -> Chains | None:
+    """`stream(fn)` of examples that stay, at any parameters, where threads compute it on all cores; else None."""
+    parts, arguments = prepared(fn, params, X, rest, options)
+    spans = _spans_of(None, arguments)
+    return None if spans is None else Chains(_compiled_sums(fn), spans, _cores(), parts, arguments)
+
+
+def _compiled_sums(fn: Callable[..., Any]) -> compiled:
+    return kept_with(fn, _sums, lambda: compiled(partial(_sums, fn)))
+
+
+def _spans_of(tile: int | None, arguments: Any) -> list[Span] | None:
+    """The examples in chains, for threads; None if arguments are traced or one program does as well."""
+    params, (X, *_) = arguments[:2]
+    no_jit: bool = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+    traced = given.is_transformed() or any(map(given.is_traced, jax.tree.leaves(arguments)))
+    alone = not (traced or no_jit) and _is_on_one_cpu(X) and isinstance(X.sharding, SingleDeviceSharding)
+    if not alone or jax.default_backend() != "cpu" or params.W1.size > WIDE or not can_be_compiled_for(arguments):
+        return None
+    return spans_of(X.shape[1], tile or _tile_of(ONE_CORE, params), _cores())
 
 
 def _tile_by_tile(
@@ -123,12 +163,29 @@ def _tile_by_tile(
     options: dict[str, Any],
 ) -> Any:
     """`fn` of all examples: a loop over the whole tiles, then what is left."""
-    parts = Parts(fn, params, data, weights, rest, options)
     m, t = data[0].shape[1], tile or tile_size(params)
-    total: Any = m if weights is None else total_weight(weights)
-    turns, known = m // t, is_known(m)
-    if not known:  # jax.export needs a loop of one turn at least, and m may be below t: one turn more, for nothing
-        turns, (data, weights) = turns + 1, jax.tree.map(lambda array: _wider(array, t), (data, weights))
+    total = None if weights is None else total_weight(weights)
+    if not is_known(m):  # the loop has a turn more, for nothing
+        data, weights = jax.tree.map(lambda array: _wider(array, t), (data, weights))
+    span = Span(t, m // t, m % t, m)
+    means, columns = _sums(fn, span, params, data, weights, rest, options, 0, total)
+    return Parts(fn, params, data, weights, rest, options).whole(means, columns)
+
+
+def _sums(
+    fn: Callable[..., Any],
+    span: Span,
+    params: Params,
+    data: tuple[Array, ...],
+    weights: Array | None,
+    rest: tuple[Any, ...],
+    options: dict[str, Any],
+    first: Any,
+    total: Any,
+) -> tuple[list[Array], list[Array]]:
+    """The sums of the means over the span that begins at the example `first`, and its columns."""
+    parts, (t, turns, left, m) = Parts(fn, params, data, weights, rest, options), span
+    known = is_known(m)  # else m may be below t, and jax.export needs a loop of one turn at least
 
     def add(means: list[Array], start: Any, size: int = t) -> tuple[list[Array], list[Array]]:
         cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=-1)
@@ -141,12 +198,13 @@ def _tile_by_tile(
     means, pieces = parts.zeros(), []
     if not known or turns:
         # A derivative computes each tile again, and stores none.
-        means, columns = lax.scan(jax.checkpoint(add), means, t * jnp.arange(turns))
-        pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1)[..., : m // t * t] for c in columns])
-    if not known or m % t:
-        means, columns = add(means, m // t * t, m % t)
+        starts = first + t * jnp.arange(turns if known else turns + 1)
+        means, columns = lax.scan(jax.checkpoint(add), means, starts)
+        pieces.append([jnp.moveaxis(c, 0, -2).reshape(*c.shape[1:-1], -1)[..., : turns * t] for c in columns])
+    if not known or left:
+        means, columns = add(means, first + turns * t, left)
         pieces.append(columns)
-    return parts.whole(means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)])
+    return means, [jnp.concatenate(c, axis=-1) for c in zip(*pieces, strict=True)]
 
 
 def _wider(array: Array, n: int) -> Array:

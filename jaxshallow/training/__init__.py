@@ -3,6 +3,7 @@
 scaling   the mean and deviation of features, and how to fold them into the weights
 keys      random keys as plain numbers
 epochs    the compiled loop: epochs, minibatches, early stopping
+tall      epochs over many examples, on all cores
 resume    training state as named arrays, and back
 fitting   `fit`: check, run some epochs at a time, return
 """

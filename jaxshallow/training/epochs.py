@@ -14,10 +14,11 @@ from jax.tree_util import keystr
 from jax.typing import ArrayLike
 
 from jaxshallow import given
+from jaxshallow.bounded import bounded_jit
 from jaxshallow.checks import is_known
 from jaxshallow.descent import CostAndGrads, take_step
-from jaxshallow.lifetimes import jit_weakly
 from jaxshallow.meshes import on_any_mesh
+from jaxshallow.network import propagate
 from jaxshallow.optimizers import Optimizer, start, trained
 from jaxshallow.params import Params
 
@@ -73,7 +74,7 @@ class Rules(NamedTuple):
             in that of all examples; and J of an epoch is the mean over examples, whatever they weigh.
         on_plateau: called with the optimizer's state when patience has run out: the new state, and whether training
             stops; if not, patience starts again. None: training stops.
-        validation_score: a function (params, X, Y, weights), recorded beside the validation cost.
+        validation_score: a function (A2, Y, weights, task), recorded beside the validation cost.
     """
 
     batches_alone: bool = False
@@ -95,6 +96,9 @@ def first_state(params: Params, optimizer: Optimizer | None) -> State:
         return lax.convert_element_type(leaf, leaf.dtype) if getattr(leaf, "weak_type", False) else leaf
 
     return State(params, () if optimizer is None else jax.tree.map(strong, start(optimizer, params)))
+
+
+started = bounded_jit(first_state, functions=("optimizer",))
 
 
 def watched(state: State, patience: int | None, validated: bool) -> State:
@@ -128,6 +132,7 @@ def run_epochs(
     validation_cost_of: Callable[..., Array],
     epochs: int,
     patience: int | None,
+    last: int | None = None,
     rules: Rules = OUR_RULES,
 ) -> tuple[State, tuple[History, Array]]:
     """The compiled loop of `fit` and, under vmap, of `fit_many`; the arguments are theirs.
@@ -136,37 +141,102 @@ def run_epochs(
         order: (epochs, batches, batch_size) the examples of each minibatch; None is full-batch.
         validation_cost_of: the cost on `validation`, called as `validation_cost_of(params, *validation)`.
         epochs: how many to run.
+        last: as `last_batch` gives it.
 
     Returns:
         The new `State`, and for each epoch its `History` and whether it was run.
     """
 
+    def step(carry: Carry, *batch: Any) -> tuple[Carry, Array]:
+        return take_step(optimizer, learning_rate, grads, *carry, *batch)
+
+    def score(params: Params, X: Array, Y: Array, weights: Array | None = None) -> Array:
+        return rules.validation_score(propagate(params, X).A2, Y, weights, params.task)  # type: ignore[misc]
+
+    def choose(which: Array, new: Any, old: Any) -> Any:
+        return jax.tree.map(partial(jnp.where, which), new, old)
+
+    kind = Kind(step, (validation_cost_of, score if rules.validation_score else None), choose, rules.on_plateau)
+    return loop(
+        kind, state, X, Y, weights, validation, order, l2, tol,
+        epochs=epochs, patience=patience, last=last, batches_alone=rules.batches_alone,
+    )  # fmt: skip
+
+
+class Kind(NamedTuple):
+    """What `loop` trains: a network, or K networks side by side, of which each number is (K,).
+
+    Attributes:
+        step: takes the network and the optimizer's state, X, Y, weights and l2; gives both after a step, and J before.
+        seen: the validation cost and score, functions of the network and `validation`; None for no score.
+        choose: (which, new, old) -> for each network its new arrays where `which` says so, else its old ones.
+        on_plateau: as in `Rules`.
+    """
+
+    step: Callable[..., tuple[Carry, Array]]
+    seen: tuple[Callable[..., Array] | None, ...]
+    choose: Callable[[Array, Any, Any], Any]
+    on_plateau: Callable[[Any], tuple[Any, Array]] | None
+
+
+def loop(
+    kind: Kind,
+    state: State,
+    X: Array,
+    Y: Array,
+    weights: Array | None,
+    validation: tuple[Any, ...] | None,
+    order: Array | None,
+    l2: Array,
+    tol: Array,
+    *,
+    epochs: int,
+    patience: int | None,
+    last: int | None,
+    batches_alone: bool,
+) -> tuple[State, tuple[History, Array]]:
+    """Epoch after epoch; the arguments are those of `run_epochs`."""
+
     # A column of X is scattered in memory: an example's numbers are laid side by side once, not in every epoch.
     rows = () if order is None else lax.optimization_barrier((X.T, Y.T))
 
-    validated_by = () if validation is None else (validation_cost_of, rules.validation_score)
+    validated_by = () if validation is None else kind.seen
 
-    def descend(carry: Carry, batch: tuple[Any, ...]) -> tuple[Carry, Array]:
-        after, J = take_step(optimizer, learning_rate, grads, *carry, *batch)
+    def descend(carry: Carry, *batch: Any) -> tuple[Carry, Array]:
+        after, J = kind.step(carry, *batch)
         _check_form(carry[1], after[1])
         return after, J
 
-    def epoch(state: State, order: Array | None) -> tuple[State, tuple[History, bool]]:
+    def epoch(state: State, order: Array | None) -> tuple[State, tuple[History, Any]]:
         carry = state.params, state.opt_state
         if order is None:
-            carry, J = descend(carry, (X, Y, weights, l2))
+            carry, J = descend(carry, X, Y, weights, l2)
         else:
-            carry, J = _minibatches(descend, carry, order, rows, weights, l2, rules.batches_alone)
+            carry, J = _minibatches(descend, carry, order, rows, weights, l2, last, batches_alone)
         state = state._replace(params=carry[0], opt_state=carry[1])
         seen = History(J, *(of and of(state.network, *(validation or ())) for of in validated_by))
-        return state if patience is None else _watch(state, seen, tol, patience, rules.on_plateau), (seen, True)
+        ran = jnp.ones(J.shape, bool)
+        return state if patience is None else _watch(kind, state, seen, tol, patience), (seen, ran)
 
     def epoch_unless_stopped(state: State, order: Array | None) -> Any:
-        nothing = jnp.zeros((), X.dtype)
-        idle = state, (History(nothing, *(None if of is None else nothing for of in validated_by)), False)
-        return lax.cond(state.idle_epochs < patience, epoch, lambda *_: idle, state, order)
+        going = state.idle_epochs < patience
+        nothing = jnp.zeros(going.shape, X.dtype)
+
+        def run(state: State, order: Array | None) -> tuple[State, tuple[History, Array]]:
+            after, (seen, _) = epoch(state, order)
+            return _chosen(kind, going, after, state) if going.ndim else after, (seen, going)
+
+        idle = state, (History(nothing, *(None if of is None else nothing for of in validated_by)), going)
+        return lax.cond(going.any(), run, lambda *_: idle, state, order)
 
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
+
+
+def _chosen(kind: Kind, which: Array, new: State, old: State) -> State:
+    """Of K networks side by side: the new states of those that `which` names."""
+    params, opt_state, best = kind.choose(which, *((one.params, one.opt_state, one.best_params) for one in (new, old)))
+    cost, idle = (jnp.where(which, *pair) for pair in zip(new[2:4], old[2:4], strict=True))
+    return State(params, opt_state, cost, idle, best)
 
 
 def _check_form(before: Any, after: Any) -> None:
@@ -184,48 +254,72 @@ def _check_form(before: Any, after: Any) -> None:
             )
 
 
+def last_batch(m: int, batch_size: int, entries: int) -> int | None:
+    """The places of an epoch's last minibatch in the compiled loop: None if it is as full as the others.
+
+    A size of its own needs a second copy of the step in the program. Where that is not worth compiling, the last batch
+    has `batch_size` places, and examples of weight 0 fill it.
+
+    Args:
+        m, batch_size: of the epoch.
+        entries: of all parameters that a step trains.
+    """
+    left = m % batch_size
+    if left == 0:
+        return None
+    filled, step = (batch_size - left) / (m + batch_size - left), 6 * batch_size * entries
+    return left if filled > 0.1 and step > 1e6 else batch_size
+
+
 def _minibatches(
-    descend: Callable[[Carry, tuple[Any, ...]], tuple[Carry, Array]],
+    descend: Callable[..., tuple[Carry, Array]],
     carry: Carry,
     order: Array,
     rows: tuple[Array, ...],
     weights: Array | None,
     l2: Array,
+    last: int | None,
     alone: bool,
 ) -> tuple[Carry, Array]:
     """One epoch in minibatches, with `rows` (m, n_x) and (m, n_y): a step for each batch, and the mean of their J.
 
-    `alone` is `Rules.batches_alone`.
+    Weights are (m,), or (K, m) of K networks. `alone` is `Rules.batches_alone`.
     """
-    m, dtype = len(rows[0]), rows[0].dtype
-    batches = [array[order] for array in rows]  # the last batch is filled up with −1
-    w = jnp.where(order >= 0, 1 if weights is None else weights[order], 0).astype(dtype)
-    full = weights is None and order.size == m
-    totals = jnp.sum(w, axis=1)
+    dtype = rows[0].dtype
+    w = jnp.where(order >= 0, 1 if weights is None else weights[..., order], 0).astype(dtype)  # −1 fills the last batch
+    w = jnp.moveaxis(w, -2, 0)
+    totals = jnp.sum(w, axis=-1)
+    counted = jnp.sum(order >= 0, axis=1, dtype=dtype)
+    if l2.ndim:
+        totals, counted, l2 = totals.reshape(len(order), -1), counted[:, None], l2[None, :]
 
     # Each batch takes its share of l2, so that the penalty is that of the whole cost, l2 / (2 Σ wᵢ) ‖W‖².
-    shares = jnp.broadcast_to(l2, totals.shape) if alone else l2 * totals / jnp.sum(totals)
+    shares = l2 * (jnp.ones_like(totals) if alone else totals / jnp.sum(totals, axis=0, keepdims=True))
 
-    def one(carry: Carry, batch: tuple[Array, ...]) -> tuple[Carry, Array]:
-        x, y, w, share = batch
-        return descend(carry, (x.T, y.T, None if full else w, share))
+    def one(carry: Carry, batch: tuple[Array, ...], weighted: bool) -> tuple[Carry, Array]:
+        examples, w, share = batch
+        x, y = (array[examples] for array in rows)
+        return descend(carry, x.T, y.T, w if weighted else None, share)
 
-    carry, J = lax.scan(one, carry, (*batches, w, shares))
-    counted = jnp.sum(order >= 0, axis=1, dtype=dtype) if alone else totals
-    return carry, jnp.sum(J * counted) / jnp.sum(counted)
+    batches, own_size = (order, w, shares), last is not None and last < order.shape[1]
+    full = jax.tree.map(lambda array: array[:-1], batches) if own_size else batches
+    carry, J = lax.scan(partial(one, weighted=weights is not None or last == order.shape[1]), carry, full)
+    if own_size:
+        carry, J_last = one(carry, (order[-1, :last], w[-1, ..., :last], shares[-1]), weighted=True)
+        J = jnp.concatenate([J, J_last[None]])
+    counted = counted if alone else totals
+    return carry, jnp.sum(J * counted, axis=0) / jnp.sum(counted, axis=0)
 
 
-def _watch(
-    state: State, seen: History, tol: Array, patience: int, on_plateau: Callable[[Any], tuple[Any, Array]] | None
-) -> State:
+def _watch(kind: Kind, state: State, seen: History, tol: Array, patience: int) -> State:
     """The state after an epoch with what `patience` needs: is the cost the lowest so far?"""
     now = seen.cost if seen.validation_cost is None else seen.validation_cost
     lower = now < state.best_cost
-    best_params = state.best_params and jax.tree.map(partial(jnp.where, lower), state.network, state.best_params)
+    best_params = state.best_params and kind.choose(lower, state.network, state.best_params)
     idle, opt_state = jnp.where(now < state.best_cost - tol, 0, state.idle_epochs + 1), state.opt_state
-    if on_plateau is not None:
-        (changed, stops), plateau = on_plateau(opt_state), idle >= patience
-        opt_state = jax.tree.map(partial(jnp.where, plateau), changed, opt_state)
+    if kind.on_plateau is not None:
+        (changed, stops), plateau = kind.on_plateau(opt_state), idle >= patience
+        opt_state = kind.choose(plateau, changed, opt_state)
         idle = jnp.where(plateau & ~stops, 0, idle)
     return state._replace(
         opt_state=opt_state,
@@ -236,8 +330,8 @@ def _watch(
 
 
 # Nothing is donated, so that an interrupted run leaves its starting parameters intact.
-compiled_epochs = jit_weakly(
-    run_epochs, functions=("optimizer", "grads", "validation_cost_of"), static_argnames=("epochs", "patience")
+compiled_epochs = bounded_jit(
+    run_epochs, functions=("optimizer", "grads", "validation_cost_of"), static_argnames=("epochs", "patience", "last")
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,11 +25,13 @@ from jaxshallow.training.epochs import (
     compiled_epochs,
     epoch_orders,
     epochs_a_program,
-    first_state,
+    last_batch,
+    started,
     watched,
     words,
 )
 from jaxshallow.training.resume import named, resumed
+from jaxshallow.training.tall import epochs_on_all_cores, objective_on_all_cores
 
 
 class FitResult(NamedTuple):
@@ -137,30 +140,39 @@ def fit(
     params, X, Y, weights, l2, validation = checks.problem(params, X, Y, weights, l2, validation)
     m, dtype = X.shape[1], X.dtype
     learning_rate = given.scalar("learning_rate", 0.1 if learning_rate is None else learning_rate, dtype)
+    streams = False
     if grads is cost_and_grads:
         grads = faster(cost_and_grads, params, X, min(batch_size or m, m))
+        streams = grads is not cost_and_grads and batch_size is None
     tol = tol if given.is_traced(tol) else given.narrowed("tol", np.asarray(tol), dtype)
     if batch_size is not None and not checks.is_known(m):
         raise TypeError(f"batch_size needs a known number of examples, got X of {X.shape}: use the full batch")
     validation_cost_of = cost if validation is None else faster(cost, params, validation[0], validation[0].shape[1])
     key_words = None if batch_size is None or key is None else words(key)  # read once: it costs more than an epoch
 
-    state = watched(first_state(params, optimizer), patience, validation is not None)
+    state = State(params, ()) if optimizer is None else started(params, optimizer=optimizer)
+    state = watched(state, patience, validation is not None)
     histories: list[History] = []
     done = 0
     if resume is not None:
         state, history = resumed(_arrays_of(resume, params), state, epochs, validation is not None)
         histories, done = [history], len(history.cost)
 
+    tall = objective_on_all_cores(optimizer, state, X, Y, weights, l2) if streams else None
+    last = None
+    if batch_size is not None:
+        last = last_batch(m, min(batch_size, m), sum(leaf.size for leaf in jax.tree.leaves(params)))
     block = epochs_a_program(params, m, batch_size or m, epochs, callback)
     while done < epochs:
         n = block if epochs - done > block + 1 else epochs - done  # no program of a single epoch
         order = None
         if batch_size is not None and key_words is not None:
             order = epoch_orders(key_words, range(done, done + n), m, min(batch_size, m))
-        state, (history, ran) = compiled_epochs(
+        run = partial(compiled_epochs, grads=grads) if tall is None else partial(epochs_on_all_cores, tall)
+        state, (history, ran) = run(
             state, X, Y, weights, validation, order, learning_rate, l2, tol,
-            optimizer=optimizer, grads=grads, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
+            optimizer=optimizer, validation_cost_of=validation_cost_of, epochs=n, patience=patience,
+            last=last,
         )  # fmt: skip
         stopped = patience is not None and _stopped(ran)
         histories.append(_of_epochs_that_ran(history, ran) if stopped else history)
@@ -199,14 +211,14 @@ def _ends(answer: Any) -> bool:
     return bool(answer)
 
 
-def _stopped(ran: Array) -> bool:
+def _stopped(ran: Array | np.ndarray) -> bool:
     """Whether `patience` ended the run before the last of these epochs."""
     if given.is_traced(ran):
         raise TypeError("patience ends a run at an epoch that only the run can tell: fit with it outside of jit")
-    return not ran[-1]
+    return not np.asarray(ran)[-1]
 
 
-def _of_epochs_that_ran(history: History, ran: Array) -> History:
+def _of_epochs_that_ran(history: History, ran: Array | np.ndarray) -> History:
     return jax.tree.map(lambda costs: np.asarray(costs)[ran], history)
 
 

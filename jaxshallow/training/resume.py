@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxshallow import checks
+from jaxshallow import checks, given
 from jaxshallow.training.epochs import History, State
 from jaxshallow.training.keys import packed, unpacked
 
@@ -61,4 +60,4 @@ def resumed(arrays: Mapping[str, np.ndarray], first: State, epochs: int, validat
     found = from_named({"state": packed(first), "history": History(costs, costs if validated else None)}, arrays)
     if len(found["history"].cost) > epochs:
         raise ValueError(f"epochs must be at least the {len(found['history'].cost)} of resume, got {epochs}")
-    return unpacked(jax.tree.map(jnp.asarray, found["state"])), found["history"]
+    return unpacked(jax.tree.map(given.own, found["state"])), found["history"]

@@ -1,6 +1,5 @@
 """The rows of the benchmark, who takes part in each, and how they are timed.
 
-Imports point only downwards: measuring, start_up, many_networks, one_network, work, rows.
+Imports point only downwards: measuring, start_up, many_tables, searches, many_networks, one_network, work, processes,
+rows; and the programs that run in new processes, tables_program, search_program, stopwatch.
 """
-
-from bench import many_networks, one_network, start_up  # noqa: F401  (importing them enters their contestants in ROWS)

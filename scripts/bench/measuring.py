@@ -15,17 +15,20 @@ from typing import Any
 
 import jax
 
-from bench.rows import Contestant, Prepare, Row, Run
+from bench.rows import Contestant, Measured, Prepare, Row, Run
 from bench.work import on_device, split, torch_examples
 
 PAUSE = 0.05  # seconds between two contestants: the idle threads of the last one spin for a while
 SLOW = 0.25  # seconds; whoever takes longer gets only a few runs
 
+NEW = "new processes"  # the group whose contestants start a process for each run
+
 Sizes = dict[str, Any]
+Answer = Measured | str | None  # what a run measured; or why it could not; None: it is prepared
 
 
 def serve(pipe: Connection, group: str) -> None:
-    """A worker process: runs contestants as it is told, and sends back the seconds or the reason why not."""
+    """A worker process: runs contestants as it is told, and sends back what it measured or the reason why not."""
     if group == "jax, all devices":
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     runs: dict[str, Run] = {}
@@ -40,7 +43,8 @@ def serve(pipe: Connection, group: str) -> None:
                 shared.cache_clear()
             continue
         try:
-            pipe.send(timed(runs, *message))
+            command, *work = message
+            pipe.send(answer(command, runs, group, *work))
         except KeyboardInterrupt:
             return
 
@@ -54,19 +58,27 @@ def end_joblib() -> None:
     atexit._run_exitfuncs()  # multiprocessing skips them
 
 
-def timed(runs: dict[str, Run], who: str, prepare: Prepare, size: Sizes) -> float | str:
-    """Seconds of one run, after preparing and a warm-up where needed; or why it could not run."""
+def answer(command: str, runs: dict[str, Run], group: str, who: str, prepare: Prepare, size: Sizes) -> Answer:
+    """Prepares a contestant where needed, with a warm-up, and upon "run" measures it.
+
+    What starts a process for each run needs no warm-up.
+    """
     try:
         if who not in runs:  # the first time, or after another contestant crashed the process
             runs[who] = prepare(**size)
-            runs[who]()
-        start = time.perf_counter()
-        runs[who]()
-        return time.perf_counter() - start
+            if group != NEW:
+                runs[who]()
+        return timed(runs[who]) if command == "run" else None
     except ImportError as error:
         return f"{error}: pip install 'jaxshallow[bench]'"
     except Exception as error:
         return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def timed(run: Run) -> Measured:
+    start = time.perf_counter()
+    result = run()
+    return result if isinstance(result, Measured) else Measured(time.perf_counter() - start, {})
 
 
 class Workers:
@@ -85,12 +97,12 @@ class Workers:
         process.start()
         theirs.close()
 
-    def run(self, who: str, contestant: Contestant, size: Sizes) -> float | str:
-        """Seconds of one run in the group's process, or why it could not run."""
+    def ask(self, command: str, who: str, contestant: Contestant, size: Sizes) -> Answer:
+        """What its group's process answers to "prepare" or "run"."""
         if contestant.group not in self.pipes:
             self.start(contestant.group)
         pipe = self.pipes[contestant.group]
-        pipe.send((who, contestant.prepare, size))
+        pipe.send((command, who, contestant.prepare, size))
         try:
             return pipe.recv()
         except EOFError:
@@ -113,7 +125,7 @@ class Workers:
 
 def measure(
     name: str, row: Row, size: Sizes, repeats: int, few: int, workers: Workers, say: Callable[[str], None]
-) -> tuple[dict[str, list[float]], dict[str, str]]:
+) -> tuple[dict[str, list[Measured]], dict[str, str]]:
     """Times a row's contestants in turns.
 
     Args:
@@ -126,28 +138,28 @@ def measure(
         say: shows the progress.
 
     Returns:
-        The seconds of each contestant's runs, and why those left out could not run.
+        What each contestant's runs measured, and why those left out could not run.
     """
-    seconds: dict[str, list[float]] = {}
+    runs: dict[str, list[Measured]] = {}
     left_out: dict[str, str] = {}
     for who, contestant in row.contestants.items():
         say(f"{name}: preparing {who}")
-        answer = workers.run(who, contestant, size)
+        answer = workers.ask("prepare", who, contestant, size)
         if isinstance(answer, str):
             left_out[who] = answer
         else:
-            seconds[who] = []
+            runs[who] = []
     for k in range(repeats):
         say(f"{name}: run {k + 1} of {repeats}")
-        for who in list(seconds):
-            if k >= few and min(seconds[who]) > SLOW:
+        for who in list(runs):
+            if k >= few and min(run.seconds for run in runs[who]) > SLOW:
                 continue
             time.sleep(PAUSE)
-            answer = workers.run(who, row.contestants[who], size)
-            if isinstance(answer, str):
-                left_out[who] = answer
-                del seconds[who]
+            answer = workers.ask("run", who, row.contestants[who], size)
+            if isinstance(answer, Measured):
+                runs[who].append(answer)
             else:
-                seconds[who].append(answer)
+                left_out[who] = str(answer)
+                del runs[who]
     workers.drop({contestant.group for contestant in row.contestants.values()})
-    return seconds, left_out
+    return runs, left_out

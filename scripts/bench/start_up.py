@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-
+from bench.processes import folder_for_now, new_process
 from bench.rows import OURS, Run, contestant
 
 STEPS = {
@@ -34,34 +31,28 @@ optimizer.step()
 }
 
 
-def new_process(program: str) -> None:
-    """Runs a program in a new Python; RuntimeError with the last line of its errors if it fails."""
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    if result.returncode:
-        raise RuntimeError(result.stderr.strip().splitlines()[-1])
-
-
-@contestant("W7", f"{OURS}, warm cache", "start")
+@contestant("W7", f"{OURS}, warm cache", "new processes")
 def w7_warm_cache() -> Run:
-    folder = tempfile.TemporaryDirectory()
-    return lambda: new_process(STEPS[OURS].format(cache=f"js.enable_compilation_cache({folder.name!r})"))
+    program = STEPS[OURS].format(cache=f"js.enable_compilation_cache({folder_for_now()!r})")
+    new_process("-c", program)  # fills the cache
+    return lambda: new_process("-c", program)
 
 
-@contestant("W7", f"{OURS}, cold", "start")
+@contestant("W7", f"{OURS}, cold", "new processes")
 def w7_cold() -> Run:
-    return lambda: new_process(STEPS[OURS].format(cache=""))
+    return lambda: new_process("-c", STEPS[OURS].format(cache=""))
 
 
-@contestant("W7", "import jax alone", "start")
+@contestant("W7", "import jax alone", "new processes")
 def w7_import_jax_alone() -> Run:
-    return lambda: new_process(STEPS["import jax alone"])
+    return lambda: new_process("-c", STEPS["import jax alone"])
 
 
-@contestant("W7", "scikit-learn", "start")
+@contestant("W7", "scikit-learn", "new processes")
 def w7_scikit_learn() -> Run:
-    return lambda: new_process(STEPS["scikit-learn"])
+    return lambda: new_process("-c", STEPS["scikit-learn"])
 
 
-@contestant("W7", "PyTorch", "start")
+@contestant("W7", "PyTorch", "new processes")
 def w7_pytorch() -> Run:
-    return lambda: new_process(STEPS["PyTorch"])
+    return lambda: new_process("-c", STEPS["PyTorch"])
