@@ -167,6 +167,10 @@ def runner(main, *first, as_json=False):
     return run
 
 
+# In one program; `js.init` by itself runs a dozen.
+init = jax.jit(js.init, static_argnums=(1, 2, 3), static_argnames=("hidden", "output", "scale", "dtype"))
+
+
 def stack(*trees):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
@@ -235,6 +239,40 @@ def reference_grads(params, X, Y, *, weights=None, l2=0.0):
     dW2 = np.einsum("m,ym,hm->yh", weights, dZ2, A1, optimize=True) + l2 * W2
     db1, db2 = (dZ1 @ weights)[:, None], (dZ2 @ weights)[:, None]
     return tuple(d / weights.sum() for d in (dW1, db1, dW2, db2))
+
+
+def reference_cost_and_grads(params, X, Y, **options):
+    return reference_cost(params, X, Y, **options), reference_grads(params, X, Y, **options)
+
+
+def reference_labels(params, X):
+    """What `predict` answers."""
+    A2 = reference_forward(params, X)[3]
+    if params.output == "softmax":
+        return A2.argmax(axis=0)
+    if params.output == "identity":
+        return A2
+    return (A2 > 0.5).astype(int)[slice(None) if len(A2) > 1 else 0]
+
+
+def reference_each_gradient(params, X, Y):
+    """Every example's gradient, with a leading axis of m. What the library never stores."""
+    return stack(*(reference_grads(params, X[:, [i]], Y[:, [i]]) for i in range(X.shape[1])))
+
+
+def reference_norms(params, X, Y):
+    """(m,): of each example's own gradient."""
+    return np.sqrt(sum(np.sum(leaf**2, axis=(1, 2)) for leaf in reference_each_gradient(params, X, Y)))
+
+
+def reference_clipped_grads(params, X, Y, max_norm, *, weights=None, l2=0.0):
+    """The definition: scale each gradient down, then take the weighted mean, then add the penalty's gradient."""
+    scale = np.minimum(1, max_norm / reference_norms(params, X, Y))
+    w = np.ones(X.shape[1]) if weights is None else weights
+    penalty = (l2 / w.sum() * W for W in (params.W1, 0, params.W2, 0))
+    gradients = reference_each_gradient(params, X, Y)
+    means = (np.einsum("m,mij->ij", scale * w, leaf) / w.sum() for leaf in gradients)
+    return tuple(mean + part for mean, part in zip(means, penalty, strict=True))
 
 
 # ---- every function of the core, by one signature ----

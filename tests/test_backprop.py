@@ -12,6 +12,7 @@ from cases import (
     assert_close,
     assert_same,
     draw,
+    init,
     reference_cost,
     reference_grads,
     reference_losses,
@@ -231,12 +232,12 @@ def descend(params, X, Y):
 @pytest.mark.parametrize("hidden", ["sigmoid", "tanh", "relu"])
 def test_hidden_units_that_start_at_zero_stay_identical(hidden):
     case = draw(hidden, "sigmoid", 1, dtype=np.float32, m=20)
-    start = js.init(jax.random.key(0), 3, 4, hidden=hidden, scale=0.0)
+    start = init(jax.random.key(0), 3, 4, hidden=hidden, scale=0.0)
     trained = jax.tree.map(np.asarray, descend(start, *case[1:3]))
     assert trained.b2 != start.b2  # it did descend
     for incoming_or_outgoing in (trained.W1, trained.b1, trained.W2.T):
         assert_same(incoming_or_outgoing, np.broadcast_to(incoming_or_outgoing[:1], incoming_or_outgoing.shape))
-    broken = descend(js.init(jax.random.key(0), 3, 4, hidden=hidden, scale=0.01), *case[1:3])
+    broken = descend(init(jax.random.key(0), 3, 4, hidden=hidden, scale=0.01), *case[1:3])
     assert len(np.unique(np.asarray(broken.W1)[:, 0])) == 4
 
 

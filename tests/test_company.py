@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import polars as pl
 import pytest
-from cases import assert_close, assert_same, draw
+from cases import assert_close, assert_same, draw, init
 
 import jaxshallow as js
 from jaxshallow.descent import take_step
@@ -25,7 +25,7 @@ NARROW, WIDE = ({"n_h": n_h, "seed": n_h, "scale": 0.7, "hidden": "tanh", "learn
 
 
 def alone(config, optimizer, epochs=5, **more):
-    params = js.init(
+    params = init(
         jax.random.fold_in(KEY, config["seed"]), 3, config["n_h"], 2, hidden=config["hidden"], scale=config["scale"]
     )
     return js.fit(params, CASE.X, CASE.Y, optimizer=optimizer, epochs=epochs, **more)
@@ -232,7 +232,7 @@ def test_numbers_of_an_optimizer_are_as_exact_as_pythons():
     X = CASE.X.astype(jnp.bfloat16)
     config = {**NARROW, "b2": 0.999}
     many = js.fit_many(KEY, X, CASE.Y, [config], epochs=5, optimizer="adam", dtype=jnp.bfloat16)
-    params = js.init(jax.random.fold_in(KEY, 5), 3, 5, 2, hidden="tanh", scale=0.7, dtype=jnp.bfloat16)
+    params = init(jax.random.fold_in(KEY, 5), 3, 5, 2, hidden="tanh", scale=0.7, dtype=jnp.bfloat16)
     expected = js.fit(params, X, CASE.Y, optimizer=optax.adam(0.04, b2=0.999), epochs=5)
     assert_close(many.params(0), expected.params, "bfloat16")
 

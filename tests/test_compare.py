@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from cases import runner
+from cases import init, runner
 
 import jaxshallow as js
 from jaxshallow.certificate import Certificate
@@ -58,7 +58,7 @@ def test_a_certificate_that_fails_exits_with_1(capsys, tmp_path, monkeypatch):
 
 
 def test_the_python_loop_is_left_out_where_it_would_only_be_waited_for():
-    params = js.init(jax.random.key(0), 2, 3)
+    params = init(jax.random.key(0), 2, 3)
     X = np.ones((2, compare.PYTHON_LOOP_EXAMPLES + 1), np.float32)
     seconds = compare.timed(compare.FORWARD, params, (X,), repeats=1)
     assert np.isnan(seconds["Python loop"])

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import polars as pl
 import pytest
-from cases import assert_close, draw, programs_of
+from cases import assert_close, draw, init, programs_of, reference_cost, reference_forward, reference_labels
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -47,7 +47,7 @@ OPTIMIZERS = {
 
 def alone(config, case, *, output="sigmoid", settings, **more):
     """The same network, by fit."""
-    params = js.init(
+    params = init(
         jax.random.fold_in(KEY, config.get("seed", 0)), len(case.X), config["n_h"], len(case.Y),
         hidden=config.get("hidden", "sigmoid"), output=output, scale=config.get("scale", 0.01),
     )  # fmt: skip
@@ -205,7 +205,7 @@ def test_folds_train_on_the_others_and_validate_on_themselves(x64):
         fold = case._replace(X=case.X[:, train], Y=case.Y[:, train])
         expected = alone(config, fold, settings=settings, learning_rate=config["learning_rate"])
         assert_close(many.params(k), expected.params, "float64, after training")
-        held_out = js.cost(expected.params, case.X[:, test], case.Y[:, test])
+        held_out = reference_cost(expected.params, case.X[:, test], case.Y[:, test])
         assert_close(many.validation_cost[k], held_out, "float64, after training")
 
 
@@ -221,7 +221,7 @@ def test_a_number_of_folds_cuts_the_examples_in_a_row(x64):
         assert_close(many.params(k), expected.params, "float64, after training")
         assert_close(
             many.validation_cost[k],
-            js.cost(expected.params, case.X[:, test], case.Y[:, test]),
+            reference_cost(expected.params, case.X[:, test], case.Y[:, test]),
             "float64, after training",
         )
 
@@ -237,10 +237,10 @@ def test_standardised_features_are_those_of_the_fold_alone(x64, folds):
         mean, deviation = js.data.scaling(X[:, train])
         fold = case._replace(X=(X[:, train] - mean) / deviation, Y=case.Y[:, train])
         expected = alone(config, fold, settings={"epochs": 10}, learning_rate=config["learning_rate"]).params
-        A2 = js.forward(expected, (X - mean) / deviation).A2
-        assert_close(js.forward(many.params(k), X).A2, A2, "float64, after training")
+        A2 = reference_forward(expected, (X - mean) / deviation)[3]
+        assert_close(reference_forward(many.params(k), X)[3], A2, "float64, after training")
         if folds:
-            held_out = js.cost(many.params(k), X[:, test], case.Y[:, test])
+            held_out = reference_cost(many.params(k), X[:, test], case.Y[:, test])
             assert_close(many.validation_cost[k], held_out, "float64, after training")
 
 
@@ -298,7 +298,7 @@ def test_patience_stops_each_network_as_fit_does(x64):
         assert np.isnan(many.history.cost[k, n:]).all()
         assert_close(many.history.validation_cost[k, :n], expected.history.validation_cost, "float64, after training")
         assert_close(many.params(k), expected.params, "float64, after training")
-        assert_close(many.validation_cost[k], js.cost(many.params(k), *validation), "float64, after training")
+        assert_close(many.validation_cost[k], reference_cost(many.params(k), *validation), "float64, after training")
 
 
 @pytest.mark.parametrize("n_h", [4, 3])  # as wide as the others, and not: then all stand side by side
@@ -382,7 +382,7 @@ def test_an_ensemble_averages_probabilities(x64, top):
     case = draw("tanh", "softmax", 3, m=20)
     many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=10, output="softmax")
     members = many.order()[:top]
-    expected = np.mean([js.forward(many.params(k), case.X).A2 for k in members], axis=0)
+    expected = np.mean([reference_forward(many.params(k), case.X)[3] for k in members], axis=0)
     assert_close(many.predict_proba(case.X, top=top), expected, "float64")
 
 
@@ -393,7 +393,7 @@ def test_scores_are_those_of_scikit_learn(x64, output, n_y):
     measure = r2_score if output == "identity" else accuracy_score
     truth = case.Y.argmax(axis=0) if output == "softmax" else case.Y.T
     for k, score in zip([3, 1], many.score(case.X, case.Y, [3, 1]), strict=True):
-        predicted = np.asarray(js.predict(many.params(k), case.X))
+        predicted = reference_labels(many.params(k), case.X)
         assert score == pytest.approx(measure(truth, predicted.reshape(-1, 30).T if n_y != 3 else predicted))
     assert many.score(case.X, case.Y).shape == (5,)
 

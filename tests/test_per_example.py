@@ -3,30 +3,18 @@
 import jax
 import numpy as np
 import pytest
-from cases import HEADS, PAIRS, assert_close, draw, largest_array, reference_grads, stack
+from cases import (
+    HEADS,
+    PAIRS,
+    assert_close,
+    draw,
+    largest_array,
+    reference_clipped_grads,
+    reference_each_gradient,
+    reference_norms,
+)
 
 import jaxshallow as js
-
-
-def each_gradient(params, X, Y):
-    """Every example's gradient, in NumPy, with a leading axis of m. What the library never stores."""
-    return stack(*(reference_grads(params, X[:, [i]], Y[:, [i]]) for i in range(X.shape[1])))
-
-
-def norms_of(gradients):
-    return np.sqrt(sum(np.sum(leaf**2, axis=(1, 2)) for leaf in gradients))
-
-
-def clipped(params, X, Y, max_norm, *, weights=None, l2=0.0):
-    """The definition: scale each gradient down, then take the weighted mean, then add the penalty's gradient."""
-    gradients = each_gradient(params, X, Y)
-    scale = np.minimum(1, max_norm / norms_of(gradients))
-    w = np.ones(X.shape[1]) if weights is None else weights
-    penalty = (l2 / w.sum() * W for W in (params.W1, 0, params.W2, 0))
-    return [
-        np.einsum("m,mij->ij", scale * w, leaf) / w.sum() + part for leaf, part in zip(gradients, penalty, strict=True)
-    ]
-
 
 CASES = pytest.mark.parametrize(
     ("hidden", "output", "n_y", "m"),
@@ -37,23 +25,25 @@ CASES = pytest.mark.parametrize(
 @CASES
 def test_norms_are_those_of_the_examples_gradients(x64, hidden, output, n_y, m):
     params, X, Y, *_ = draw(hidden, output, n_y, m=m)
-    assert_close(js.per_example_grad_norms(params, X, Y), norms_of(each_gradient(params, X, Y)), "float64")
+    assert_close(js.per_example_grad_norms(params, X, Y), reference_norms(params, X, Y), "float64")
 
 
 @CASES
 def test_clipped_grads_are_the_mean_of_the_clipped_gradients(x64, hidden, output, n_y, m):
     case = draw(hidden, output, n_y, m=m)
-    max_norm = float(np.median(norms_of(each_gradient(*case[:3])))) * 0.9  # one of m = 1, about half of m = 7
+    max_norm = float(np.median(reference_norms(*case[:3]))) * 0.9  # one of m = 1, about half of m = 7
     for keywords in case.penalties:
         assert_close(
-            js.clipped_grads(*case[:3], max_norm, **keywords), clipped(*case[:3], max_norm, **keywords), "float64"
+            js.clipped_grads(*case[:3], max_norm, **keywords),
+            reference_clipped_grads(*case[:3], max_norm, **keywords),
+            "float64",
         )
 
 
 def test_norms_and_clipping_hold_in_float32():
     params, X, Y, *_ = draw("tanh", "softmax", 3, m=7, dtype=np.float32)
-    assert_close(js.per_example_grad_norms(params, X, Y), norms_of(each_gradient(params, X, Y)), "float32")
-    assert_close(js.clipped_grads(params, X, Y, 0.5), clipped(params, X, Y, 0.5), "float32")
+    assert_close(js.per_example_grad_norms(params, X, Y), reference_norms(params, X, Y), "float32")
+    assert_close(js.clipped_grads(params, X, Y, 0.5), reference_clipped_grads(params, X, Y, 0.5), "float32")
 
 
 def test_a_norm_that_none_reaches_clips_nothing(x64):
@@ -96,7 +86,7 @@ def test_an_example_that_is_all_right_has_norm_0_and_survives_clipping():
 def test_the_noise_scale_is_its_definition(x64):
     params, X, *_ = draw(m=7)
     Y = np.ones((1, 7))  # of one class, so that the gradients agree enough to be told from their noise
-    each = np.concatenate([leaf.reshape(7, -1) for leaf in each_gradient(params, X, Y)], 1)
+    each = np.concatenate([leaf.reshape(7, -1) for leaf in reference_each_gradient(params, X, Y)], 1)
     variance = each.var(axis=0, ddof=1).sum()
     signal = (each.mean(axis=0) ** 2).sum() - variance / 7
     assert signal > 0

@@ -5,9 +5,9 @@ import importlib
 import os
 import sys
 
-import jax
 import numpy as np
 import pytest
+from cases import draw
 
 import jaxshallow as js
 from jaxshallow import plots
@@ -32,7 +32,7 @@ def test_the_boundary_colours_each_point_by_the_networks_class():
     [(3, 1, "sigmoid", "two features"), (2, 1, "identity", "one class"), (2, 3, "sigmoid", "one class")],
 )
 def test_a_boundary_that_cannot_be_drawn_is_refused(n_x, n_y, output, message):
-    params = js.init(jax.random.key(0), n_x, 2, n_y, output=output)
+    params = draw("tanh", output, n_y, n_x=n_x).params
     _, (ax,) = plots.figure()
     with pytest.raises(ValueError, match=message):
         plots.decision_boundary(ax, params, np.ones((n_x, 4)), np.ones((n_y, 4)))

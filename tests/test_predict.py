@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import sklearn
-from cases import runner
+from cases import init, runner
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.fixes import parse_version
@@ -234,7 +234,7 @@ def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
 
 def test_a_model_that_says_nonsense_of_its_columns_is_refused_in_one_line(capsys, tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,u\n")
-    params, model, out = js.init(jax.random.key(0), 3, 2, 3, output="softmax"), tmp_path / "m.safetensors", tmp_path
+    params, model, out = init(jax.random.key(0), 3, 2, 3, output="softmax"), tmp_path / "m.safetensors", tmp_path
     columns = [{"name": "a"}, {"name": "b", "categories": ["u", "v"], "fill": [0.5, 0.5]}]
     right = {"columns": columns, "labels": ["x", "y", "z"]}
     for change, message in (
@@ -268,7 +268,7 @@ def test_a_model_that_says_nonsense_of_its_columns_is_refused_in_one_line(capsys
 def test_a_damaged_model_ends_in_one_line_and_an_old_one_in_a_remark(capsys, tmp_path):
     (tmp_path / "t.csv").write_text("x1\n1\n")
     model, out = tmp_path / "m.safetensors", tmp_path / "p.csv"
-    js.save(model, js.init(jax.random.key(0), 1, 2), {"feature_names": ["x1"]})
+    js.save(model, init(jax.random.key(0), 1, 2), {"feature_names": ["x1"]})
     file, deep = model.read_bytes(), b"[" * 100_000
     for damaged in (file[:-1], file[:-1] + b"\x7f", b"", deep, len(deep).to_bytes(8, "little") + deep):
         model.write_bytes(damaged)
@@ -289,7 +289,7 @@ def test_a_full_disk_is_not_blamed_on_the_table(capsys, tmp_path, suffix):
     resource = pytest.importorskip("resource")
     pl.DataFrame({"x1": np.random.default_rng(0).normal(size=3000)}).write_csv(tmp_path / "t.csv")
     model, out = tmp_path / "m.safetensors", tmp_path / f"p.{suffix}"
-    js.save(model, js.init(jax.random.key(0), 1, 2), {"feature_names": ["x1"]})
+    js.save(model, init(jax.random.key(0), 1, 2), {"feature_names": ["x1"]})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)  # compiled programs are files, too
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))

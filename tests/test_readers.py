@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
-from cases import runner
+from cases import init, runner
 
 import jaxshallow as js
 from jaxshallow import data, tables
@@ -220,7 +220,7 @@ def test_numbers_of_text_are_numbers_in_parquet(table, tmp_path, as_in_numpy):
     path = table("t.csv", "sep=;\na;b;z\n1,5;True;007\n;0,25;8\n;;\n")
     model = tmp_path / "m.safetensors"
     known = {"columns": [dataclasses.asdict(tables.Column(name, (), (GAP,))) for name in "ab"]}
-    js.save(model, js.init(jax.random.key(0), 2, 2), known)
+    js.save(model, init(jax.random.key(0), 2, 2), known)
     assert predict.main([str(model), str(path), "--out", str(tmp_path / "p.parquet"), "--quiet"]) == 0
     read = pl.read_parquet(tmp_path / "p.parquet").select("a", "b", "z")
     assert read.rows() == [(1.5, 1.0, 7), (None, 0.25, 8)]

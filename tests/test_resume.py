@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from cases import assert_close, draw
+from cases import assert_close, draw, init
 
 import jaxshallow as js
 from jaxshallow.many import chunks, plan, records
@@ -128,7 +128,7 @@ def test_many_with_random_keys_in_their_states_go_on_in_the_same_bits(little_opt
     whole, part = fit_many(callback=lambda now: None), fit_many(callback=lambda now: True)
     assert not part.finished
     assert_same_bits(fit_many(part.arrays()), whole)
-    params = js.init(jax.random.fold_in(KEY, 0), 3, 3, hidden="tanh", scale="glorot")
+    params = init(jax.random.fold_in(KEY, 0), 3, 3, hidden="tanh", scale="glorot")
     alone = js.fit(params, case.X, case.Y, optimizer=noisy_sgd(0.5), epochs=4).params
     assert_close(whole.params(0), alone, "float32")
 

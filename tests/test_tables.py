@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import polars as pl
 import pytest
-from cases import assert_close
+from cases import assert_close, init
 
 import jaxshallow as js
 from jaxshallow import data, tables
@@ -513,7 +513,7 @@ def test_tiles_are_the_file_again_and_again(large, rows):
 
 def test_a_parquet_file_is_streamed(large):
     path, X, label = large
-    params = js.init(jax.random.key(0), 2, 3, hidden="tanh", scale=1.0)
+    params = init(jax.random.key(0), 2, 3, hidden="tanh", scale=1.0)
     tiles = data.Tiles(path, "label", rows=17)
     J, grads = js.stream(js.cost_and_grads, 8)(params, tiles, l2=0.3)
     assert_close((J, grads), js.cost_and_grads(params, X, label[None], l2=0.3), "float32")
