@@ -143,9 +143,9 @@ def test_shapes_and_settings_alone_choose_between_numpy_and_jax(monkeypatch):
     assert chosen(569, 30)  # breast_cancer by default
     assert chosen(1000, 42, max_iter=5)
     assert not chosen(1797, 64, 10)  # digits by default
-    assert not chosen(569, 30, candidates=[{"alpha": alpha} for alpha in (0.1, 0.2, 0.3, 0.4, 0.5)])
-    assert not chosen(569, 30, runs=5)
-    assert not chosen(569, 30, n_members=5)
+    assert not chosen(569, 30, candidates=[{"alpha": alpha} for alpha in range(6)])
+    assert not chosen(569, 30, runs=6)
+    assert not chosen(569, 30, n_members=6)
     assert not chosen(569, 30, activation="sine")
     assert not chosen(569, 30, max_iter=2000)
     assert not chosen(569, 30, batch_size=1)
