@@ -59,11 +59,15 @@ MEANS = {
 }
 
 
+compiled_lightly = pytest.mark.usefixtures("little_optimization")  # what tiles get and give is the same
+
+
 def called(name, fn, params, X, Y, **keywords):
     arguments = {"forward": (X,), "vmap": (X,), "predict": (X,), "clipped_grads": (X, Y, 0.5)}.get(name, (X, Y))
     return fn(params, *arguments, **keywords)
 
 
+@compiled_lightly
 @pytest.mark.parametrize(
     ("name", "tile"), [*((name, 3) for name in MEANS), *(("cost_and_grads", tile) for tile in TILES if tile != 3)]
 )
@@ -74,6 +78,7 @@ def test_means_over_tiles_are_the_mean(x64, name, tile):
         assert_close(called(name, js.stream(fn, tile), *case[:3], **keywords), expected, "float64")
 
 
+@compiled_lightly
 @pytest.mark.parametrize("name", MEANS)
 def test_it_may_be_jitted_as_all_here(x64, name):
     case, (fn, reference) = draw("tanh", "softmax", 3), MEANS[name]
@@ -82,6 +87,7 @@ def test_it_may_be_jitted_as_all_here(x64, name):
     assert_close(jitted(*case[:3]), called(name, reference, *case[:3], **keywords), "float64")
 
 
+@compiled_lightly
 @pytest.mark.parametrize(
     ("name", "tile"), [*((name, 3) for name in COLUMNS), *(("forward", tile) for tile in TILES if tile != 3)]
 )
@@ -90,6 +96,7 @@ def test_columns_of_tiles_lie_side_by_side(x64, name, tile):
     assert_close(called(name, js.stream(fn, tile), *case[:3]), called(name, reference, *case[:3]), "float64")
 
 
+@compiled_lightly
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS, ids=HIDDEN)
 def test_every_activation_and_head_streams(x64, hidden, output, n_y):
     case = draw(hidden, output, n_y)
@@ -98,6 +105,7 @@ def test_every_activation_and_head_streams(x64, hidden, output, n_y):
     assert_close(js.stream(js.cost_and_grads, 3)(*case[:3], **keywords), expected, "float64")
 
 
+@compiled_lightly
 @pytest.mark.parametrize("weights", [[0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1], [0] * 7])
 def test_a_tile_without_weight_counts_nothing(x64, weights):
     case = draw()
@@ -141,6 +149,7 @@ def test_the_same_function_again_is_the_same_stream():
     assert js.stream(js.cost_and_grads).__name__ == "cost_and_grads"
 
 
+@compiled_lightly
 def test_streams_compose_with_grad_and_vmap(x64):
     case = draw()
     assert_close(jax.grad(js.stream(js.cost, 3))(*case[:3]), reference_grads(*case[:3]), "float64")
@@ -238,6 +247,7 @@ def power_mean(params, X, Y, *, half=False, powers=(1,), factor=1.0, times=1, si
     return (-A if sign == "minus" else A).mean() * (1.0 if more is None else more["by"](more["factors"][0]))
 
 
+@compiled_lightly
 @pytest.mark.parametrize("how", ["tiles", "devices", "host"])
 def test_options_that_are_no_numbers_reach_the_function_as_they_are(x64, how):
     params, X, Y, *_ = draw()
@@ -311,18 +321,19 @@ def test_few_examples_or_a_single_core_need_no_threads():
     assert chains.spans_of(few, 4, 1) is None
 
 
+@compiled_lightly
 @pytest.mark.usefixtures("few_are_many")
 @pytest.mark.parametrize("name", ["cost_and_grads", "clipped_grads", "forward"])
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="one program fills another device")
 def test_chains_are_the_whole(x64, monkeypatch, name):
     """Under x64, which holds in this thread alone: the programs are compiled here."""
-    case, fn = draw("tanh", "softmax", 3, m=50), (MEANS | COLUMNS)[name]
+    case, (fn, reference) = draw("tanh", "softmax", 3, m=50), (MEANS | COLUMNS)[name]
     run = []
     monkeypatch.setattr(chains.Chains, "__call__", partialmethod(_noted, chains.Chains.__call__, run))
     keywords = case.penalties[-1] if name == "cost_and_grads" else {}
     result = called(name, js.stream(fn, 5), *case[:3], **keywords)
     assert run == [3 + 1]
-    assert_close(result, called(name, fn, *case[:3], **keywords), "float64")
+    assert_close(result, called(name, reference, *case[:3], **keywords), "float64")
 
 
 def _noted(itself, call, run, params):
@@ -330,6 +341,7 @@ def _noted(itself, call, run, params):
     return call(itself, params)
 
 
+@compiled_lightly
 @pytest.mark.usefixtures("few_are_many")
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="one program fills another device")
 @pytest.mark.parametrize("optimizer", [None, optax.adam(0.1)], ids=["none", "adam"])
@@ -363,6 +375,7 @@ def test_fit_from_chains_stops_and_goes_on(x64):
     assert len(js.fit(*case[:3], epochs=9, learning_rate=0.0, patience=2).history.cost) == 3
 
 
+@compiled_lightly
 @pytest.mark.usefixtures("few_are_many")
 def test_a_run_may_be_differentiated_by_its_learning_rate(x64):
     """What is traced need not be an argument of the gradient, nor of `fit`: after a step, the parameters are."""
@@ -421,7 +434,7 @@ SEEN_BY = {
 }
 
 
-@pytest.mark.usefixtures("little_optimization")
+@compiled_lightly
 @pytest.mark.parametrize("way", SEEN_BY)
 def test_nothing_keeps_a_function_alive_with_the_arrays_it_holds(way):
     params, X, Y, *_ = draw(dtype=np.float32)
@@ -433,7 +446,7 @@ def test_nothing_keeps_a_function_alive_with_the_arrays_it_holds(way):
     assert [one() for one in alive] == [None, None]
 
 
-@pytest.mark.usefixtures("little_optimization")
+@compiled_lightly
 def test_what_lives_compiles_once():
     params, X, Y, *_ = draw(dtype=np.float32)
     held = Holder()
@@ -457,6 +470,7 @@ def test_what_hangs_on_a_function_is_no_part_of_it():
 # ---- fit ----
 
 
+@compiled_lightly
 def test_fit_streams(x64):
     case = draw("tanh", m=50)
     settings = {"learning_rate": 0.5, "epochs": 20, "l2": 0.1}
@@ -482,7 +496,7 @@ def test_fit_streams_by_itself_where_that_is_faster(monkeypatch):
 
 def test_the_tile_fits_the_cache_and_holds_at_least_128_examples():
     def tile(n_x, n_h):
-        return tiles.tile_size(draw(n_x=n_x, n_h=n_h, m=1, dtype=np.float32).params)
+        return tiles.tile_size(jax.eval_shape(lambda key: js.init(key, n_x, n_h), jax.random.key(0)))
 
     assert tile(30, 64) * 64 * 4 <= 2**26
     assert tile(20_000, 3000) >= 128
@@ -507,6 +521,7 @@ def small_host_tiles(monkeypatch):
     monkeypatch.setattr(host, "HOST_TILE_BYTES", 3 * 4 * 12)  # 12 examples of 3 float32
 
 
+@compiled_lightly
 @pytest.mark.parametrize("name", MEANS)
 @pytest.mark.usefixtures("small_host_tiles")
 def test_a_mapped_file_is_streamed(mapped, name):
@@ -516,6 +531,7 @@ def test_a_mapped_file_is_streamed(mapped, name):
         assert_close(called(name, js.stream(fn, 5), case.params, X, Y, **keywords), expected, "float32")
 
 
+@compiled_lightly
 @pytest.mark.parametrize("name", COLUMNS)
 @pytest.mark.usefixtures("small_host_tiles")
 def test_columns_of_a_mapped_file_lie_side_by_side(mapped, name):
@@ -535,6 +551,7 @@ class Tiles:
             yield tuple(array[..., here] for array in self.arrays)
 
 
+@compiled_lightly
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", ["cost", "cost_and_grads", "losses", "norms"])
 def test_any_iterable_of_tiles_is_streamed(name, weighted):
@@ -551,6 +568,7 @@ def test_any_iterable_of_tiles_is_streamed(name, weighted):
     assert_close(js.stream(fn, 8)(case.params, iter(tiles), **keywords), expected, "float32")
 
 
+@compiled_lightly
 def test_tiles_may_be_lists_and_a_list_of_tiles_serves_too():
     case = draw("tanh", m=50, dtype=np.float32)
     tiles = list(Tiles(case, weighted=False))
@@ -620,7 +638,7 @@ import jaxshallow as js
 
 m, n_x = 10_000_000, 28
 X, Y = (np.load(sys.argv[1], mmap_mode="r").T, np.load(sys.argv[2], mmap_mode="r").T)
-params = js.init(jax.random.key(0), n_x, 64, hidden="tanh")
+params = js.init(jax.random.key(0), n_x, 8, hidden="tanh")
 grads = js.stream(js.cost_and_grads)
 grads(params, X[:, :1_000_000], Y[:, :1_000_000])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
