@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxshallow.many.configs import Settings
 from jaxshallow.many.optimizers import shapes
-from jaxshallow.many.plan import OPERATIONS_OF_COMPILING, SIDE_BY_SIDE, Group, outgrows
+from jaxshallow.many.plan import OPERATIONS_OF_COMPILING, Group, best_number, outgrows
 from jaxshallow.many.widths import length
 from jaxshallow.training.epochs import operations
 
@@ -93,7 +93,7 @@ def _first_capacity(group: Group, m: int, settings: Settings) -> Capacity:
     on_cpu = settings.devices[0].platform == "cpu"
     most = max(1, (CHUNK_ELEMENTS // settings.workers if on_cpu else DEVICE_ELEMENTS) // batch)  # units
     if group.widths is not None:
-        at_once = max(1, SIDE_BY_SIDE // n_y)
+        at_once = max(1, round(best_number(group.widths.mean(), n_y, batch)))
         parts = _for_all_workers(max(-(-int(group.widths.sum()) // most), -(-n // at_once)), n, settings)
         units = max(int(group.widths[part].sum()) for part in balanced(group.widths, parts))
         # Rounded up, so that other widths find the same program.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from jaxshallow.tiles import tile_size
 
 OPERATIONS_OF_COMPILING = 2e10
 MAX_MEMORY = 2**32
-SIDE_BY_SIDE = 8  # outputs of networks side by side at once: W2 of K networks has K n_y rows, of zeros but for a K-th
+OPERATIONS_OF_A_STEP = 2e6  # that take as long as a step of a small program takes for itself
 
 
 class Group(NamedTuple):
@@ -94,7 +95,7 @@ def groups_of(
     for (hidden, recipe), by_width in _kinds(networks, recipes).items():
         mixed: dict[int, list[int]] = {}
         if len(by_width) > 1 and not outgrows(like, batch, devices) and units_are_alone(hidden, recipe, like):
-            mixed = _mixed(by_width, n_y, examples)
+            mixed = _mixed(by_width, n_y, batch, examples / batch)
         together += [(width, members, False) for width, members in by_width.items() if width not in mixed]
         stored = _stored(mixed, bytes_of, max_memory)
         together += [(bucket(width), members, True) for width, members in stored.items()]
@@ -131,20 +132,28 @@ def _kinds(
     return kinds
 
 
-def _mixed(by_width: dict[int, list[int]], n_y: int, examples: int) -> dict[int, list[int]]:
+def _mixed(by_width: dict[int, list[int]], n_y: int, batch: int, steps: float) -> dict[int, list[int]]:
     """Those that share a program side by side: widths of so few networks that one of their own is not worth compiling.
 
     Args:
         by_width: the networks of a kind.
         n_y: of all.
-        examples: that a network is trained on, over all epochs.
+        batch, steps: examples in a step, and steps of the run.
     """
-    zeros = 3 * max(SIDE_BY_SIDE, n_y)  # for each unit and example, in the three products with W2
-    return {
-        width: members
-        for width, members in by_width.items()
-        if len(members) * width * zeros * examples < OPERATIONS_OF_COMPILING
-    }
+
+    def lost(width: int) -> float:
+        """What a network loses side by side, in a step: half its share of a program's own time, half in zeros."""
+        return 2 * OPERATIONS_OF_A_STEP / best_number(width, n_y, batch)
+
+    return {w: them for w, them in by_width.items() if len(them) * steps * lost(w) < OPERATIONS_OF_COMPILING}
+
+
+def best_number(width: float, n_y: int, batch: int) -> float:
+    """How many networks should stand side by side: K of them take OPERATIONS_OF_A_STEP + 3 K² n_y · width · batch.
+
+    The second part is of the three products with W2, which has K n_y rows of K · width entries, most of them 0.
+    """
+    return math.sqrt(OPERATIONS_OF_A_STEP / (3 * n_y * width * batch))
 
 
 def _stored(by_width: dict[int, list[int]], bytes_of: Callable[[int], int], max_memory: int) -> dict[int, list[int]]:
