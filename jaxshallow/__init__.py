@@ -13,6 +13,7 @@ from jaxshallow.activations import Activation
 from jaxshallow.backprop import cost_and_grads, manual_grads, manual_grads_example
 from jaxshallow.certify import certify
 from jaxshallow.compilation import enable_compilation_cache
+from jaxshallow.curvature import gauss_newton, gauss_newton_vector, hessian, hessian_vector, jacobian, ntk
 from jaxshallow.descent import make_train_step, update
 from jaxshallow.executions import (
     forward_loop,
@@ -57,8 +58,13 @@ __all__ = [
     "forward_loop",
     "forward_scan",
     "forward_vmap",
+    "gauss_newton",
+    "gauss_newton_vector",
     "grad_noise_scale",
+    "hessian",
+    "hessian_vector",
     "init",
+    "jacobian",
     "load",
     "losses",
     "make_train_step",
@@ -67,6 +73,7 @@ __all__ = [
     "manual_grads_loop",
     "manual_grads_scan",
     "manual_grads_vmap",
+    "ntk",
     "per_example_grad_norms",
     "predict",
     "read_metadata",

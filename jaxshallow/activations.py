@@ -1,6 +1,6 @@
-"""Activations g with their derivatives g′ side by side, and the output heads with their losses.
+"""Activations g with their derivatives g′ and g″ side by side, and the output heads with their losses.
 
-To add an activation, write g and g′ and list the pair in `HIDDEN`; or pass your own pair, without touching this
+To add an activation, write g, g′ and g″ and list them in `HIDDEN`; or pass your own, without touching this
 file: `js.init(key, 2, 4, hidden=js.Activation(jnp.sin, jnp.cos))`.
 """
 
@@ -17,9 +17,10 @@ Elementwise: TypeAlias = Callable[[Array], Array]
 
 
 class Activation(NamedTuple):
-    """An elementwise activation g and its derivative g′; without `g_prime` the derivative comes from JAX.
+    """An elementwise activation g, its derivative g′ and its second derivative g″; JAX derives what is not given.
 
     `g_prime` is taken at its word, as for a surrogate gradient; `certify` tells where it is not g's derivative.
+    `g_double_prime` is the derivative of `g_prime`; only second derivatives of the cost need it (`curvature.py`).
 
     Example:
         >>> sine = Activation(jnp.sin, jnp.cos)
@@ -29,16 +30,22 @@ class Activation(NamedTuple):
 
     g: Elementwise
     g_prime: Elementwise | None = None
+    g_double_prime: Elementwise | None = None
 
 
 class Output(NamedTuple):
-    """An output head: A2 = `activation`(Z2), and the `loss`(Z2, Y) of each example, for which dZ2 = A2 − Y."""
+    """An output head: A2 = `activation`(Z2), and the `loss`(Z2, Y) of each example, for which dZ2 = A2 − Y.
+
+    `derivative`(A2, RZ2) is the change of A2 for a small change RZ2 of Z2: H RZ2, with the matrix H = dA2/dZ2 of each
+    example. It is the second derivative of the loss, too, since the first is A2 − Y.
+    """
 
     activation: Elementwise
     loss: Callable[[Array, Array], Array]
+    derivative: Callable[[Array, Array], Array]
 
 
-# ---- hidden activations: g(Z) and g′(Z), elementwise, any shape ----
+# ---- hidden activations: g(Z), g′(Z) and g″(Z), elementwise, any shape ----
 
 
 def sigmoid(Z: Array) -> Array:
@@ -50,6 +57,11 @@ def sigmoid_prime(Z: Array) -> Array:
     return A * (1 - A)
 
 
+def sigmoid_double_prime(Z: Array) -> Array:
+    A = sigmoid(Z)
+    return A * (1 - A) * (1 - 2 * A)
+
+
 def tanh(Z: Array) -> Array:
     return jnp.tanh(Z)
 
@@ -57,6 +69,11 @@ def tanh(Z: Array) -> Array:
 def tanh_prime(Z: Array) -> Array:
     A = tanh(Z)
     return 1 - A * A
+
+
+def tanh_double_prime(Z: Array) -> Array:
+    A = tanh(Z)
+    return -2 * A * (1 - A * A)
 
 
 def relu(Z: Array) -> Array:
@@ -67,12 +84,20 @@ def relu_prime(Z: Array) -> Array:
     return jnp.where(Z > 0, jnp.ones_like(Z), jnp.zeros_like(Z))
 
 
+def relu_double_prime(Z: Array) -> Array:
+    return jnp.zeros_like(Z)
+
+
 def leaky_relu(Z: Array) -> Array:
     return jnp.where(Z > 0, Z, 0.01 * Z)
 
 
 def leaky_relu_prime(Z: Array) -> Array:
     return jnp.where(Z > 0, jnp.ones_like(Z), jnp.full_like(Z, 0.01))
+
+
+def leaky_relu_double_prime(Z: Array) -> Array:
+    return jnp.zeros_like(Z)
 
 
 def identity(Z: Array) -> Array:
@@ -83,18 +108,27 @@ def identity_prime(Z: Array) -> Array:
     return jnp.ones_like(Z)
 
 
+def identity_double_prime(Z: Array) -> Array:
+    return jnp.zeros_like(Z)
+
+
 HIDDEN = {
-    "sigmoid": Activation(sigmoid, sigmoid_prime),
-    "tanh": Activation(tanh, tanh_prime),
-    "relu": Activation(relu, relu_prime),
-    "leaky_relu": Activation(leaky_relu, leaky_relu_prime),
-    "identity": Activation(identity, identity_prime),
+    "sigmoid": Activation(sigmoid, sigmoid_prime, sigmoid_double_prime),
+    "tanh": Activation(tanh, tanh_prime, tanh_double_prime),
+    "relu": Activation(relu, relu_prime, relu_double_prime),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_prime, leaky_relu_double_prime),
+    "identity": Activation(identity, identity_prime, identity_double_prime),
 }
 
 OURS = tuple(HIDDEN.values())
 
 
 # ---- output heads: Z2 and Y are (n_y, m), a loss is (m,); each loss is computed from Z2, so log never sees 0 ----
+
+
+def sigmoid_derivative(A2: Array, RZ2: Array) -> Array:
+    """H = diag(a2 (1 − a2))."""
+    return A2 * (1 - A2) * RZ2
 
 
 def binary_cross_entropy(Z2: Array, Y: Array) -> Array:
@@ -110,14 +144,29 @@ def softmax(Z2: Array) -> Array:
     return jax.nn.softmax(Z2, axis=0)
 
 
+def softmax_derivative(A2: Array, RZ2: Array) -> Array:
+    """H = diag(a2) − a2 a2ᵀ."""
+    return A2 * (RZ2 - jnp.sum(A2 * RZ2, axis=0, keepdims=True))
+
+
 def cross_entropy(Z2: Array, Y: Array) -> Array:
     """L = −Σ y log a2 over n_y, with a2 = softmax(z2) and y one-hot."""
     return -jnp.sum(Y * jax.nn.log_softmax(Z2, axis=0), axis=0)
 
 
+def identity_derivative(A2: Array, RZ2: Array) -> Array:
+    """H = 1."""
+    return RZ2
+
+
 def half_squared_error(Z2: Array, Y: Array) -> Array:
     """L = ½ Σ (z2 − y)² over n_y."""
     return jnp.sum((Z2 - Y) ** 2, axis=0) / 2
+
+
+def exp_derivative(A2: Array, RZ2: Array) -> Array:
+    """H = diag(a2)."""
+    return A2 * RZ2
 
 
 def poisson_deviance(Z2: Array, Y: Array) -> Array:
@@ -126,10 +175,10 @@ def poisson_deviance(Z2: Array, Y: Array) -> Array:
 
 
 OUTPUTS = {
-    "sigmoid": Output(sigmoid, binary_cross_entropy),
-    "softmax": Output(softmax, cross_entropy),
-    "identity": Output(identity, half_squared_error),
-    "exp": Output(jnp.exp, poisson_deviance),
+    "sigmoid": Output(sigmoid, binary_cross_entropy, sigmoid_derivative),
+    "softmax": Output(softmax, cross_entropy, softmax_derivative),
+    "identity": Output(identity, half_squared_error, identity_derivative),
+    "exp": Output(jnp.exp, poisson_deviance, exp_derivative),
 }
 
 
@@ -149,14 +198,23 @@ def resolve(hidden: str | Activation | Elementwise) -> tuple[Elementwise, Elemen
         hidden = HIDDEN[hidden]
     if isinstance(hidden, Activation) and hidden.g_prime is not None and hidden in OURS:
         return hidden.g, hidden.g_prime
-    g, g_prime = hidden if isinstance(hidden, Activation) else (hidden, None)
-    for part in (g, g_prime):
+    g, g_prime, g_double_prime = hidden if isinstance(hidden, Activation) else (hidden, None, None)
+    for part in (g, g_prime, g_double_prime):
         if not (callable(part) or (part is None and part is not g)):
             raise TypeError(f"hidden must be a name, a function or an Activation, got {type(part).__name__}")
     checked = elementwise(g, name)
     if g_prime is None:
         return checked, lambda Z: jax.jvp(checked, (Z,), (jnp.ones_like(Z),))[1]
     return checked, elementwise(g_prime, f"g_prime of {name}")
+
+
+def second_derivative(hidden: str | Activation | Elementwise) -> Elementwise:
+    """g″ of `hidden`, as `resolve` has g and g′; without one of its own, JAX's derivative of its g′."""
+    _, g_prime = resolve(hidden)
+    own = HIDDEN[hidden] if isinstance(hidden, str) else hidden
+    if isinstance(own, Activation) and own.g_double_prime is not None:
+        return own.g_double_prime if own in OURS else elementwise(own.g_double_prime, "g_double_prime of hidden")
+    return lambda Z: jax.jvp(g_prime, (Z,), (jnp.ones_like(Z),))[1]
 
 
 def elementwise(f: Elementwise, name: str) -> Elementwise:

@@ -117,6 +117,19 @@ def targets(params: Params, X: Array, Y: ArrayLike, name: str = "Y") -> Array:
     return given.cast(name, Y, params.W1.dtype)
 
 
+def direction(params: Params, V: Any) -> Params:
+    """V as a direction in the space of `params`: `Params` of the same shapes and dtype, whatever its nonlinearities."""
+    if not isinstance(V, Params):
+        raise TypeError(f"V must be Params, a direction, got {type(V).__name__}")
+    leaves: dict[str, Any] = {}
+    for name in LEAVES:
+        like, leaf = getattr(params, name), given.numbers(f"V.{name}", getattr(V, name))
+        if leaf.shape != like.shape:
+            raise ValueError(f"V.{name} must be of the shape of {name}, {like.shape}, got {leaf.shape}")
+        leaves[name] = given.cast(f"V.{name}", leaf, like.dtype)
+    return replace(params, **leaves)
+
+
 def examples(params: Any, X: ArrayLike, Y: ArrayLike) -> tuple[Params, Array, Array]:
     """`parameters`, `features` and `targets`: the checks of a function of a network and its examples."""
     params = parameters(params)

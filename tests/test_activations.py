@@ -7,7 +7,7 @@ from cases import HEADS, HIDDEN, OWN_FUNCTION, OWN_PAIR, assert_close, reference
 
 import jaxshallow as js
 from jaxshallow.activations import HIDDEN as NAMED
-from jaxshallow.activations import OUTPUTS, resolve
+from jaxshallow.activations import OUTPUTS, resolve, second_derivative
 
 # From far in one tail to far in the other, through 0.
 Z = np.concatenate([[-1000.0, -40.0], np.linspace(-6, 6, 49), [40.0, 1000.0]]).reshape(1, -1)
@@ -32,6 +32,31 @@ def test_g_prime_is_the_derivative_of_g(hidden, x64):
     z = jnp.asarray(Z[0])  # 0 is among them: where relu has a kink, autodiff and g′ choose the same side
     assert 0 in Z
     assert_close(g_prime(z), jax.vmap(jax.grad(g))(z), "float64")
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+def test_g_double_prime_is_the_derivative_of_g_prime(hidden, x64):
+    z = jnp.asarray(Z[0])
+    assert_close(second_derivative(hidden)(z), jax.vmap(jax.grad(resolve(hidden)[1]))(z), "float64")
+
+
+def test_a_g_double_prime_of_ones_own_is_used_and_looked_at(x64):
+    z = jnp.asarray(Z)
+    own = js.Activation(jnp.sin, jnp.cos, lambda Z: -jnp.sin(Z))
+    assert_close(second_derivative(own)(z), -jnp.sin(z), "float64")
+    with pytest.raises(TypeError, match=r"g_double_prime of hidden must give a JAX array of Z's shape"):
+        second_derivative(js.Activation(jnp.sin, jnp.cos, jnp.sum))(z)
+    with pytest.raises(TypeError, match="hidden must be a name, a function or an Activation, got int"):
+        second_derivative(js.Activation(jnp.sin, jnp.cos, 3))
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_the_derivative_of_a_head_is_that_of_a2(output, x64):
+    rng = np.random.default_rng(0)
+    Z2, RZ2 = jnp.asarray(rng.normal(size=(2, 3, 20)))
+    head = OUTPUTS[output]
+    A2, RA2 = jax.jvp(head.activation, (Z2,), (RZ2,))
+    assert_close(head.derivative(A2, RZ2), RA2, "float64")
 
 
 def test_relu_counts_0_as_the_negative_side():

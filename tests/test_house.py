@@ -26,6 +26,7 @@ ORDER = {
     "network": [],
     "backprop": [],
     "per_example": [],
+    "curvature": [],
     "executions": [],
     "in_numpy": [],
     "tiles": ["parts", "chains", "host", "streaming", "sharding"],
@@ -138,6 +139,7 @@ CORE = [
     "network",
     "backprop",
     "per_example",
+    "curvature",
 ]
 # The only places that may import what would make the library heavy.
 IN_ONE_PLACE = {"matplotlib": "plots", "sklearn.base": "estimators", "tyro": "programs"}
