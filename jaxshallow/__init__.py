@@ -28,7 +28,7 @@ from jaxshallow.params import Params, init
 from jaxshallow.per_example import clipped_grads, grad_noise_scale, per_example_grad_norms
 from jaxshallow.store import load, read_metadata, save
 from jaxshallow.tiles import shard, stream
-from jaxshallow.training import FitResult, History, fit
+from jaxshallow.training import FitResult, History, fit, levenberg_marquardt
 
 if TYPE_CHECKING:
     from jaxshallow.certificate import Certificate
@@ -65,6 +65,7 @@ __all__ = [
     "hessian_vector",
     "init",
     "jacobian",
+    "levenberg_marquardt",
     "load",
     "losses",
     "make_train_step",

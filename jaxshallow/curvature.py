@@ -165,6 +165,52 @@ def gauss_newton_vector(
 
 
 @on_any_mesh
+def acceleration(
+    params: Params,
+    X: ArrayLike,
+    Y: ArrayLike,
+    V: Params,
+    *,
+    weights: ArrayLike | None = None,
+) -> Params:
+    """How the outputs bend along V, as a gradient: (1/m) Σ w Jᵀ H d²z2, with d²z2 the second derivative of z2 along V.
+
+    A step V of Gauss-Newton takes the outputs for straight; this is what it leaves out, to second order
+    (`levenberg_marquardt`).
+
+    Args, errors: as `hessian_vector`. Of Y only the shape matters.
+
+    Returns:
+        `Params` of the same shapes.
+
+    Example:
+        >>> import jax
+        >>> from jaxshallow import init
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4)
+        >>> acceleration(params, jnp.ones((3, 5)), jnp.ones((1, 5)), params).W1.shape
+        (4, 3)
+    """
+    params, X, Y = checks.examples(params, X, Y)
+    V = checks.direction(params, V)
+    _, w, _ = relative_weights(params, X.shape[1], weights, 0.0)
+    _, g_prime = resolve(params.hidden)
+    g_double_prime = second_derivative(params.hidden)
+    H, m = OUTPUTS[params.output].derivative, X.shape[1]
+    (Z1, A1, _, A2), RZ1, RA1, _, _ = propagate_along(params, X, V)
+
+    RRA1 = g_double_prime(Z1) * RZ1**2
+    RRZ2 = params.W2 @ RRA1 + 2 * (V.W2 @ RA1)
+    dZ2 = w * H(A2, RRZ2)
+    dW2 = jnp.inner(dZ2, A1) / m
+    db2 = dZ2.sum(axis=1, keepdims=True) / m
+    dZ1 = params.W2.T @ dZ2 * g_prime(Z1)
+    dW1 = jnp.inner(dZ1, X) / m
+    db1 = dZ1.sum(axis=1, keepdims=True) / m
+
+    return replace(params, W1=dW1, b1=db1, W2=dW2, b2=db2)
+
+
+@on_any_mesh
 def jacobian(params: Params, X: ArrayLike) -> Array:
     """The derivative of each Z2 with respect to the parameters.
 

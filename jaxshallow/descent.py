@@ -5,7 +5,7 @@ Any optax transformation can take the place of plain gradient descent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeAlias
 
@@ -18,11 +18,15 @@ from jax.typing import ArrayLike
 from jaxshallow import checks, given
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.bounded import bounded_jit
+from jaxshallow.curvature import acceleration, gauss_newton, size_of
 from jaxshallow.optimizers import Optimizer, check_optimizer, start, step
 from jaxshallow.params import Params
+from jaxshallow.tiles import stream
 
 CostAndGrads: TypeAlias = Callable[..., tuple[Array, Params]]
 TrainStep: TypeAlias = Callable[..., tuple[Params, Any, Array]]
+
+JACOBIAN = 2**20  # numbers: 4 MiB in float32
 
 
 def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
@@ -49,6 +53,34 @@ def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
     return jax.tree.map(lambda W, dW: (W - learning_rate * dW).astype(W.dtype), params, grads)
 
 
+def curvature_of(X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None, l2: ArrayLike) -> dict[str, Callable[..., Any]]:
+    """What a second-order optimizer may ask for: the Gauss-Newton matrix, and the acceleration along a step."""
+
+    def gauss_newton_fn(params: Params) -> Array:
+        G: Array = in_tiles(params, X)(params, X, Y, weights=weights, l2=l2)
+        return G
+
+    def acceleration_fn(params: Params, V: Params) -> Params:
+        return acceleration(params, X, Y, V, weights=weights)
+
+    return {"gauss_newton_fn": gauss_newton_fn, "acceleration_fn": acceleration_fn}
+
+
+def no_curvature(*_: Any) -> dict[str, Callable[..., Any]]:
+    """Functions of the same form as those of `curvature_of`, for a step that is traced and not run."""
+
+    def gauss_newton_fn(params: Params) -> Array:
+        return jnp.zeros((size_of(params),) * 2, params.W1.dtype)
+
+    return {"gauss_newton_fn": gauss_newton_fn, "acceleration_fn": lambda params, V: V}
+
+
+def in_tiles(params: Params, X: Any) -> Callable[..., Array]:
+    """`gauss_newton`, in tiles where the Jacobian of all examples would take much memory."""
+    tile = max(1, JACOBIAN // (params.W2.shape[0] * size_of(params)))
+    return stream(gauss_newton, tile) if X.shape[1] > 2 * tile else gauss_newton
+
+
 def take_step(
     optimizer: Optimizer | None,
     learning_rate: Any,
@@ -59,14 +91,18 @@ def take_step(
     Y: ArrayLike,
     weights: ArrayLike | None,
     l2: ArrayLike,
+    curvature: Callable[..., Mapping[str, Callable[..., Any]]] | None = None,
 ) -> tuple[tuple[Params, Any], Array]:
-    """One step, by the optimizer or, without one, by `update`; and the cost before it."""
+    """One step, by the optimizer or, without one, by `update`; and the cost before it.
+
+    `curvature` stands in for `curvature_of`, where there are no examples.
+    """
 
     def at(params: Params) -> tuple[Array, Params]:
         return grads(params, X, Y, weights=weights, l2=l2)
 
     if optimizer is not None:
-        return step(optimizer, at, params, opt_state)
+        return step(optimizer, at, params, opt_state, (curvature or curvature_of)(X, Y, weights, l2))
     J, g = at(params)
     return (update(params, g, learning_rate), opt_state), J
 
@@ -108,7 +144,8 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
 
     Args:
         optimizer: any optax transformation. It gets what it asks for beside the gradient: `value`, `grad`,
-            `value_fn`, `obj_fn`, `grad_fn`, all of this step's examples, weights and l2. For `optax.lookahead` give
+            `value_fn`, `obj_fn`, `grad_fn`, `gauss_newton_fn`, `acceleration_fn`, all of this step's examples, weights
+            and l2. For `optax.lookahead` give
             `optax.LookaheadParams.init_synced(params)` in place of `params`.
         l2: strength of the weight decay, as in `cost`.
         grads: cost and gradient, with `cost_and_grads`' signature.

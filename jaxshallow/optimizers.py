@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -17,7 +17,7 @@ from jaxshallow.params import Params
 Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
 
 # What an update may ask for beside the gradient, under all names that optax has for it.
-GIVEN = "value, loss, grad, value_fn, obj_fn, grad_fn"
+GIVEN = "value, loss, grad, value_fn, obj_fn, grad_fn, gauss_newton_fn, acceleration_fn"
 UNKNOWN = re.compile(r"nexpected keyword arguments? .*?('\w+'|\[.*?\])")
 
 
@@ -59,7 +59,11 @@ def trained(params: Params, opt_state: Any) -> Params:
 
 
 def step(
-    optimizer: Optimizer, cost_and_grads: Callable[[Params], tuple[Array, Params]], params: Any, opt_state: Any
+    optimizer: Optimizer,
+    cost_and_grads: Callable[[Params], tuple[Array, Params]],
+    params: Any,
+    opt_state: Any,
+    curvature: Mapping[str, Callable[..., Any]],
 ) -> tuple[tuple[Any, Any], Array]:
     """The parameters and the state after a step, and the cost before it.
 
@@ -68,13 +72,14 @@ def step(
         cost_and_grads: the objective of this step, of the parameters alone.
         params: `Params`, or for lookahead `optax.LookaheadParams`, unless the state is `Paired`.
         opt_state: from `start`, or the optimizer's own.
+        curvature: what else it may ask for, by name.
 
     Raises:
         TypeError: the optimizer cannot take the step.
     """
     if isinstance(opt_state, Paired):
         pair = optax.LookaheadParams(fast=params, slow=opt_state.slow)
-        (pair, state), J = step(optimizer, cost_and_grads, pair, opt_state.state)
+        (pair, state), J = step(optimizer, cost_and_grads, pair, opt_state.state, curvature)
         return (pair.fast, Paired(state, pair.slow)), J
 
     is_pair = isinstance(params, optax.LookaheadParams)
@@ -86,7 +91,9 @@ def step(
     J, g = cost_and_grads(params.fast if is_pair else params)
     if _holds(opt_state, optax.contrib.DifferentiallyPrivateAggregateState) and _shapes(g) == _shapes(params):
         raise TypeError(_one_gradient("optax.contrib.differentially_private_aggregate (dpsgd)"))
-    updates, opt_state = _update(optimizer, g, opt_state, params, _extras(cost_and_grads, params, J, g))
+    updates, opt_state = _update(
+        optimizer, g, opt_state, params, {**_extras(cost_and_grads, params, J, g), **curvature}
+    )
     if _shapes(updates) != _shapes(params):
         raise TypeError(
             f"optimizer must return an update of the parameters' form, {_shapes(params)}, got {_shapes(updates)}"

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 import jaxshallow as js
 from jaxshallow import curvature
+from jaxshallow.activations import OUTPUTS
 
 HEADS_AND_COUNTS = [*HEADS, ("exp", 1), ("exp", 2)]
 
@@ -84,6 +85,21 @@ def test_hessian_vector_is_the_derivative_of_the_gradient(hidden, output, n_y, x
     V, keywords = direction(params), {"weights": weights, "l2": l2}
     _, along = jax.jvp(lambda params: js.manual_grads(params, X, Y, **keywords), (params,), (V,))
     assert_close(js.hessian_vector(params, X, Y, V, **keywords), along, "float64")
+
+
+@pytest.mark.parametrize(("hidden", "output", "n_y"), [*PAIRS, ("tanh", "exp", 2)])
+def test_the_acceleration_is_that_of_the_outputs_along_a_line(hidden, output, n_y, x64):
+    params, X, Y, weights, _ = draw(hidden, output, n_y)
+    V = direction(params)
+
+    def Z2(t):
+        return js.forward(jax.tree.map(lambda W, d: W + t * d, params, V), X).Z2
+
+    along = lambda f: lambda t: jax.jvp(f, (t,), (1.0,))[1]  # noqa: E731
+    _, RRA2 = jax.jvp(OUTPUTS[output].activation, (Z2(0.0),), (along(along(Z2))(0.0),))
+    _, back = jax.vjp(lambda params: js.forward(params, X).Z2, params)
+    (expected,) = back(weights[None] * RRA2 / weights.sum())
+    assert_close(curvature.acceleration(params, X, Y, V, weights=weights), expected, "float64")
 
 
 @pytest.mark.parametrize(("output", "n_y"), HEADS_AND_COUNTS)

@@ -32,7 +32,7 @@ ORDER = {
     "tiles": ["parts", "chains", "host", "streaming", "sharding"],
     "optimizers": [],
     "descent": [],
-    "training": ["scaling", "keys", "epochs", "tall", "resume", "fitting"],
+    "training": ["scaling", "keys", "epochs", "tall", "resume", "levenberg_marquardt", "fitting"],
     "tables": [
         "layout",
         "plain",

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import given
 from jaxshallow.activations import resolve
-from jaxshallow.many.optimizers import Factory, Recipe, arguments_of, is_number
+from jaxshallow.many.optimizers import Factory, Recipe, arguments_of, is_number, takes_rate
 from jaxshallow.params import Params, check_scale, check_sizes
 from jaxshallow.training.epochs import Rules, words
 
@@ -90,7 +90,7 @@ def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: 
     if not len(configs):
         raise ValueError("configs must hold at least one network, got none")
     takes = arguments_of(factory)
-    known = {"n_h", *DEFAULTS, "learning_rate", *PER_EXAMPLE, *takes}
+    known = {"n_h", *DEFAULTS, *PER_EXAMPLE, *takes} | ({"learning_rate"} if takes_rate(factory) else set())
     defaults = {**DEFAULTS, "learning_rate": 0.1 if factory is None else 0.001}
     networks = []
     for k, config in enumerate(configs):

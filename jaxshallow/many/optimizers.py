@@ -14,12 +14,15 @@ import optax
 from jax import Array, lax
 
 from jaxshallow.bounded import bounded_jit
-from jaxshallow.descent import take_step
+from jaxshallow.descent import no_curvature, take_step
 from jaxshallow.many.elementwise import operations
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import first_state
+from jaxshallow.training.levenberg_marquardt import levenberg_marquardt
 
 Factory: TypeAlias = Callable[..., optax.GradientTransformation]
+
+OWN = {"levenberg_marquardt": levenberg_marquardt}  # optimizers of this library, which have no learning rate
 
 # What a config says of the network itself; an argument of the same name is left to its default.
 OF_THE_NETWORK = ("n_h", "hidden", "l2", "scale", "seed", "weights", "validation_weights", "fold")
@@ -33,15 +36,25 @@ def factory_of(optimizer: str | Factory) -> Factory | None:
     """
     if isinstance(optimizer, str) and optimizer == "sgd":
         return None
-    factory = getattr(optax, optimizer, None) if isinstance(optimizer, str) else optimizer
+    factory = OWN.get(optimizer, getattr(optax, optimizer, None)) if isinstance(optimizer, str) else optimizer
     if isinstance(factory, optax.GradientTransformation):
         raise TypeError("optimizer must be a factory such as optax.adam, not its result: rates belong to configs")
-    if not callable(factory) or "learning_rate" not in inspect.signature(factory).parameters:
+    if not callable(factory) or not (takes_rate(factory) or is_own(factory)):
         raise (ValueError if isinstance(optimizer, str) else TypeError)(
             f"optimizer must be 'sgd', the name of an optax optimizer, or a factory that takes learning_rate, such as "
             f"optax.adamw, got {optimizer!r}"
         )
     return factory
+
+
+def takes_rate(factory: Factory | None) -> bool:
+    """Whether configs may have a learning rate; None is plain gradient descent, which has one."""
+    return factory is None or "learning_rate" in inspect.signature(factory).parameters
+
+
+def is_own(factory: Factory) -> bool:
+    """Whether it is one of ours, or a `functools.partial` of it."""
+    return getattr(factory, "func", factory) in OWN.values()
 
 
 def arguments_of(factory: Factory | None) -> dict[str, Any]:
@@ -201,7 +214,7 @@ def _two_steps(params: Params, gradient: Params, J: Array, numbers: Mapping[str,
             # An optimizer that asks for the cost elsewhere must leave the padding at zero there, too.
             return (J if at is carry[0] else J + jnp.sum(at.W1)), gradient
 
-        return take_step(optimizer, None, grads, *carry, None, None, None, None)[0], None  # type: ignore[arg-type]
+        return take_step(optimizer, None, grads, *carry, None, None, None, None, no_curvature)[0], None  # type: ignore[arg-type]
 
     state = first_state(params, optimizer)
     return lax.scan(step, (state.params, state.opt_state), None, length=2)

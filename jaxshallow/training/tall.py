@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.bounded import bounded_jit
-from jaxshallow.descent import take_step
+from jaxshallow.descent import no_curvature, take_step
 from jaxshallow.optimizers import Optimizer
 from jaxshallow.params import Params
 from jaxshallow.tiles.streaming import on_all_cores
@@ -41,7 +41,7 @@ def asks_once(optimizer: Optimizer | None, state: State) -> bool:
             asked.append(at.W1 is params.W1)
             return jnp.zeros((), at.W1.dtype), at
 
-        return take_step(optimizer, 0.0, grads, params, opt_state, params.W1, params.W1, None, 0.0)
+        return take_step(optimizer, 0.0, grads, params, opt_state, params.W1, params.W1, None, 0.0, no_curvature)
 
     jax.eval_shape(step, state.params, state.opt_state)
     return asked == [True]

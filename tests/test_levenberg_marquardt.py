@@ -1,0 +1,162 @@
+"""Levenberg-Marquardt: its step, that it never raises the cost, and that it fits into everything that trains."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from cases import assert_close, assert_same, draw
+from jax.flatten_util import ravel_pytree
+
+import jaxshallow as js
+from jaxshallow import curvature, descent
+from jaxshallow.training.levenberg_marquardt import MOST_BEND
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
+
+HEADS = [("sigmoid", 1), ("softmax", 3), ("identity", 2), ("exp", 1)]
+
+
+def curve(n_h=10, seed=0, dtype=np.float64):
+    """A network, and the curve that it is to learn."""
+    x = np.linspace(-3, 3, 200, dtype=dtype)[None]
+    rng = np.random.default_rng(seed)
+    W1, b1, W2 = rng.normal(size=(n_h, 1)), rng.normal(size=(n_h, 1)), rng.normal(size=(1, n_h)) / n_h**0.5
+    leaves = (W.astype(dtype) for W in (W1, b1, W2, np.zeros((1, 1))))
+    return js.Params(*leaves, hidden="tanh", output="identity"), x, np.sin(2 * x) + 0.3 * np.cos(5 * x)
+
+
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+def test_the_first_step_solves_its_equations(output, n_y, x64):
+    params, X, Y, weights, l2 = draw("tanh", output, n_y, m=20)
+    keywords = {"weights": weights, "l2": l2}
+    G = np.asarray(js.gauss_newton(params, X, Y, **keywords))
+    system = G + 10.0 * np.diag(G).max() * np.eye(len(G))
+    dJ, unravel = ravel_pytree(js.manual_grads(params, X, Y, **keywords))
+    s = -np.linalg.solve(system, dJ)
+    a = -np.linalg.solve(system, ravel_pytree(curvature.acceleration(params, X, Y, unravel(s), weights=weights))[0]) / 2
+    assert 2 * np.linalg.norm(a) < MOST_BEND * np.linalg.norm(s)  # so damped, the step is taken
+
+    result = js.fit(params, X, Y, optimizer=js.levenberg_marquardt(damping=10.0), epochs=1, **keywords)
+    expected = jax.tree.map(lambda W, d: W + d, params, unravel(s + a))
+    assert_close(result.params, expected, "float64")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+def test_no_step_raises_the_cost(output, n_y, dtype, x64):
+    # More parameters than examples: the matrix is singular but for its damping.
+    params, X, Y, weights, l2 = draw("tanh", output, n_y, m=7, dtype=dtype)
+    result = js.fit(params, X, Y, optimizer=js.levenberg_marquardt(), epochs=300, weights=weights, l2=l2)
+    cost = result.history.cost
+    # The cost is computed twice, as what a step would lead to and as where the next begins: an ulp apart or so.
+    assert (np.diff(cost) <= 8 * np.finfo(dtype).eps * cost[:-1]).all()
+    gradient = js.manual_grads(result.params, X, Y, weights=weights, l2=l2)
+    assert max(abs(leaf).max() for leaf in jax.tree.leaves(gradient)) < 1e-3 * cost[0]  # near a minimum
+
+
+def test_it_learns_a_curve_that_other_optimizers_do_not(x64):
+    params, X, Y = curve()
+    optimizers = {"lm": js.levenberg_marquardt(), "lbfgs": optax.lbfgs(), "adam": optax.adam(0.01)}
+    rmse = {
+        name: float(np.sqrt(2 * js.fit(params, X, Y, optimizer=one, epochs=200).history.cost[-1]))
+        for name, one in optimizers.items()
+    }
+    assert rmse["lm"] < 0.01 < rmse["lbfgs"] < rmse["adam"]
+
+
+def test_a_network_among_many_is_the_one_that_fit_trains_alone(x64):
+    params, X, Y = curve()
+    alone = [
+        js.fit(one, X, Y, optimizer=js.levenberg_marquardt(), epochs=15).params for one in (params, curve(seed=1)[0])
+    ]
+    for number, optimizer in ((2, "levenberg_marquardt"), (1, js.levenberg_marquardt)):
+        first = [params, curve(seed=1)[0]][:number]
+        configs = [{"n_h": 10, "hidden": "tanh"}] * number
+        many = js.fit_many(
+            jax.random.key(0), X, Y, configs, epochs=15, optimizer=optimizer, output="identity", first=first
+        )
+        for k in range(number):
+            assert_close(many.params(k), alone[k], "float64, after training")
+
+
+def test_widths_and_dampings_may_differ_among_many(x64):
+    _, X, Y = curve()
+    configs = [{"n_h": n_h, "hidden": "tanh", "scale": 1.0, "damping": d} for n_h in (3, 5) for d in (1e-3, 1.0)]
+    many = js.fit_many(jax.random.key(0), X, Y, configs, epochs=20, optimizer="levenberg_marquardt", output="identity")
+    for k, config in enumerate(configs):
+        start = js.init(
+            jax.random.fold_in(jax.random.key(0), 0), 1, config["n_h"], hidden="tanh", output="identity", scale=1.0
+        )
+        alone = js.fit(start, X, Y, optimizer=js.levenberg_marquardt(config["damping"]), epochs=20)
+        assert_close(many.params(k), alone.params, "float64, after training")
+
+
+def test_a_resumed_run_ends_in_the_same_bits(x64):
+    params, X, Y = curve()
+    run = partial(js.fit, params, X, Y, optimizer=js.levenberg_marquardt())
+    assert_same(run(epochs=30, resume=run(epochs=11)).params, run(epochs=30).params)
+
+
+def test_a_network_that_has_arrived_stops():
+    params, X, Y = curve(n_h=3, dtype=np.float32)
+    result = js.fit(params, X, Y, optimizer=js.levenberg_marquardt(), epochs=2000, patience=20)
+    assert 20 < len(result.history.cost) < 2000
+    again = js.fit(result.params, X, Y, optimizer=js.levenberg_marquardt(), epochs=5)
+    assert again.history.cost[-1] >= 0.999 * result.history.cost[-1]
+
+
+def test_a_step_of_ones_own_loop_is_that_of_fit(x64):
+    params, X, Y = curve()
+    optimizer = js.levenberg_marquardt()
+    step = js.make_train_step(optimizer)
+    mine, opt_state = jax.tree.map(jnp.array, params), optimizer.init(params)
+    for _ in range(5):
+        mine, opt_state, J = step(mine, opt_state, X, Y)
+    result = js.fit(params, X, Y, optimizer=optimizer, epochs=5)
+    assert_close((mine, J), (result.params, result.history.cost[-1]), "float64")
+
+
+def test_the_matrix_in_tiles_takes_the_same_steps(x64, monkeypatch):
+    params, X, Y = curve()
+    run = partial(js.fit, params, X, Y, epochs=10)
+    whole = run(optimizer=js.levenberg_marquardt())
+    monkeypatch.setattr(descent, "JACOBIAN", 31 * 16)
+    assert_close(run(optimizer=js.levenberg_marquardt()).params, whole.params, "float64, after training")
+
+
+def test_minibatches_half_precision_and_transformations():
+    params, X, Y = curve(dtype=np.float32)
+    run = partial(js.fit, X=X, Y=Y, optimizer=js.levenberg_marquardt(), epochs=5)
+    batches = run(params, batch_size=64, key=jax.random.key(0))
+    assert batches.history.cost[-1] < batches.history.cost[0]
+    half = run(jax.tree.map(lambda W: jnp.asarray(W, jnp.bfloat16), params))
+    assert half.params.W1.dtype == jnp.bfloat16
+    assert half.history.cost[-1] < half.history.cost[0]
+    two = jax.tree.map(lambda W: jnp.stack([W, W]), params)
+    stacked = jax.vmap(lambda params: run(params).params)(two)
+    assert_close(jax.tree.map(lambda W: W[1], stacked), run(params).params, "float32")
+
+
+# ---- what cannot be ----
+
+
+def test_what_it_cannot_train_is_refused_with_a_way_out():
+    with pytest.raises(ValueError, match=r"at most 5,000 parameters, got 10,201: .* L-BFGS, optax\.lbfgs\(\)"):
+        js.fit(js.init(jax.random.key(0), 100, 100), jnp.ones((100, 3)), jnp.ones((1, 3)), epochs=1,
+               optimizer=js.levenberg_marquardt())  # fmt: skip
+    with pytest.raises(ValueError, match="damping must be above 0 and finite, got 0"):
+        js.levenberg_marquardt(damping=0)
+    params, X, Y = curve(dtype=np.float32)
+    part = optax.masked(js.levenberg_marquardt(), js.Params(True, True, False, False, hidden="tanh", output="identity"))
+    with pytest.raises(TypeError, match="levenberg_marquardt must see a whole network"):
+        js.fit(params, X, Y, optimizer=part, epochs=1)
+
+
+def test_a_learning_rate_is_refused_in_configs():
+    _, X, Y = curve(dtype=np.float32)
+    configs = [{"n_h": 3, "learning_rate": 0.1}]
+    with pytest.raises(ValueError, match="got \\['learning_rate'\\]"):
+        js.fit_many(jax.random.key(0), X, Y, configs, epochs=1, optimizer="levenberg_marquardt", output="identity")
