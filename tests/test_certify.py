@@ -15,6 +15,7 @@ import pytest
 from cases import HEADS, HIDDEN
 
 import jaxshallow as js
+from jaxshallow import curvature
 from jaxshallow.certificate import comparison, executions
 from jaxshallow.certificate.bounds import Arithmetic, Bounded, arithmetic_of
 from jaxshallow.certificate.executions import name_result
@@ -57,6 +58,7 @@ def test_every_execution_of_the_notes_network_holds_at_every_precision():
         ("cost, gradient", "many"),
         ("cost, gradient", "NumPy"),
         ("gradient", "finite differences"),
+        *(("second derivatives", how) for how in ("matrix", "autodiff", "stream", "P × P matrices")),
     }
     per_execution = {
         (r.mode, r.precision) for r in certificate.rows if (r.quantity, r.execution) == ("forward", "vmap")
@@ -190,9 +192,30 @@ def test_a_wrong_derivative_of_a_users_activation_is_found():
     certificate = js.certify(params, X, Y, precisions=ONE)
     wrong = {execution for quantity, execution, _ in failing(certificate)}
     # Neither autodiff nor differences use it.
-    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream", "many"}
+    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream", "many", "P × P matrices"}
     gradients = {"gradient", "cost, gradient", "gradient norms", "clipped gradient"}
     assert {quantity for quantity, _, _ in failing(certificate)} == gradients
+
+
+def test_a_wrong_second_derivative_of_a_users_activation_is_found(certify_only):
+    certify_only(lambda execution: execution.name in ("matrix", "P × P matrices"))
+    params, X, Y = problem(js.Activation(jnp.sin, jnp.cos, jnp.sin))  # it is −sin
+    rows = js.certify(params, X, Y, precisions=ONE).rows
+    assert {row.quantity for row in rows if not row.holds} == {"second derivatives"}
+    assert all(row.holds != (row.quantity == "second derivatives") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("fault", "m"), [("hessian_vector", 31), ("gauss_newton_vector", 32), ("hessian", 33), ("gauss_newton", 34)]
+)
+def test_a_wrong_second_derivative_is_found(fault, m, monkeypatch, certify_only):
+    certify_only(lambda execution: execution.named is executions._named_second)
+    right = getattr(curvature, fault)
+    scale = lambda leaf: leaf.at[-1, -1].multiply(1.001)  # noqa: E731
+    monkeypatch.setattr(curvature, fault, lambda *args, **options: jax.tree.map(scale, right(*args, **options)))
+    rows = js.certify(*problem(m=m), l2=0.3, precisions=ONE).rows  # of a size that no other test has compiled
+    wrong = {"P × P matrices"} if not fault.endswith("vector") else {"matrix", "stream"}
+    assert {row.execution for row in rows if not row.holds} == wrong
 
 
 def test_an_activation_listed_by_its_name_is_certified_against_its_derivative(monkeypatch):

@@ -68,7 +68,7 @@ ORDER = {
     ],
     "store": ["files", "models", "checkpoints"],
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
-    "certificate": ["bounds", "reference", "rows", "differences", "executions", "comparison"],
+    "certificate": ["bounds", "reference", "second_order", "rows", "differences", "executions", "comparison"],
     "certify": [],
     "estimators": [
         "solvers",

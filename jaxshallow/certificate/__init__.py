@@ -2,6 +2,7 @@
 
 bounds       arithmetic that carries a bound on its own rounding errors
 reference    the notes' equations in NumPy, float64
+second_order the same for second derivatives
 rows         `Certificate` and its rows
 differences  the reference, compared with finite differences
 executions   the executions that are certified

@@ -15,8 +15,8 @@ from jaxshallow.bounded import bounded_jit
 from jaxshallow.certificate.bounds import Arithmetic, arithmetic_of
 from jaxshallow.certificate.differences import DIFFERENCE_EXAMPLES, finite_differences
 from jaxshallow.certificate.executions import Execution, all_executions
-from jaxshallow.certificate.reference import Reference
 from jaxshallow.certificate.rows import Certificate, Row, compare
+from jaxshallow.certificate.second_order import SecondOrder
 from jaxshallow.checks import Problem
 from jaxshallow.per_example import per_example_grad_norms
 
@@ -32,7 +32,7 @@ class Samples:
         sizes: of the samples to run, in examples: all of them, or those at which threads split.
         max_norm: at which the clipped gradient is certified: the median, so that every second example is clipped.
         examples: (X, Y, weights) of n examples, spread evenly over all.
-        reference: the `Reference` on n examples, in some `Arithmetic`.
+        reference: the reference, `SecondOrder`, on n examples, in some `Arithmetic`.
     """
 
     def __init__(self, problem: Problem, max_examples: int) -> None:
@@ -42,7 +42,7 @@ class Samples:
         if m > max_examples:
             self.sizes = [size for size in THREAD_SPLIT_SIZES if size <= max_examples] or [max_examples]
         self.examples: Callable[[int], tuple[Array, Array, Array | None]] = cache(self._examples)
-        self.reference: Callable[[int, Arithmetic], Reference] = lru_cache(maxsize=4)(self._reference)
+        self.reference: Callable[[int, Arithmetic], SecondOrder] = lru_cache(maxsize=4)(self._reference)
         X, Y, _ = self.examples(min(m, max_examples))
         norms = np.asarray(jitted(problem.params, X, Y, run=per_example_grad_norms), np.float64)
         if not (finite := np.isfinite(norms)).all():
@@ -55,9 +55,9 @@ class Samples:
         columns = np.linspace(0, X.shape[1] - 1, n).round().astype(int)
         return X[:, columns], Y[:, columns], None if weights is None else weights[columns]
 
-    def _reference(self, n: int, arithmetic: Arithmetic) -> Reference:
+    def _reference(self, n: int, arithmetic: Arithmetic) -> SecondOrder:
         X, Y, weights = self.examples(n)
-        return Reference(self.problem.params, X, Y, weights, self.problem.l2, arithmetic, max_norm=self.max_norm)
+        return SecondOrder(self.problem.params, X, Y, weights, self.problem.l2, arithmetic, max_norm=self.max_norm)
 
 
 def certificate_of(

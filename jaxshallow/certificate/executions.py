@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 
-from jaxshallow import backprop, executions, in_numpy, network, per_example
+from jaxshallow import backprop, curvature, executions, in_numpy, network, per_example
+from jaxshallow.activations import OUTPUTS
+from jaxshallow.certificate.second_order import direction
 from jaxshallow.many.side_by_side import cost_and_grads_beside_another
 from jaxshallow.network import Cache
 from jaxshallow.params import Params
 from jaxshallow.tiles import shard, stream, tile_size
 
 LOOP_EXAMPLES, SCAN_EXAMPLES, VMAP_ENTRIES = 16, 1024, 2**25
+MATRIX_PARAMETERS, MATRIX_ENTRIES = 1000, 2**22
 
 
 def name_result(result: Any, execution: str) -> tuple[str, dict[str, Any]]:
@@ -46,6 +50,12 @@ def _named_norms(norms: Array, execution: str) -> tuple[str, dict[str, Any]]:
 
 def _named_six(result: tuple[Any, in_numpy.Gradients], execution: str) -> tuple[str, dict[str, Any]]:
     return "cost, gradient", {"J": result[0], **result[1]._asdict()}
+
+
+def _named_second(result: tuple[Params, Params], execution: str) -> tuple[str, dict[str, Any]]:
+    HV, GV = result
+    of_H = {"RdW1": HV.W1, "Rdb1": HV.b1, "RdW2": HV.W2, "Rdb2": HV.b2}
+    return "second derivatives", {**of_H, "G_W1": GV.W1, "G_b1": GV.b1, "G_W2": GV.W2, "G_b2": GV.b2}
 
 
 @dataclass(frozen=True)
@@ -83,10 +93,56 @@ def _clipped_at(max_norm: float) -> Callable[..., Any]:
     return lambda params, X, Y, **options: per_example.clipped_grads(params, X, Y, max_norm, **options)
 
 
-def _streamed(params: Params, X: Array, Y: Array, **options: Any) -> Any:
+def _in_tiles(fn: Callable[..., Any], params: Params, X: Array, Y: Array, **options: Any) -> Any:
     """In three tiles or more, usually with a smaller last one."""
     tile = max(1, min(tile_size(params), X.shape[1] // 3))
-    return stream(backprop.cost_and_grads, tile)(params, X, Y, **options)
+    return stream(fn, tile)(params, X, Y, **options)
+
+
+_streamed = partial(_in_tiles, backprop.cost_and_grads)
+
+
+# ---- second derivatives: the Hessian and the Gauss-Newton matrix, each times the V of `direction` ----
+
+
+def _products(params: Params, X: Array, Y: Array, **options: Any) -> tuple[Params, Params]:
+    V = direction(params)
+    HV = curvature.hessian_vector(params, X, Y, V, **options)
+    return HV, curvature.gauss_newton_vector(params, X, Y, V, **options)
+
+
+_streamed_products = partial(_in_tiles, _products)
+
+
+def _matrices(params: Params, X: Array, Y: Array, **options: Any) -> tuple[Params, Params]:
+    V, as_params = ravel_pytree(direction(params))
+    H, G = curvature.hessian(params, X, Y, **options), curvature.gauss_newton(params, X, Y, **options)
+    return as_params(H @ V), as_params(G @ V)
+
+
+def _by_autodiff(params: Params, X: Array, Y: Array, *, weights: Any, l2: Any) -> tuple[Params, Params]:
+    V, head, m = direction(params), OUTPUTS[params.output].activation, X.shape[1]
+    _, w, λ = network.relative_weights(params, m, weights, l2)
+    _, HV = jax.jvp(lambda params: jax.grad(network.cost)(params, X, Y, weights=weights, l2=l2), (params,), (V,))
+    Z2, back = jax.vjp(lambda params: network.forward(params, X).Z2, params)
+    _, RZ2 = jax.jvp(lambda params: network.forward(params, X).Z2, (params,), (V,))
+    _, RA2 = jax.jvp(head, (Z2,), (RZ2,))
+    (GV,) = back(w * RA2 / m)
+    return HV, replace(GV, W1=GV.W1 + λ * V.W1, W2=GV.W2 + λ * V.W2)
+
+
+def second_derivatives(params: Params) -> list[Execution]:
+    """In a dtype in which products of three factors still mean something, and matrices if they are small."""
+    if params.W1.dtype not in (jnp.float32, jnp.float64):
+        return []
+    second = partial(Execution, compiled=True, named=_named_second)
+    P = curvature.size_of(params)
+    return [
+        second("matrix", _products),
+        second("autodiff", _by_autodiff),
+        second("stream", _streamed_products),
+        *([second("P × P matrices", _matrices, MATRIX_ENTRIES // P)] if P <= MATRIX_PARAMETERS else []),
+    ]
 
 
 def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None, max_norm: float) -> list[Execution]:
@@ -99,7 +155,7 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
 
     in_numpys_reach = in_numpy.known(params.hidden) and params.W1.dtype in (jnp.float32, jnp.float64)
     vmap_examples = max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
-    tiled = {"stream": _streamed}
+    tiled: dict[str, Callable[..., Any]] = {"stream": _streamed}
     if jax.local_device_count() > 1:
         mesh = Mesh(np.array(jax.local_devices()), ("examples",))
         tiled["shard"] = shard(backprop.cost_and_grads, mesh)
@@ -122,5 +178,6 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
         *([Execution("NumPy", in_numpy.cost_and_grads, named=_named_six)] if in_numpys_reach else []),
         Execution("matrix", _without_weights(per_example.per_example_grad_norms), named=_named_norms),
         Execution("matrix", _clipped_at(max_norm), named=_named_clipped),
+        *second_derivatives(params),
         *(Execution(name, run) for name, run in (more or {}).items()),
     ]

@@ -40,20 +40,41 @@ REFERENCE_HIDDEN: dict[str, tuple[Elementwise, Elementwise]] = {
 }
 
 
+SECOND: dict[str, Elementwise] = {
+    "sigmoid": lambda Z: _sigmoid(Z) * _sigmoid(-Z) * (_sigmoid(-Z) - _sigmoid(Z)),
+    "tanh": lambda Z: -2 * np.tanh(Z) * (1 - np.tanh(Z) ** 2),
+    "relu": np.zeros_like,
+    "leaky_relu": np.zeros_like,
+    "identity": np.zeros_like,
+}
+
+
+def hidden_double_prime(hidden: str | Activation | Callable[[Array], Array]) -> Elementwise:
+    """g″ on float64 arrays: a user's is JAX's own derivative of the g′ that JAX derives."""
+    if isinstance(hidden, str) and hidden in SECOND:
+        return SECOND[hidden]
+    g, _ = resolve(hidden)
+    return _in_float64(_derivative(_derivative(g)))
+
+
+def _derivative(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda Z: jax.jvp(f, (Z,), (jnp.ones_like(Z),))[1]
+
+
+def _in_float64(f: Callable[[Array], Array]) -> Elementwise:
+    def on_cpu(Z: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            return np.asarray(f(jnp.asarray(Z)))
+
+    return on_cpu
+
+
 def _reference_hidden(hidden: str | Activation | Callable[[Array], Array]) -> tuple[Elementwise, Elementwise]:
     """g and g′ on float64 arrays. A user's g runs in JAX, and its g′ is JAX's own: a wrong `g_prime` is found."""
     if isinstance(hidden, str) and hidden in REFERENCE_HIDDEN:
         return REFERENCE_HIDDEN[hidden]
     g, _ = resolve(hidden)
-
-    def in_float64(f: Callable[[Array], Array]) -> Elementwise:
-        def on_cpu(Z: np.ndarray) -> np.ndarray:
-            with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-                return np.asarray(f(jnp.asarray(Z)))
-
-        return on_cpu
-
-    return in_float64(g), in_float64(lambda Z: jax.jvp(g, (Z,), (jnp.ones_like(Z),))[1])
+    return _in_float64(g), _in_float64(_derivative(g))
 
 
 class Reference:

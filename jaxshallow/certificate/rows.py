@@ -22,7 +22,8 @@ class Row:
 
     Attributes:
         quantity: what was compared: "forward", "losses", "cost", "gradient", "cost, gradient", "gradient norms" (of
-            each example) or "clipped gradient".
+            each example), "clipped gradient" or "second derivatives" (the Hessian and the Gauss-Newton matrix times a
+            vector).
         execution: how it was computed.
         mode: "eager", "jit", or "NumPy" for the finite differences of the reference itself.
         precision: of matrix products, as `jax.default_matmul_precision`.
