@@ -1,5 +1,7 @@
 """Levenberg-Marquardt: its step, that it never raises the cost, and that it fits into everything that trains."""
 
+import re
+import warnings
 from functools import partial
 
 import jax
@@ -9,10 +11,15 @@ import optax
 import pytest
 from cases import assert_close, assert_same, draw
 from jax.flatten_util import ravel_pytree
+from sklearn.base import clone
+from sklearn.datasets import load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
 
 import jaxshallow as js
 from jaxshallow import curvature, descent
-from jaxshallow.training.levenberg_marquardt import MOST_BEND
+from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
+from jaxshallow.training.levenberg_marquardt import MOST_BEND, cholesky
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
 
@@ -140,11 +147,48 @@ def test_minibatches_half_precision_and_transformations():
     assert_close(jax.tree.map(lambda W: W[1], stacked), run(params).params, "float32")
 
 
+def test_stacked_matrices_are_factored_one_by_one_on_a_cpu(x64):
+    # jaxlib 0.10 hangs where two programs factor stacks at the same time, as chunks of many networks do.
+    A = draw(n_h=5, m=5).X.T @ draw(n_h=5, m=5).X + np.eye(5)
+    stacks = np.stack([A, 2 * A, -A]), np.stack([[A, 3 * A]])
+    for run, stack in zip((jax.vmap(cholesky), jax.vmap(jax.vmap(cholesky))), stacks, strict=True):
+        program = jax.jit(run)
+        np.testing.assert_array_equal(program(stack), np.asarray(jnp.linalg.cholesky(stack)))
+        calls = re.findall(r"potrf.*-> \(?tensor<([0-9x]*)f64>", program.lower(stack).as_text())
+        assert calls
+        assert set(calls) == {"5x5x"}
+
+
+@pytest.mark.parametrize("n_y", [1, 3])
+def test_the_estimators_take_it(n_y):
+    X = np.linspace(-3, 3, 60)[:, None]
+    y = np.sin(2 * X) if n_y == 1 else np.sin(X * [1, 2, 3])
+    network = ShallowRegressor((8,), activation="tanh", solver="lm", tol=1e-9, random_state=0)
+    network.fit(X, y[:, 0] if n_y == 1 else y)
+    assert network.score(X, y) > 0.999
+    assert network.coefs_[0].dtype == np.float64
+    assert not hasattr(network, "partial_fit")
+    narrow = ShallowRegressor((8,), activation="tanh", solver="lm", random_state=0).fit(X.astype(np.float32), y[:, 0])
+    assert narrow.coefs_[0].dtype == np.float32
+
+
+def test_a_search_finds_what_each_candidate_finds_alone():
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    network = ShallowClassifier((3,), activation="tanh", solver="lm", alpha=1.0, max_iter=30, random_state=0)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        search = ShallowSearchCV(network, {"alpha": [0.1, 10.0], "hidden_layer_sizes": [(2,), (3,)]}, cv=2).fit(X, y)
+        alone = [
+            cross_val_score(clone(network).set_params(**p), X, y, cv=2).mean() for p in search.cv_results_["params"]
+        ]
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], alone, atol=1 / len(y))  # one example may flip
+
+
 # ---- what cannot be ----
 
 
 def test_what_it_cannot_train_is_refused_with_a_way_out():
-    with pytest.raises(ValueError, match=r"at most 5,000 parameters, got 10,201: .* L-BFGS, optax\.lbfgs\(\)"):
+    with pytest.raises(ValueError, match=r"at most 5,000 parameters, got 10,201: .* L-BFGS: optax\.lbfgs\(\)"):
         js.fit(js.init(jax.random.key(0), 100, 100), jnp.ones((100, 3)), jnp.ones((1, 3)), epochs=1,
                optimizer=js.levenberg_marquardt())  # fmt: skip
     with pytest.raises(ValueError, match="damping must be above 0 and finite, got 0"):

@@ -10,9 +10,10 @@ where they do. What differs from them on purpose:
 
 - hidden_layer_sizes: one layer, which is what this library is for.
 - activation: leaky_relu too, and sigmoid, our word for logistic. `predict` uses the one that was trained with.
+- solver: lm too, Levenberg-Marquardt.
 - random_state: other random numbers, of the same distribution.
 - dtype: where JAX trains, that is, on all but small problems, the stochastic solvers compute in float32, unless its x64
-  is on; NumPy and lbfgs in the dtype of X.
+  is on; NumPy, lbfgs and lm in the dtype of X.
 - early_stopping: the validation cost decides, which is finer than the score; the score is recorded in
   `validation_scores_`. lbfgs stops early, too. Several classes are held out in proportion.
 - loss_, loss_curve_: with several outputs of a regressor their sum, whose gradient is followed; MLPRegressor shows the

@@ -24,7 +24,7 @@ from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.predicting import mean_output, predicted
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.scales import warn_of_another_scale
-from jaxshallow.estimators.settings import ACTIVATIONS, LASTING, Recipe, n_hidden
+from jaxshallow.estimators.settings import ACTIVATIONS, IN_FULL_BATCHES, LASTING, Recipe, n_hidden
 from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.sparse import dense
 from jaxshallow.estimators.training import Before, Curves, going_on, lowest, ranked, state_of, train
@@ -222,6 +222,10 @@ class BaseShallow(SavingMixin, BaseEstimator):
                 stacklevel=1,
             )
 
+    @property
+    def _in_batches(self) -> bool:
+        return self.solver not in IN_FULL_BATCHES
+
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         """X and y as arrays; with `reset` their columns are those to expect from now on."""
         X, y = validate_data(
@@ -265,7 +269,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         pool = current_pool.get()
         if pool and start is None:
             return pool.trained(recipe, data)
-        if self.solver != "lbfgs" and self.batch_size != "auto" and int(self.batch_size) > len(data.examples.X):
+        if self._in_batches and self.batch_size != "auto" and int(self.batch_size) > len(data.examples.X):
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=1
             )
@@ -290,7 +294,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
         self.members_ = [many.params(k) for k in best_first]
         self._best_first = np.array([np.flatnonzero(mine == k)[0] for k in best_first])
         self.n_iter_ = int(many.epochs[best_first[0]])
-        self.t_ = (getattr(self, "t_", 0) if continued else 0) + self.n_iter_ * n_examples * (self.solver != "lbfgs")
+        self.t_ = (getattr(self, "t_", 0) if continued else 0) + self.n_iter_ * n_examples * self._in_batches
         # Of all members and of earlier fits: another member may be the best next time.
         curves = [Curves.of(many, k) for k in mine]
         earlier = getattr(self, "_curves", None) if continued else None

@@ -28,9 +28,10 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
     Args:
         hidden_layer_sizes: one layer: (100,) or 100.
         activation: relu, tanh, logistic (or sigmoid), identity, leaky_relu.
-        solver: adam, sgd (with `momentum`, and `learning_rate` constant, invscaling or adaptive), or lbfgs, which is
-            SciPy's. Small problems are trained in NumPy, in the dtype of X; JAX trains larger ones in float32, unless
-            its x64 is on; lbfgs always computes in the dtype of X.
+        solver: adam, sgd (with `momentum`, and `learning_rate` constant, invscaling or adaptive), lbfgs, which is
+            SciPy's, or lm, Levenberg-Marquardt, for networks of at most a few hundred weights; set a low `tol`, as it
+            goes far below the default. Small problems are trained in NumPy, in the dtype of X; JAX trains larger ones
+            in float32, unless its x64 is on; lbfgs and lm always compute in the dtype of X.
         early_stopping: hold out `validation_fraction` of the examples; stop when their cost (finer than their accuracy)
             has not fallen by `tol` for `n_iter_no_change` epochs, and keep the best network.
         verbose: print each iteration; for an ensemble or a search show a progress bar (needs rich).

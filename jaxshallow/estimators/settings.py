@@ -26,6 +26,7 @@ PER_NETWORK = (
     "hidden_layer_sizes", "activation", "alpha", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon",
 )  # fmt: skip
 LOSSES = {"squared_error": "identity", "poisson": "exp"}  # of a regressor, and the head that it needs
+IN_FULL_BATCHES = ("lbfgs", "lm")  # the solvers that take all examples in each step, and the dtype of X
 # Must stay as they are while training continues, by `warm_start` or `partial_fit`.
 LASTING = ("hidden_layer_sizes", "activation", "solver", "learning_rate", "n_members")
 
@@ -91,7 +92,7 @@ COUNT = Integer(1)
 
 CONSTRAINTS: dict[str, OneOf | Number | Integer] = {
     "activation": OneOf(ChainMap[str, Any](HIDDEN, ACTIVATIONS)),  # a view: users may add to HIDDEN
-    "solver": OneOf(("adam", "sgd", "lbfgs")),
+    "solver": OneOf(("adam", "sgd", "lbfgs", "lm")),
     "learning_rate": OneOf(("constant", "invscaling", "adaptive")),
     "alpha": NOT_NEGATIVE,
     "power_t": NOT_NEGATIVE,
@@ -161,8 +162,10 @@ def precision(dtype: Any) -> contextlib.AbstractContextManager[Any]:
 
 def is_stochastic(estimator: Any) -> bool:
     """Whether there is a `partial_fit`, for scikit-learn's `available_if`."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit is for the stochastic solvers, 'sgd' and 'adam', not for 'lbfgs'")
+    if estimator.solver in IN_FULL_BATCHES:
+        raise AttributeError(
+            f"partial_fit is for the stochastic solvers, 'sgd' and 'adam', not for {estimator.solver!r}"
+        )
     return True
 
 
@@ -235,7 +238,7 @@ class Recipe:
     def batch_size(self, n_examples: int) -> int:
         """Examples in a step."""
         asked = self.params["batch_size"]
-        if self.params["solver"] == "lbfgs":
+        if self.params["solver"] in IN_FULL_BATCHES:
             return n_examples
         return min(200 if asked == "auto" else asked, n_examples)
 
@@ -249,6 +252,8 @@ class Recipe:
             "learning_rate": params["learning_rate_init"],
             "l2": params["alpha"],
         }
+        if params["solver"] == "lm":
+            del config["learning_rate"]
         if params["solver"] == "adam":
             config |= {"b1": params["beta_1"], "b2": params["beta_2"], "eps": params["epsilon"]}
         if params["solver"] == "sgd":

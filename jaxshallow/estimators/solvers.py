@@ -1,4 +1,4 @@
-"""scikit-learn's stochastic solvers, as functions of a learning rate that make an optax optimizer.
+"""scikit-learn's stochastic solvers, as functions of a learning rate that make an optax optimizer; and "lm".
 
 They step as those of its MLP do: the velocity of "sgd" holds gradients times the rate of their own step, and Adam adds
 ε before it corrects the bias. JAX compiles a program for each such function, so that equal settings must give the same
@@ -17,6 +17,7 @@ import optax
 from jax import Array
 
 from jaxshallow.params import Params
+from jaxshallow.training import levenberg_marquardt
 
 Factory = Callable[..., optax.GradientTransformation]
 SMALLEST_RATE = 1e-6  # at which "adaptive" stops
@@ -31,6 +32,8 @@ def solver(params: Mapping[str, Any], n_examples: int, steps: int) -> Factory:
         steps: in an epoch.
     """
     nesterov = bool(params["nesterovs_momentum"])
+    if params["solver"] == "lm":
+        return levenberg_marquardt
     if params["solver"] == "adam":
         return adam
     if params["learning_rate"] == "invscaling":

@@ -82,7 +82,8 @@ def train(
         by_lbfgs = lbfgs_in_numpy if in_numpy else lbfgs_in_jax
         return by_lbfgs(recipes[0], data, configs, before.state), numbers
     descend = descend_in_numpy if in_numpy else descend_in_jax
-    with progress(params, len(configs)) as callback:
+    own = precision(data.examples.X.dtype) if params["solver"] == "lm" else contextlib.nullcontext()
+    with own, progress(params, len(configs)) as callback:
         return descend(recipes[0], data, configs, before, 1 if incremental else params["max_iter"], callback), numbers
 
 
@@ -94,7 +95,7 @@ def descend_in_jax(
     epochs: int,
     callback: Callable[[Progress], None] | None,
 ) -> Many:
-    """By "adam" or "sgd", in one `fit_many`."""
+    """By "adam", "sgd" or "lm", in one `fit_many`."""
     dtype, n = jax.dtypes.canonicalize_dtype(data.examples.X.dtype), len(data.examples.X)
     examples, held_out = data.columns(dtype)
     check_memory(configs, data, dtype)

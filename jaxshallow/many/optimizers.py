@@ -192,7 +192,8 @@ def _sizes_and_decisions(k: int, recipe: Recipe, network: Mapping[str, Any], lik
     if (error := failure(names)) is None:
         return tuple(names)
     values = ", ".join(f"{name}={network[name]!r}" for name in dict((*recipe.fixed, *recipe.numbers)))
-    raise ValueError(f"configs[{k}]: the optimizer cannot be used with {values}: {error}") from error
+    cause = f"the optimizer cannot be used with {values}: {error}" if values else error
+    raise ValueError(f"configs[{k}]: {cause}") from error
 
 
 # ---- the trial: two steps that are traced and not run ----

@@ -27,9 +27,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.custom_batching
 import jax.numpy as jnp
 import optax
-from jax import Array
+from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
 from jaxshallow import given
@@ -100,7 +101,7 @@ def levenberg_marquardt(damping: float = 1e-3) -> optax.GradientTransformationEx
         G = gauss_newton_fn(params).astype(dtype)
         top = jnp.diag(G).max()
         μ = jnp.where(state.damping > 0, state.damping, damping * top)
-        factor = jnp.linalg.cholesky(G + μ * jnp.eye(len(G), dtype=dtype))  # NaN if there is none
+        factor = cholesky(G + μ * jnp.eye(len(G), dtype=dtype))  # NaN if there is none
 
         def solve(v: Array) -> Array:
             solution: Array = jax.scipy.linalg.cho_solve((factor, True), v.astype(dtype))
@@ -126,6 +127,21 @@ def levenberg_marquardt(damping: float = 1e-3) -> optax.GradientTransformationEx
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+@jax.custom_batching.custom_vmap
+def cholesky(A: Array) -> Array:
+    """The Cholesky factor; of many matrices one after another on a CPU.
+
+    There jaxlib 0.10 divides a stack of them among its threads, and waits for these inside one of them. Two programs
+    that do so at the same time on two cores, as two chunks of `fit_many` are, wait for each other for ever.
+    """
+    return jnp.linalg.cholesky(A)
+
+
+@cholesky.def_vmap
+def _one_by_one(axis_size: int, in_batched: Any, A: Array) -> tuple[Array, bool]:
+    return lax.platform_dependent(A, cpu=lambda A: lax.map(cholesky, A), default=jnp.linalg.cholesky), True
+
+
 def check_whole(params: Any) -> None:
     """TypeError for a part of a network, ValueError for one whose steps would take too long."""
     if not isinstance(params, Params) or len(jax.tree.leaves(params)) < 4:
@@ -135,5 +151,5 @@ def check_whole(params: Any) -> None:
     if (P := size_of(params)) > MOST_PARAMETERS:
         raise ValueError(
             f"levenberg_marquardt must be for a network of at most {MOST_PARAMETERS:,} parameters, got {P:,}: its "
-            f"steps take P³/3 operations. Use L-BFGS, optax.lbfgs()"
+            f"steps take P³/3 operations. Use fewer hidden units or L-BFGS: optax.lbfgs(), or solver='lbfgs'"
         )
