@@ -105,7 +105,7 @@ def test_a_regression_is_saved_in_the_units_of_its_target(capsys, tmp_path):
     assert drawn["l2"].is_in([0.0, 1.0]).all()
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["momentum", "lbfgs", "lm"])
 def test_minibatches_patience_and_optimizers(capsys, tmp_path, optimizer):
     options = ["--data", "moons", "--n-h", "3", "--hidden", "tanh,relu", "--optimizer", optimizer, "--seeds", "2"]
     code, results, _ = run(
@@ -150,6 +150,7 @@ def test_float64_and_a_table_for_people(capsys, tmp_path):
         (["--data", "flowers"], "did you mean 'flower'"),
         (["--n-h", "2,x"], "--n-h must be a value, a list such as 2,8,32, or a range low:high or low:high:log"),
         (["--n-h", "0"], "n_h must be at least 1, got 0"),
+        (["--optimizer", "lbfgs", "--learning-rate", "1"], "--learning-rate is not for --optimizer lbfgs"),
         (["--learning-rate", "1e-3:1e-1"], "--learning-rate is a range to draw from: give --random"),
         (["--learning-rate", "1:0.1", "--random", "3"], "--learning-rate must be a value"),
         (["--learning-rate", "0:1:log", "--random", "3"], "--learning-rate must be a value"),

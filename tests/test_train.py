@@ -234,6 +234,7 @@ def test_large_weights_saturate_and_stall(capsys, tmp_path):
         (["--batch-size", "0"], "batch_size must be at least 1, got 0"),
         (["--l2", "-1"], "l2 must be at least 0 and finite, got -1"),
         (["--learning-rate", "-1"], "--learning-rate must be above 0, got -1"),
+        (["--optimizer", "lm", "--learning-rate", "1"], "--learning-rate is not for --optimizer lm, which chooses its"),
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--course", "--demo", "scale"], "give one of them"),
         (["--hidden", "softplus"], "hidden must be one of sigmoid, tanh, relu, leaky_relu, identity"),

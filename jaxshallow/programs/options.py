@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import optax
 
 from jaxshallow.programs.extra import needs_scripts
+from jaxshallow.training import levenberg_marquardt
 
 with needs_scripts():
     import tyro
@@ -27,8 +28,10 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "adam": optax.adam,
     "adamw": optax.adamw,
     "lbfgs": lambda learning_rate: optax.lbfgs(),
+    "lm": lambda learning_rate: levenberg_marquardt(),
 }
 LEARNING_RATES = {"sgd": 1.2, "momentum": 0.1}  # defaults; 0.01 for the others
+OWN_STEPS = ("lbfgs", "lm")  # choose the length of their steps themselves
 
 
 @dataclass
@@ -58,7 +61,8 @@ class RunOptions(DataOptions):
     its own defaults and help.
     """
 
-    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"]
+    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs", "lm"]
+    learning_rate: Any
     epochs: int
     patience: int | None
     batch_size: int | None
@@ -111,6 +115,12 @@ def option(name: str) -> str:
 def settings(options: DataclassInstance) -> dict[str, Any]:
     """The options, JSON-serializable."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+
+
+def check_learning_rate(options: RunOptions) -> None:
+    """ValueError for a learning rate that the optimizer would not use."""
+    if options.learning_rate is not None and options.optimizer in OWN_STEPS:
+        raise ValueError(f"--learning-rate is not for --optimizer {options.optimizer}, which chooses its own steps")
 
 
 def default_learning_rate(optimizer: str) -> float:

@@ -25,8 +25,8 @@ class Options(RunOptions):
     """Networks of each kind, each with its own first weights. If not given: 100, or 1 with --random or --folds."""
     random: int | None = None
     """Draw this many kinds at random, instead of trying the whole grid."""
-    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"] = "sgd"
-    """sgd is plain gradient descent; lbfgs chooses its own step lengths."""
+    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs", "lm"] = "sgd"
+    """sgd is plain gradient descent; lbfgs and lm (Levenberg-Marquardt, for small networks) choose their own steps."""
     epochs: int = 5_000
     """Passes over the data; with full batches, one step each."""
     batch_size: int | None = None

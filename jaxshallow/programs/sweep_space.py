@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxshallow.programs.options import default_learning_rate, option, weight_scale
+from jaxshallow.programs.options import check_learning_rate, default_learning_rate, option, weight_scale
 from jaxshallow.programs.sweep_options import Options
 
 SWEPT = ("n_h", "hidden", "learning_rate", "l2", "scale")
@@ -27,6 +27,7 @@ def choose(options: Options) -> tuple[list[dict[str, Any]], list[str]]:
         value, least = getattr(options, name), 2 if name == "folds" else 1
         if value is not None and value < least:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
+    check_learning_rate(options)
     if options.learning_rate is None:
         options = replace(options, learning_rate=str(default_learning_rate(options.optimizer)))
     values = {name: parsed(name, getattr(options, name)) for name in SWEPT}

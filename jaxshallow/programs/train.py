@@ -40,7 +40,16 @@ from jaxshallow.programs.examples import (
     standardised,
 )
 from jaxshallow.programs.keeper import Keeper, hint
-from jaxshallow.programs.options import OPTIMIZERS, RunOptions, default_learning_rate, read, settings, weight_scale
+from jaxshallow.programs.options import (
+    OPTIMIZERS,
+    OWN_STEPS,
+    RunOptions,
+    check_learning_rate,
+    default_learning_rate,
+    read,
+    settings,
+    weight_scale,
+)
 from jaxshallow.programs.progress import Clock, progress_bar
 from jaxshallow.programs.running import Interrupted, Outcome, exit_code, interruptible
 from jaxshallow.programs.scores import cost_of, described, score
@@ -60,8 +69,8 @@ class Options(RunOptions):
     """Hidden units."""
     hidden: str = "tanh"
     """Hidden activation: sigmoid, tanh, relu, leaky_relu, identity, or another that activations.py lists."""
-    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs"] = "sgd"
-    """sgd is plain gradient descent; lbfgs chooses its own step lengths."""
+    optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw", "lbfgs", "lm"] = "sgd"
+    """sgd is plain gradient descent; lbfgs and lm (Levenberg-Marquardt, for small networks) choose their own steps."""
     learning_rate: float | None = None
     """Learning rate. If not given: 1.2 for sgd, as in the course; 0.1 for momentum; 0.01 for the others."""
     epochs: int = 10_000
@@ -149,6 +158,7 @@ def check(options: Options) -> None:
         raise ValueError("--resume goes on with a training of your own: --course and --demo begin anew each time")
     if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
         raise ValueError(f"--learning-rate must be above 0, got {options.learning_rate}")
+    check_learning_rate(options)
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed must be at least 0 and below 2^32, got {options.seed}")
 
@@ -220,6 +230,13 @@ def learning_rate_of(options: Options) -> float:
     return options.learning_rate or default_learning_rate(options.optimizer)
 
 
+def optimizer_of(options: Options) -> str:
+    """The optimizer in words."""
+    if options.optimizer in OWN_STEPS:
+        return options.optimizer
+    return f"{options.optimizer}, learning rate {learning_rate_of(options):g}"
+
+
 def progress(result: js.FitResult, options: Options) -> str:
     return f"{len(result.history.cost):,} of {options.epochs:,} epochs"
 
@@ -236,7 +253,7 @@ def results_of(task: Task, trained: Trained, options: Options) -> dict[str, Any]
         "classes": dataset.balance,
         "standardised": sorted(task.scalings),
         "network": f"{len(X)}-{options.n_h}-{len(Y)} {options.hidden}, {dataset.output}",
-        "optimizer": f"{options.optimizer}, learning rate {learning_rate_of(options):g}",
+        "optimizer": optimizer_of(options),
         "device": f"{device.platform} ({device.device_kind})",
         "dtype": options.precision,
         "epochs": len(trained.result.history.cost),
