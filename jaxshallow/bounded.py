@@ -102,6 +102,11 @@ class bounded_jit:
         program: Callable[..., Any] = jitted.lower(*args, **traced).compile()
         return program
 
+    def traced(self, *args: Any, **options: Any) -> Any:
+        """What JAX has of it before it is compiled: a `jax.stages.Traced`."""
+        jitted, traced = self._jitted(args, options)
+        return jitted.trace(*args, **traced)
+
     def _jitted(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The jitted function for these arguments, and those of the options that it takes."""
         static = {name: options.pop(name) for name in self.static_argnames if name in options}

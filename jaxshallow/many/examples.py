@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -15,7 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxshallow import checks, given
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
 from jaxshallow.many.widths import length
-from jaxshallow.params import Params, init
+from jaxshallow.params import Params, checked_dtype
 from jaxshallow.training.epochs import last_batch
 from jaxshallow.training.scaling import Scaling, scaling
 
@@ -194,9 +193,10 @@ def _problem(
     for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
         if np.ndim(given.numbers(name, array)) != 2:
             raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")
-    # Its shapes are all that is asked of it: nothing is compiled.
-    one = jax.eval_shape(partial(init, key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype))
-    one = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), one)
+    n_x, n_y = np.shape(X)[0], np.shape(Y)[0]
+    dtype = checked_dtype(key, n_x, 1, n_y, output, 0.0, dtype)
+    W1, b1, W2, b2 = (np.zeros(shape, dtype) for shape in ((1, n_x), (1, 1), (n_y, 1), (n_y, 1)))
+    one: Any = Params(W1, b1, W2, b2, output=output)  # type: ignore[arg-type]
     return checks.problem(one, X, Y, weights, validation=validation)
 
 
