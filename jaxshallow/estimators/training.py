@@ -269,7 +269,8 @@ class Curves(NamedTuple):
 
 def lowest(curve: Sequence[float]) -> float:
     """The lowest number, of those that are finite."""
-    return min((value for value in curve if np.isfinite(value)), default=np.inf)
+    values = np.asarray(curve)
+    return float(values[np.isfinite(values)].min(initial=np.inf))
 
 
 # ---- `verbose` ----
