@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -124,19 +124,27 @@ def init(
         >>> params.W1.shape, params.b1.shape, params.W2.shape, params.b2.shape
         ((4, 3), (4, 1), (1, 4), (1, 1))
     """
+    dtype = checked_dtype(key, n_x, n_h, n_y, output, scale, dtype)
+    rule, deviation = (scale, 0.0) if isinstance(scale, str) else (None, given.scalar("scale", scale, dtype))
+    W1, W2 = _draw(key, deviation, rule=rule, n_x=int(n_x), n_h=int(n_h), n_y=int(n_y), dtype=dtype)
+    b1, b2 = (jax.device_put(np.zeros((n, 1), dtype)) for n in (n_h, n_y))
+    return Params(W1, b1, W2, b2, hidden=hidden, output=output)
+
+
+def checked_dtype(
+    key: ArrayLike, n_x: int, n_h: int, n_y: int, output: str, scale: float | str, dtype: DTypeLike | None
+) -> np.dtype[Any]:
+    """The dtype of what `init` draws; ValueError or TypeError for what it cannot draw."""
     refuse_after_fork()
     given.key(key)
     check_sizes(n_x=n_x, n_h=n_h, n_y=n_y)
     check_scale(scale)
     if output == "softmax" and n_y == 1:
         raise ValueError("softmax needs n_y of at least 2, got 1: for two classes in one unit use output='sigmoid'")
-    dtype = jax.eval_shape(lambda: jnp.zeros((), dtype)).dtype
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be a floating-point type, got {dtype}")
-    rule, deviation = (scale, 0.0) if isinstance(scale, str) else (None, given.scalar("scale", scale, dtype))
-    W1, W2 = _draw(key, deviation, rule=rule, n_x=int(n_x), n_h=int(n_h), n_y=int(n_y), dtype=dtype)
-    b1, b2 = (jax.device_put(np.zeros((n, 1), dtype)) for n in (n_h, n_y))
-    return Params(W1, b1, W2, b2, hidden=hidden, output=output)
+    found: np.dtype[Any] = jax.eval_shape(lambda: jnp.zeros((), dtype)).dtype
+    if not jnp.issubdtype(found, jnp.floating):
+        raise TypeError(f"dtype must be a floating-point type, got {found}")
+    return found
 
 
 def check_sizes(**sizes: int | None) -> None:

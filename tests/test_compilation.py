@@ -18,6 +18,8 @@ from cases import assert_same
 import jaxshallow as js
 from jaxshallow import bounded
 from jaxshallow.bounded import bounded_jit
+from jaxshallow.constants import without_compiling
+from jaxshallow.estimators import ShallowClassifier, ShallowSearchCV
 
 ROOT = Path(__file__).parents[1]
 # Counts what JAX compiles: its own events for reads from the cache, and for what was not in it.
@@ -226,6 +228,42 @@ def test_a_first_run_compiles_no_program_beside_those_it_needs(caplog):
     assert compiled_by(caplog, lambda: (run["fit"].params, run["fit"].history.cost[-1], run["fit"].arrays())) == []
     assert compiled_by(caplog, lambda: js.predict(params, X)) == ["answers"]
     assert compiled_by(caplog, lambda: js.score(params, X, Y)) == ["score_on"]
-    run["many"] = js.fit_many(key, X, Y, {"n_h": [2, 3]}, epochs=3, optimizer="adam", batch_size=5)
+    many = lambda: js.fit_many(key, X, Y, {"n_h": [2, 3]}, epochs=3, optimizer="adam", batch_size=5)  # noqa: E731
+    assert compiled_by(caplog, lambda: run.update(many=many())) == ["draw", "train_units"]
     assert compiled_by(caplog, lambda: (run["many"].params(1), run["many"].table(), run["many"].arrays())) == []
     assert len(compiled_by(caplog, lambda: run["many"].score(*held_out))) == 1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.usefixtures("in_jax", "as_in_numpy")
+def test_a_first_search_compiles_one_program(caplog):
+    jax.clear_caches()
+    X, Y = examples(60, n_x=5)
+    network = ShallowClassifier(random_state=0, max_iter=3, batch_size=25)
+    grid = {"hidden_layer_sizes": [(2,), (3,)], "learning_rate_init": [0.01, 0.1]}
+    search = ShallowSearchCV(network, grid, cv=3, refit=False, error_score="raise")
+    assert compiled_by(caplog, lambda: search.fit(X.T, Y[0] > 0)) == ["train_units"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda A, b: (A, jnp.zeros((2, 5)), jnp.zeros((), np.int32), {"of b": jnp.broadcast_to(b, (4, 3))}),
+        lambda A, b: jax.vmap(lambda row: (row, jnp.ones_like(row), jnp.full((2, 1), 7.0)))(A),
+        lambda A, b: (jnp.sin(b), A)[1],  # what is computed is not asked for
+        lambda A, b: (A, b + 1),
+    ],
+)
+def test_what_only_hands_on_arrays_and_constants_equals_its_program(x64, caplog, body):
+    A, b = np.arange(12.0).reshape(4, 3), np.arange(3.0)
+    expected, program, on_device = jax.jit(body)(A, b), bounded_jit(body), jax.device_put(b)
+    found = {}
+    names = compiled_by(caplog, lambda: found.update(result=without_compiling(program, A, on_device)))
+    computes = "add" in str(jax.make_jaxpr(body)(A, b))
+    assert len(names) == computes
+    assert_same(found["result"], expected)
+    for leaf, like in zip(jax.tree.leaves(found["result"]), jax.tree.leaves(expected), strict=True):
+        assert leaf.dtype == like.dtype
+        if not computes:
+            leaf[...] = 0  # its own memory: the arguments stay
+    assert_same((A[-1], b), (np.array([9.0, 10, 11]), np.array([0.0, 1, 2])))

@@ -20,6 +20,7 @@ ORDER = {
     "given": [],
     "lifetimes": [],
     "bounded": [],
+    "constants": [],
     "meshes": [],
     "params": [],
     "checks": [],

@@ -107,7 +107,7 @@ def descend_in_jax(
         held_out = lengthened(held_out)
         configs = [{**config, "validation_weights": held_out.weights} for config in configs]
     return fit_many(
-        jax.random.key(data.seed, impl="threefry2x32"), examples.X, examples.Y, configs,
+        np.array(data.key_words, np.uint32), examples.X, examples.Y, configs,
         epochs=epochs, batch_size=None if full_batch else recipe.batch_size(n), output=data.output,
         optimizer=recipe.optimizer(n), weights=examples.weights,
         validation=None if held_out is None else (held_out.X, held_out.Y),
@@ -270,7 +270,8 @@ class Curves(NamedTuple):
 
 def lowest(curve: Sequence[float]) -> float:
     """The lowest number, of those that are finite."""
-    return min((value for value in curve if np.isfinite(value)), default=np.inf)
+    values = np.asarray(curve)
+    return float(values[np.isfinite(values)].min(initial=np.inf))
 
 
 # ---- `verbose` ----

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -14,8 +13,9 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxshallow import checks, given
 from jaxshallow.many.configs import PER_EXAMPLE, Settings
+from jaxshallow.many.optimizers import shapes
 from jaxshallow.many.widths import length
-from jaxshallow.params import Params, init
+from jaxshallow.params import Params, checked_dtype
 from jaxshallow.training.epochs import last_batch
 from jaxshallow.training.scaling import Scaling, scaling
 
@@ -194,9 +194,10 @@ def _problem(
     for name, rows, array in (("X", "n_x", X), ("Y", "n_y", Y)):
         if np.ndim(given.numbers(name, array)) != 2:
             raise ValueError(f"{name} must be ({rows}, m), examples as columns, got {np.shape(array)}")
-    # Its shapes are all that is asked of it: nothing is compiled.
-    one = jax.eval_shape(partial(init, key, np.shape(X)[0], 1, np.shape(Y)[0], output=output, scale=0.0, dtype=dtype))
-    one = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), one)
+    n_x, n_y = np.shape(X)[0], np.shape(Y)[0]
+    dtype = checked_dtype(key, n_x, 1, n_y, output, 0.0, dtype)
+    W1, b1, W2, b2 = (np.zeros(shape, dtype) for shape in ((1, n_x), (1, 1), (n_y, 1), (n_y, 1)))
+    one: Any = Params(W1, b1, W2, b2, output=output)  # type: ignore[arg-type]
     return checks.problem(one, X, Y, weights, validation=validation)
 
 
@@ -250,16 +251,26 @@ def first_of_each(
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
     found = []
     for k, (one, network) in enumerate(zip(first, networks, strict=True)):
-        try:
-            one = jax.tree.map(np.asarray, checks.parameters(one))
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"first[{k}]: {error}") from None
+        like = shapes(network["n_h"], n_x, n_y, dtype)
+        if not _is_on_the_host(one, like):  # else thousands would go to a device and back
+            try:
+                one = jax.tree.map(np.asarray, checks.parameters(one))
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"first[{k}]: {error}") from None
         wanted = (network["n_h"], n_x, n_y, network["hidden"], output, dtype)
         came = (*one.W1.shape, len(one.W2), one.hidden, one.output, one.W1.dtype)
         if came != wanted:
             raise ValueError(f"first[{k}] must have (n_h, n_x, n_y, hidden, output, dtype) = {wanted}, got {came}")
         found.append(one)
     return [one for one in found for _ in range(len(examples.folds or (0,)))]
+
+
+def _is_on_the_host(one: Any, like: Params) -> bool:
+    """Whether these are `Params` in NumPy, of the shapes and dtypes of `like`."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(like), strict=False)
+    return isinstance(one, Params) and all(
+        isinstance(leaf, np.ndarray) and (leaf.shape, leaf.dtype) == (as_in.shape, as_in.dtype) for leaf, as_in in pairs
+    )
 
 
 def _with_checked_weights(k: int, network: dict[str, Any], examples: Examples) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow.bounded import bounded_jit
+from jaxshallow.constants import without_compiling
 from jaxshallow.descent import take_step
 from jaxshallow.many.configs import Settings, columns
 from jaxshallow.many.optimizers import Recipe
@@ -28,7 +29,8 @@ from jaxshallow.training.keys import packed, unpacked
 
 def new_states(group: Group, settings: Settings) -> State:
     """The states of a group's new networks before their first epoch."""
-    state = first_states(first_params(group, settings), columns(settings, group.members), recipe=group.recipe)
+    params, networks = first_params(group, settings), columns(settings, group.members)
+    state = without_compiling(first_states, params, networks, recipe=group.recipe)
     return watched_states(state, settings)
 
 
@@ -41,7 +43,8 @@ def with_optimizers(state: State, group: Group, settings: Settings) -> State:
     """The states of a group's networks; where there is no optimizer's state, that before the first step."""
     if state.opt_state is None:
         networks = columns(settings, group.members)
-        state = state._replace(opt_state=first_states(state.params, networks, recipe=group.recipe).opt_state)
+        first = without_compiling(first_states, state.params, networks, recipe=group.recipe)
+        state = state._replace(opt_state=first.opt_state)
     return state
 
 

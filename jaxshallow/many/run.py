@@ -175,21 +175,28 @@ def _start(
     work: Work,
     **options: Any,
 ) -> Callable[[], Any]:
-    """Start a program in a thread of its own; what is returned waits for its result. Chunks take devices in turn."""
+    """Start a program in a thread of its own; what is returned waits for its result. Chunks take devices in turn.
+
+    That thread copies what the host keeps to the device, beside the other chunks: here it would keep them waiting.
+    """
     settings, examples = work.settings, work.examples
     members = work.group.members[rows]
     own = weights_of(settings, members, examples), validation_weights_of(settings, members)
     device, tol = turn % len(settings.devices), np.asarray(settings.tol, settings.dtype)
-    chunk = jax.device_put((*networks, _rows(work.columns, rows), *own, order, tol), settings.devices[device])
-    arguments = (*examples.on_devices[device], *chunk)
+    arguments = (*examples.on_devices[device], *networks, _rows(work.columns, rows), *own, order, tol)
     of_block = block.epochs, room, device
     if of_block not in work.programs:
         work.programs[of_block] = program.compiled(
             *arguments, recipe=work.group.recipe, epochs=block.epochs, patience=settings.patience, rules=settings.rules,
             last=examples.last(settings.batch_size, entries(work.group, room, settings)), **options,
         )  # fmt: skip
-    compiled = work.programs[of_block]
-    return work.workers.submit(lambda: jax.block_until_ready(compiled(*arguments))).result
+    compiled, x64 = work.programs[of_block], jax.config.jax_enable_x64  # type: ignore[attr-defined]
+
+    def run() -> Any:
+        with jax.enable_x64(x64):  # as here, where it may be so in this thread alone
+            return jax.block_until_ready(compiled(*arguments))
+
+    return work.workers.submit(run).result
 
 
 def after(stack: Stack, block: Block, state: State, goes_on: np.ndarray) -> Stack:

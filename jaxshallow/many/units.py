@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxshallow.activations import HIDDEN, resolve
+from jaxshallow.lifetimes import kept_with
 from jaxshallow.many.elementwise import a_width, is_elementwise
 from jaxshallow.many.optimizers import Recipe, shapes, trial
 from jaxshallow.many.side_by_side import Places
@@ -105,12 +106,26 @@ def _filled(leaf: np.ndarray, n: int, value: Any) -> np.ndarray:
 
 
 def axes_of_units(recipe: Recipe | None, like: Params) -> tuple[Axes, Axes]:
-    """`Layout.axes` of networks whose optimizers have this recipe.
+    """`Layout.axes` of networks whose optimizers have this recipe; found once, since each fold asks.
 
     Args:
         recipe: None for plain gradient descent.
         like: the shapes and dtypes of one of the networks.
+
+    Raises:
+        ValueError: the optimizer's state has not one entry for each unit.
     """
+    if recipe is None:
+        return _found_axes(None, like)
+    return kept_with(recipe.factory, ("axes", *_all_but_width(recipe, like)), lambda: _found_axes(recipe, like))
+
+
+def _all_but_width(recipe: Recipe, like: Params) -> tuple[Any, ...]:
+    """What tells recipes of one factory apart where the width is a symbol."""
+    return recipe.fixed, recipe.numbers, like.W1.shape[1], len(like.W2), like.W1.dtype
+
+
+def _found_axes(recipe: Recipe | None, like: Params) -> tuple[Axes, Axes]:
     one = _of_any_width(like)
 
     def state(params: Params, numbers: Mapping[str, Any]) -> State:
@@ -148,11 +163,16 @@ def units_are_alone(hidden: Any, recipe: Recipe | None, like: Params) -> bool:
             return False
     if recipe is None:
         return True
+    key = "alone", *_all_but_width(recipe, like)
+    return kept_with(recipe.factory, key, lambda: _trains_units_alone(recipe, like))
+
+
+def _trains_units_alone(recipe: Recipe, like: Params) -> bool:
     if not is_elementwise(*trial(recipe, _of_any_width(like))):
         return False
     try:
         axes_of_units(recipe, like)
-    except ValueError:  # its state has not one entry for each unit
+    except ValueError:
         return False
     return True
 

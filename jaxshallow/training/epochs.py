@@ -339,6 +339,8 @@ def words(key: ArrayLike | list[int]) -> Any:
     """The integers of a JAX random key, new style or old: a list, or an array if the key is traced."""
     if isinstance(key, list):
         return key
+    if isinstance(key, np.ndarray):
+        return key.ravel().tolist()
     with jax.ensure_compile_time_eval():  # concrete numbers, even inside someone's jit
         words = key if jnp.issubdtype(jnp.asarray(key).dtype, jnp.integer) else jax.random.key_data(key)
         return words if given.is_traced(words) else np.asarray(words).ravel().tolist()
