@@ -7,6 +7,7 @@ import pytest
 from cases import (
     HEADS,
     HIDDEN,
+    MATRIX,
     PAIRS,
     Case,
     assert_close,
@@ -31,19 +32,14 @@ def assert_all_penalties(case: Case, expected, tolerance):
         assert_close(js.manual_grads(*case[:3], **keywords), expected(*case[:3], **keywords), tolerance)
 
 
-# Each activation with each head, and on one example each activation.
-MATRIX = [*((hidden, *head, 7) for hidden in HIDDEN.values() for head in HEADS), *((*pair, 1) for pair in PAIRS)]
-every_pair = pytest.mark.parametrize(("hidden", "output", "n_y", "m"), MATRIX)
-
-
-@every_pair
+@pytest.mark.parametrize(("hidden", "output", "n_y", "m"), MATRIX)
 def test_manual_grads_match_autodiff(hidden, output, n_y, m, x64):
     case = draw(hidden, output, n_y, m=m)
     assert all(W.all() for W in jax.tree.leaves(case.params))
     assert_all_penalties(case, jax.grad(js.cost), "float64")
 
 
-@every_pair
+@pytest.mark.parametrize(("hidden", "output", "n_y", "m"), MATRIX)
 def test_manual_grads_match_numpy(hidden, output, n_y, m, x64):
     assert_all_penalties(draw(hidden, output, n_y, m=m), reference_grads, "float64")
 
@@ -72,7 +68,7 @@ def finite_differences(params, X, Y, **keywords):
     return replace(params, **{name: slopes(name) for name in ("W1", "b1", "W2", "b2")})
 
 
-@every_pair
+@pytest.mark.parametrize(("hidden", "output", "n_y", "m"), MATRIX)
 def test_manual_grads_match_finite_differences(hidden, output, n_y, m, x64):
     assert_all_penalties(draw(hidden, output, n_y, m=m), finite_differences, "finite differences")
 

@@ -69,7 +69,7 @@ MEANS = {
 def test_means_over_devices_are_the_mean(x64, name, m):
     case = draw("tanh", "softmax", 3, m=m)
     mean, reference = MEANS[name]
-    for keywords in case.penalties[:: 3 if (name, m) == ("cost_and_grads", 50) else -4]:  # without all or with, or with
+    for keywords in case.penalties[0 if (name, m) == ("cost_and_grads", 50) else 3 :: 3]:  # none and all, or all
         expected = reference(*case[:3], **keywords)
         for fn in (mean, js.stream(mean, 3)):
             assert_close(jax.jit(js.shard(fn, mesh()))(*case[:3], **keywords), expected, "float64")
