@@ -20,8 +20,10 @@ from jaxshallow.certificate.bounds import Arithmetic, Bounded, arithmetic_of
 from jaxshallow.certificate.executions import name_result
 from jaxshallow.certificate.reference import Reference
 from jaxshallow.certificate.rows import compare
+from jaxshallow.tiles import chains
 
 ONE = ("highest",)
+CHAINS_RUN = jax.default_backend() == "cpu" and jax.local_device_count() == 1
 
 
 def problem(hidden="tanh", output="sigmoid", n_y=1, *, n_x=3, n_h=4, m=7, dtype="float32", scale=0.6, seed=0):
@@ -54,6 +56,7 @@ def test_every_execution_of_the_notes_network_holds():
         *((("gradient", how)) for how in ("Python loop", "scan loop", "vmap", "matrix", "autodiff")),
         *(((what, "matrix")) for what in ("losses", "cost", "cost, gradient", "gradient norms", "clipped gradient")),
         ("cost, gradient", "stream"),
+        *([("cost, gradient", "chains")] if CHAINS_RUN else []),
         ("cost, gradient", "many"),
         ("cost, gradient", "NumPy"),
         ("gradient", "finite differences"),
@@ -223,7 +226,7 @@ def test_a_wrong_derivative_of_a_users_activation_is_found(certify_only):
     certificate = js.certify(params, X, Y, precisions=ONE)
     wrong = {execution for quantity, execution, _ in failing(certificate)}
     # Neither autodiff nor differences use it.
-    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream", "many"}
+    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream", "many", *["chains"] * CHAINS_RUN}
     gradients = {"gradient", "cost, gradient", "gradient norms", "clipped gradient"}
     assert {quantity for quantity, _, _ in failing(certificate)} == gradients
 
@@ -273,7 +276,28 @@ def test_a_fault_in_the_library_itself_is_found(monkeypatch, certify_only):
         *(("gradient", "matrix", mode) for mode in ("eager", "jit")),
         *(("cost, gradient", "matrix", mode) for mode in ("eager", "jit")),
         ("cost, gradient", "stream", "jit"),
+        *[("cost, gradient", "chains", "eager")] * CHAINS_RUN,
     }
+
+
+@pytest.mark.skipif(not CHAINS_RUN, reason="one program fills another device")
+@pytest.mark.parametrize("m", [1, 7, 16])
+def test_a_fault_in_the_chains_alone_is_found(monkeypatch, certify_only, m):
+    """A chain that begins an example early. On one example there is no second chain."""
+    certify_only(lambda execution: execution.name in ("stream", "chains"))
+    case = problem(m=m)
+    certificate = js.certify(*case, precisions=ONE)
+    assert certificate.ok, str(certificate)
+    assert {row.execution for row in certificate.rows} >= {"stream", "chains"}
+    made = chains.Chains.__init__
+
+    def early(itself, *arguments):
+        made(itself, *arguments)
+        itself.firsts = [first - int(first > 0) for first in itself.firsts]
+
+    monkeypatch.setattr(chains.Chains, "__init__", early)
+    found = failing(js.certify(*case, precisions=ONE))
+    assert found == ({("cost, gradient", "chains", "eager")} if m > 1 else set())
 
 
 def test_the_certificate_is_right_about_a_known_compiler_fault():
