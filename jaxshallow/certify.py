@@ -40,10 +40,11 @@ def certify(
     """Run every execution of the formula on this data and device, and hold each against a float64 reference.
 
     Forward propagation, losses, cost and gradients; by Python loop, scan loop, vmap, matrix form, autodiff, `stream`,
-    padded among other networks as in `fit_many`, and in NumPy as the estimators train small problems; where there are
-    several devices by `shard`, and by it and `stream` together; per-example norms and the gradient clipped at their
-    median; eager and jitted; at matmul precision default, high and highest. The reference itself is held against finite
-    differences of its cost. See `certificate/bounds.py` for the bounds.
+    and on a single CPU device in chains of tiles from threads, which are never jitted; padded among other networks as
+    in `fit_many`, and in NumPy as the estimators train small problems; where there are several devices by `shard`, and
+    by it and `stream` together; per-example norms and the gradient clipped at their median; eager and jitted; at matmul
+    precision default, high and highest. The reference itself is held against finite differences of its cost. See
+    `certificate/bounds.py` for the bounds.
 
     The loops and vmap take a subsample, since they are slow or store much. Data of more than `max_examples` examples
     is certified on subsamples of the sizes at which threads split it (16385, 32769 and 65537), eagerly on the first.

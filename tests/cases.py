@@ -88,7 +88,8 @@ HIDDEN = {
 HEADS = [("sigmoid", 1), ("sigmoid", 3), ("softmax", 3), ("identity", 1), ("identity", 3)]
 # Each hidden activation once, with the heads in turn: where what is under test does not look into either.
 PAIRS = [(hidden, *HEADS[i % len(HEADS)]) for i, hidden in enumerate(HIDDEN.values())]
-EXAMPLES = [1, 7]
+# Each activation with each head, and on a single example each activation once.
+MATRIX = [*((hidden, *head, 7) for hidden in HIDDEN.values() for head in HEADS), *((*pair, 1) for pair in PAIRS)]
 THREAD_EDGES = [16385, 32769, 65537]
 
 

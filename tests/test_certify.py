@@ -21,22 +21,24 @@ from jaxshallow.certificate.bounds import Arithmetic, Bounded, arithmetic_of
 from jaxshallow.certificate.executions import name_result
 from jaxshallow.certificate.reference import Reference
 from jaxshallow.certificate.rows import compare
+from jaxshallow.tiles import chains
 
 ONE = ("highest",)
+CHAINS_RUN = jax.default_backend() == "cpu" and jax.local_device_count() == 1
 
 
-def problem(hidden="tanh", output="sigmoid", n_y=1, *, n_x=3, n_h=4, m=7, dtype="float32", scale="glorot", seed=0):
-    keys = iter(jax.random.split(jax.random.key(seed), 8))
-    params = js.init(next(keys), n_x, n_h, n_y, hidden=hidden, output=output, scale=scale, dtype=dtype)
-    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(next(keys), leaf.shape, leaf.dtype), params)
-    X = jax.random.normal(next(keys), (n_x, m), dtype)
+def problem(hidden="tanh", output="sigmoid", n_y=1, *, n_x=3, n_h=4, m=7, dtype="float32", scale=0.6, seed=0):
+    draw = np.random.default_rng(seed).normal
+    W1, b1, W2, b2 = (
+        draw(0, np.hypot(spread, 0.1), shape).astype(dtype)
+        for shape, spread in (((n_h, n_x), scale), ((n_h, 1), 0), ((n_y, n_h), scale), ((n_y, 1), 0))
+    )
+    X, Y = draw(size=(n_x, m)).astype(dtype), draw(size=(n_y, m)).astype(dtype)
     if output == "softmax":
-        Y = jax.nn.one_hot(jnp.arange(m) % n_y, n_y, axis=0, dtype=dtype)
+        Y = np.eye(n_y, dtype=dtype)[:, np.arange(m) % n_y]
     elif output == "sigmoid":
-        Y = jax.random.bernoulli(next(keys), 0.5, (n_y, m)).astype(dtype)
-    else:
-        Y = jax.random.normal(next(keys), (n_y, m), dtype)
-    return params, X, Y
+        Y = (Y > 0).astype(dtype)
+    return js.Params(W1, b1, W2, b2, hidden=hidden, output=output), X, Y
 
 
 def failing(certificate):
@@ -46,8 +48,8 @@ def failing(certificate):
 # ---- it holds ----
 
 
-def test_every_execution_of_the_notes_network_holds_at_every_precision():
-    certificate = js.certify(*problem(), l2=0.1, weights=jnp.linspace(0.5, 2, 7))
+def test_every_execution_of_the_notes_network_holds():
+    certificate = js.certify(*problem(), l2=0.1, weights=jnp.linspace(0.5, 2, 7), precisions=ONE)
     assert certificate.ok, str(certificate)
     executions = {(row.quantity, row.execution) for row in certificate.rows}
     assert executions == {
@@ -55,15 +57,34 @@ def test_every_execution_of_the_notes_network_holds_at_every_precision():
         *((("gradient", how)) for how in ("Python loop", "scan loop", "vmap", "matrix", "autodiff")),
         *(((what, "matrix")) for what in ("losses", "cost", "cost, gradient", "gradient norms", "clipped gradient")),
         ("cost, gradient", "stream"),
+        *([("cost, gradient", "chains")] if CHAINS_RUN else []),
         ("cost, gradient", "many"),
         ("cost, gradient", "NumPy"),
         ("gradient", "finite differences"),
         *(("second derivatives", how) for how in ("matrix", "autodiff", "stream", "P × P matrices")),
     }
-    per_execution = {
-        (r.mode, r.precision) for r in certificate.rows if (r.quantity, r.execution) == ("forward", "vmap")
-    }
-    assert per_execution == {(m, p) for m in ("eager", "jit") for p in ("default", "high", "highest")}
+    modes = {(row.execution, row.mode) for row in certificate.rows if row.quantity == "forward"}
+    assert modes == {(how, mode) for how in ("Python loop", "scan loop", "vmap", "matrix") for mode in ("eager", "jit")}
+
+
+def test_it_holds_at_every_precision(certify_only):
+    """Those whose products differ in kind; a precision is set around an execution, whichever it is."""
+    certify_only(lambda one: one.name in ("vmap", "stream") or one.run is js.cost_and_grads, eager=is_matrix)
+    certificate = js.certify(*problem(), l2=0.1, weights=jnp.linspace(0.5, 2, 7))
+    assert certificate.ok, str(certificate)
+    precisions = {(row.execution, row.mode, row.precision) for row in certificate.rows if row.mode != "NumPy"}
+    runs = (("vmap", "jit"), ("stream", "jit"), ("matrix", "eager"), ("matrix", "jit"))
+    assert precisions == {(*run, precision) for run in runs for precision in ("default", "high", "highest")}
+
+
+def is_matrix(execution):
+    return execution.name == "matrix"
+
+
+@pytest.fixture
+def no_loops(certify_only):
+    """The loops run the equations of one example, as vmap does; and whatever runs eagerly, the matrix form does."""
+    certify_only(lambda execution: not execution.loop, eager=is_matrix)
 
 
 # Each hidden activation once, with the heads in turn, and each dtype.
@@ -72,13 +93,22 @@ CASES = [(h, *HEADS[i % len(HEADS)], "bfloat16" if h in HALF else "float32") for
 
 
 @pytest.mark.parametrize(("hidden", "output", "n_y", "dtype"), CASES)
-def test_every_activation_and_head_holds(hidden, output, n_y, dtype):
+def test_every_activation_and_head_holds(no_loops, hidden, output, n_y, dtype):
     case = problem(HIDDEN[hidden], output, n_y, dtype=dtype)
     certificate = js.certify(*case, l2=0.2, precisions=ONE)
     assert certificate.ok, str(certificate)
 
 
-def test_it_holds_in_float64_with_a_tighter_bound(x64):
+def test_loops_hold_in_bfloat16_too(certify_only):
+    """Where sums of terms taken one by one lose most."""
+    certify_only(lambda execution: execution.loop)
+    certificate = js.certify(*problem("tanh", "sigmoid", 3, dtype="bfloat16"), l2=0.2, precisions=ONE)
+    assert certificate.ok, str(certificate)
+    assert {row.execution for row in certificate.rows} > {"Python loop", "scan loop"}
+
+
+def test_it_holds_in_float64_with_a_tighter_bound(x64, certify_only):
+    certify_only(lambda execution: True, eager=is_matrix)
     certificate = js.certify(*problem(dtype="float64"), precisions=ONE)
     assert certificate.ok, str(certificate)
     assert max(row.relative_error for row in certificate.rows if row.mode != "NumPy") < 1e-14
@@ -88,7 +118,7 @@ def test_it_holds_in_float64_with_a_tighter_bound(x64):
     ("hidden", "output", "n_y", "scale"),
     [("relu", "softmax", 3, 0.0), ("sigmoid", "sigmoid", 1, 0.0), ("sigmoid", "sigmoid", 1, 50.0)],
 )
-def test_it_holds_where_units_are_at_a_kink_or_saturated(hidden, output, n_y, scale):
+def test_it_holds_where_units_are_at_a_kink_or_saturated(no_loops, hidden, output, n_y, scale):
     """Zero weights put every relu on its kink and σ on 0; weights of 50 saturate everything."""
     params, X, Y = problem(hidden, output, n_y, scale=scale)
     params = jax.tree.map(jnp.zeros_like, params) if scale == 0 else params
@@ -104,7 +134,7 @@ EXTREMES = {
 
 
 @pytest.mark.parametrize("name", EXTREMES)
-def test_it_holds_at_the_ends_of_the_range(name):
+def test_it_holds_at_the_ends_of_the_range(no_loops, name):
     options, x, y = EXTREMES[name]
     full = lambda value, *shape: np.full(shape, value, np.float32)  # noqa: E731
     params = js.Params(
@@ -119,7 +149,7 @@ def test_it_holds_at_the_ends_of_the_range(name):
     assert certificate.ok, str(certificate)
 
 
-def test_it_holds_for_soft_labels_that_rounding_keeps_from_summing_to_one():
+def test_it_holds_for_soft_labels_that_rounding_keeps_from_summing_to_one(no_loops):
     params, X, Y = problem("relu", "softmax", 3, dtype="bfloat16")
     soft = jax.nn.softmax(2 * Y + X, axis=0)
     assert (np.asarray(soft, np.float64).sum(axis=0) != 1).any()
@@ -127,14 +157,18 @@ def test_it_holds_for_soft_labels_that_rounding_keeps_from_summing_to_one():
     assert certificate.ok, str(certificate)
 
 
-def test_it_holds_where_a_subsample_has_no_weight_at_all(monkeypatch):
+def test_it_holds_where_a_subsample_has_no_weight_at_all(monkeypatch, certify_only):
     """The Python loop takes 4 of 7 examples, every second one; exactly those weigh nothing here."""
+    certify_only(lambda execution: execution.name == "Python loop" or execution.run is js.cost_and_grads)
     monkeypatch.setattr(executions, "LOOP_EXAMPLES", 4)
     certificate = js.certify(*problem(), weights=np.arange(7) % 2, l2=0.5, precisions=ONE)
     assert certificate.ok, str(certificate)
 
 
-def test_large_data_is_certified_at_sizes_where_threads_split():
+def test_large_data_is_certified_at_sizes_where_threads_split(certify_only):
+    matrix = (js.cost_and_grads, executions._without_weights(js.losses))
+    kept = lambda one: one.name in {"Python loop", "vmap", "stream"} or one.run in matrix  # noqa: E731
+    certify_only(kept, eager=lambda execution: False)
     certificate = js.certify(*problem(n_x=2, m=70_000), precisions=ONE)
     assert certificate.ok, str(certificate)
     matrix = {row.n_examples for row in certificate.rows if row.execution == "matrix" and row.mode == "jit"}
@@ -174,7 +208,8 @@ def test_a_wrong_gradient_is_found_in_bfloat16_too(factor):
     assert not _holds(*case, lambda *_: jax.tree.map(lambda leaf: leaf * factor, right))
 
 
-def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows():
+def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows(certify_only):
+    certify_only(lambda execution: not execution.loop, eager=lambda execution: execution.name in ("matrix", "planted"))
     params, X, Y = problem()
 
     def planted(params, X, Y, *, weights=None, l2=0.0):
@@ -187,13 +222,15 @@ def test_a_planted_execution_fails_the_certificate_and_only_its_own_rows():
     assert f"2 of {len(certificate.rows)} rows FAIL" in str(certificate)
 
 
-def test_a_wrong_derivative_of_a_users_activation_is_found():
+def test_a_wrong_derivative_of_a_users_activation_is_found(certify_only):
+    certify_only(lambda execution: True, eager=is_matrix)
     params, X, Y = problem(js.Activation(jnp.sin, jnp.sin))
     certificate = js.certify(params, X, Y, precisions=ONE)
     wrong = {execution for quantity, execution, _ in failing(certificate)}
     # Neither autodiff nor differences use it.
-    assert wrong == {"Python loop", "scan loop", "vmap", "matrix", "stream", "many", "P × P matrices"}
-    gradients = {"gradient", "cost, gradient", "gradient norms", "clipped gradient"}
+    by_hand = {"Python loop", "scan loop", "vmap", "matrix", "stream", "many", "P × P matrices"}
+    assert wrong == by_hand | {*["chains"] * CHAINS_RUN}
+    gradients = {"gradient", "cost, gradient", "gradient norms", "clipped gradient", "second derivatives"}
     assert {quantity for quantity, _, _ in failing(certificate)} == gradients
 
 
@@ -218,7 +255,8 @@ def test_a_wrong_second_derivative_is_found(fault, m, monkeypatch, certify_only)
     assert {row.execution for row in rows if not row.holds} == wrong
 
 
-def test_an_activation_listed_by_its_name_is_certified_against_its_derivative(monkeypatch):
+def test_an_activation_listed_by_its_name_is_certified_against_its_derivative(monkeypatch, certify_only):
+    certify_only(lambda execution: execution.name in ("matrix", "autodiff"), eager=lambda execution: False)
     """As activations.py invites: listed in HIDDEN, with the right g′ and with a wrong one."""
     monkeypatch.setitem(js.activations.HIDDEN, "sine", js.Activation(jnp.sin, jnp.cos))
     monkeypatch.setitem(js.activations.HIDDEN, "wrong sine", js.Activation(jnp.sin, jnp.sin))
@@ -226,7 +264,9 @@ def test_an_activation_listed_by_its_name_is_certified_against_its_derivative(mo
     assert not _holds(*problem("wrong sine"), js.cost_and_grads)
 
 
-def test_a_students_numpy_is_certified_eagerly():
+def test_a_students_numpy_is_certified_eagerly(certify_only):
+    certify_only(lambda execution: execution.name in ("matrix", "student"))
+
     def students(params, X, Y, *, weights=None, l2=0.0):
         W1, b1, W2, b2, X, Y = (np.asarray(array) for array in (*jax.tree.leaves(params), X, Y))
         A1 = np.tanh(W1 @ X + b1)
@@ -250,7 +290,8 @@ def test_by_default_every_size_at_which_threads_split_is_certified():
     assert inspect.signature(js.certify).parameters["max_examples"].default == comparison.THREAD_SPLIT_SIZES[-1]
 
 
-def test_a_fault_in_the_library_itself_is_found(monkeypatch):
+def test_a_fault_in_the_library_itself_is_found(monkeypatch, certify_only):
+    certify_only(lambda execution: not execution.loop, eager=is_matrix)
     equations = js.backprop.backpropagate
     monkeypatch.setattr(js.backprop, "backpropagate", lambda *args: equations(*args[:-1], 0.0))
     # The replacement forgets λ. No other test has this activation: its programs serve none of them.
@@ -259,7 +300,28 @@ def test_a_fault_in_the_library_itself_is_found(monkeypatch):
         *(("gradient", "matrix", mode) for mode in ("eager", "jit")),
         *(("cost, gradient", "matrix", mode) for mode in ("eager", "jit")),
         ("cost, gradient", "stream", "jit"),
+        *[("cost, gradient", "chains", "eager")] * CHAINS_RUN,
     }
+
+
+@pytest.mark.skipif(not CHAINS_RUN, reason="one program fills another device")
+@pytest.mark.parametrize("m", [1, 7, 16])
+def test_a_fault_in_the_chains_alone_is_found(monkeypatch, certify_only, m):
+    """A chain that begins an example early. On one example there is no second chain."""
+    certify_only(lambda execution: execution.name in ("stream", "chains"))
+    case = problem(m=m)
+    certificate = js.certify(*case, precisions=ONE)
+    assert certificate.ok, str(certificate)
+    assert {row.execution for row in certificate.rows} >= {"stream", "chains"}
+    made = chains.Chains.__init__
+
+    def early(itself, *arguments):
+        made(itself, *arguments)
+        itself.firsts = [first - int(first > 0) for first in itself.firsts]
+
+    monkeypatch.setattr(chains.Chains, "__init__", early)
+    found = failing(js.certify(*case, precisions=ONE))
+    assert found == ({("cost, gradient", "chains", "eager")} if m > 1 else set())
 
 
 def test_the_certificate_is_right_about_a_known_compiler_fault():
@@ -287,7 +349,8 @@ def test_the_certificate_is_right_about_a_known_compiler_fault():
 # ---- what it prints and takes ----
 
 
-def test_the_certificate_is_written_as_a_table_and_as_json():
+def test_the_certificate_is_written_as_a_table_and_as_json(certify_only):
+    certify_only(lambda execution: execution.name in ("matrix", "broken"))
     broken = lambda params, X, Y, **_: js.cost(params, X, Y) * jnp.nan  # noqa: E731
     certificate = js.certify(*problem(), executions={"broken": broken}, precisions=ONE)
     table, parsed = str(certificate), json.loads(certificate.to_json())
@@ -317,7 +380,7 @@ def _without_keepdims(params, X, Y, **_):
 def test_wrong_input_is_refused(change, error, message):
     params, X, Y = problem()
     if change.get("params") == "NaN":
-        params = replace(params, W2=params.W2.at[0, 0].set(jnp.nan))
+        params = replace(params, W2=jnp.asarray(params.W2).at[0, 0].set(jnp.nan))
     arguments = {"X": X, "Y": Y, "executions": None, **change}
     with pytest.raises(error, match=message):
         js.certify(params, arguments["X"], arguments["Y"], executions=arguments["executions"], precisions=ONE)

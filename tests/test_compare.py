@@ -18,8 +18,9 @@ run = runner(compare.main, *SMALL)
 
 
 @pytest.fixture
-def quick_certificate(monkeypatch):
-    """One precision: the certificate itself has its own tests."""
+def quick_certificate(monkeypatch, certify_only):
+    """One precision and the matrix form: the certificate itself has its own tests."""
+    certify_only(lambda execution: execution.name in ("matrix", "broken"), eager=lambda execution: False)
     certify = js.certify
     monkeypatch.setattr(js, "certify", lambda *args, **kwargs: certify(*args, **kwargs, precisions=("highest",)))
 
@@ -46,12 +47,10 @@ def test_vmap_and_matrix_compile_to_the_same_forward_products(capsys, tmp_path, 
     assert "3-4-2, forward, m = 7: vmap and the matrix form compile to the same matrix products, 2×7, 4×7" in text
 
 
-def test_a_certificate_that_fails_exits_with_1(capsys, tmp_path, monkeypatch):
+def test_a_certificate_that_fails_exits_with_1(capsys, tmp_path, monkeypatch, quick_certificate):
     certify = js.certify
     broken = {"broken": lambda params, X, Y, **_: js.cost(params, X, Y) + 1}
-    monkeypatch.setattr(
-        js, "certify", lambda *args: certify(*args, executions=broken, precisions=("highest",))
-    )  # fmt: skip
+    monkeypatch.setattr(js, "certify", lambda *args: certify(*args, executions=broken))
     code, text, _ = run(capsys, tmp_path)
     assert code == 1
     assert "FAILS" in text

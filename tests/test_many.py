@@ -7,7 +7,16 @@ import numpy as np
 import optax
 import polars as pl
 import pytest
-from cases import assert_close, draw, init, programs_of, reference_cost, reference_forward, reference_labels
+from cases import (
+    assert_close,
+    draw,
+    init,
+    programs_of,
+    reference_cost,
+    reference_forward,
+    reference_grads,
+    reference_labels,
+)
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -38,6 +47,8 @@ CONFIGS = [
     {"n_h": 6, "hidden": "sigmoid", "learning_rate": 0.3, "seed": 3},
     {"n_h": 3, "hidden": "sigmoid", "learning_rate": 0.2, "l2": 0.3, "seed": 1, "scale": "glorot"},
 ]
+# One program of theirs, where CONFIGS are three: for tests that look at something else.
+SIGMOIDS = [config for config in CONFIGS if config["hidden"] == "sigmoid"]
 OPTIMIZERS = {
     "sgd": ("sgd", lambda rate: {"learning_rate": rate}),
     "adam": ("adam", lambda rate: {"optimizer": optax.adam(rate)}),
@@ -54,12 +65,30 @@ def alone(config, case, *, output="sigmoid", settings, **more):
     return js.fit(params, case.X, case.Y, l2=config.get("l2", 0.0), key=KEY, **settings, **more)
 
 
-@pytest.mark.parametrize(("optimizer", "batch_size"), [("sgd", None), ("adam", 6), ("momentum", None)])
-def test_each_network_is_the_one_that_fit_trains_alone(x64, optimizer, batch_size):
+def by_hand(config, X, Y, *, epochs, params=None, weights=None):
+    """Plain gradient descent in NumPy: what `fit` does, where it would compile a program for each network."""
+    if params is None:
+        key = jax.random.fold_in(KEY, config.get("seed", 0))
+        names = {"hidden": config.get("hidden", "sigmoid"), "scale": config.get("scale", 0.01)}
+        params = init(key, len(X), config["n_h"], len(Y), **names)
+    for _ in range(epochs):
+        grads = reference_grads(params, X, Y, weights=weights, l2=config.get("l2", 0.0))
+        steps = [
+            W - config.get("learning_rate", 0.1) * dW for W, dW in zip(jax.tree.leaves(params), grads, strict=True)
+        ]
+        params = jax.tree.unflatten(jax.tree.structure(params), steps)
+    return params
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size", "configs"),
+    [("sgd", None, CONFIGS), ("adam", 6, CONFIGS), ("momentum", None, CONFIGS[1:3])],
+)
+def test_each_network_is_the_one_that_fit_trains_alone(x64, optimizer, batch_size, configs):
     case, (name, by_fit) = draw(m=20), OPTIMIZERS[optimizer]
     settings = {"epochs": 15, "batch_size": batch_size}
-    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, optimizer=name, **settings)
-    for k, config in enumerate(CONFIGS):
+    many = js.fit_many(KEY, case.X, case.Y, configs, optimizer=name, **settings)
+    for k, config in enumerate(configs):
         expected = alone(config, case, settings=settings, **by_fit(config["learning_rate"]))
         assert jax.tree.structure(many.params(k)) == jax.tree.structure(expected.params)
         assert_close(many.params(k), expected.params, "float64, after training")
@@ -114,10 +143,10 @@ def test_chunks_do_not_matter(x64, monkeypatch, elements):
 
 def test_examples_that_outgrow_the_cache_are_streamed(x64, monkeypatch):
     case = draw(m=50)
-    expected = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5)
+    expected = js.fit_many(KEY, case.X, case.Y, SIGMOIDS, epochs=5)
     for module in (streaming, plan):
         monkeypatch.setattr(module, "tile_size", lambda params: 6)
-    got = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5)
+    got = js.fit_many(KEY, case.X, case.Y, SIGMOIDS, epochs=5)
     assert_close(got.history.cost, expected.history.cost, "float64")
 
 
@@ -154,13 +183,13 @@ def test_buckets_pad_by_a_quarter_at_most(n_h, width):
 
 def test_widths_share_a_program_where_padding_costs_less_than_compiling(x64, monkeypatch):
     case = draw(m=20)
-    configs = {"n_h": [3, 50, 17, 6], "seed": range(4), "learning_rate": 0.5}
+    configs = {"n_h": [3, 50, 17], "seed": range(3), "learning_rate": 0.5}
     together = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, batch_size=8, optimizer="adam")
-    assert [stack.state.params.W1.shape[:2] for stack in together.stacks] == [(4, 56)]
+    assert [stack.state.params.W1.shape[:2] for stack in together.stacks] == [(3, 56)]
     monkeypatch.setattr(plan, "OPERATIONS_OF_COMPILING", 0)
     apart = js.fit_many(KEY, case.X, case.Y, configs, epochs=5, batch_size=8, optimizer="adam")
-    assert len(apart.stacks) == 4
-    assert_close([together.params(k) for k in range(4)], [apart.params(k) for k in range(4)], "float64, after training")
+    assert len(apart.stacks) == 3
+    assert_close([together.params(k) for k in range(3)], [apart.params(k) for k in range(3)], "float64, after training")
 
 
 def test_one_program_serves_all_widths():
@@ -183,8 +212,8 @@ def test_networks_start_where_they_are_told_to(x64):
     many = js.fit_many(KEY, case.X, case.Y, configs, epochs=4, first=first, folds=2)
     for k in (0, 5):
         train, _ = many.folds[k % 2]
-        expected = js.fit(first[k // 2], case.X[:, train], case.Y[:, train], learning_rate=0.5, epochs=4)
-        assert_close(many.params(k), expected.params, "float64, after training")
+        expected = by_hand(configs[k // 2], case.X[:, train], case.Y[:, train], epochs=4, params=first[k // 2])
+        assert_close(many.params(k), expected, "float64, after training")
     with pytest.raises(ValueError, match=r"first must hold Params for each of the 3 configs, got 2"):
         js.fit_many(KEY, case.X, case.Y, configs, epochs=4, first=first[:2])
     with pytest.raises(ValueError, match=r"first\[0\] must have \(n_h, .*\) = \(2, 3, 1, 'tanh', .*, got \(3, 3, 1,"):
@@ -216,12 +245,11 @@ def test_a_number_of_folds_cuts_the_examples_in_a_row(x64):
     many = js.fit_many(KEY, case.X, case.Y, configs, epochs=3, folds=3)
     for k, (weights, test) in enumerate((w, t) for w in (np.ones(7), own) for t in ([0, 1, 2], [3, 4], [5, 6])):
         train = np.setdiff1d(np.arange(7), test)
-        fold = case._replace(X=case.X[:, train], Y=case.Y[:, train])
-        expected = alone({"n_h": 2}, fold, settings={"epochs": 3}, weights=weights[train])
-        assert_close(many.params(k), expected.params, "float64, after training")
+        expected = by_hand({"n_h": 2}, case.X[:, train], case.Y[:, train], epochs=3, weights=weights[train])
+        assert_close(many.params(k), expected, "float64, after training")
         assert_close(
             many.validation_cost[k],
-            reference_cost(expected.params, case.X[:, test], case.Y[:, test]),
+            reference_cost(expected, case.X[:, test], case.Y[:, test]),
             "float64, after training",
         )
 
@@ -235,8 +263,7 @@ def test_standardised_features_are_those_of_the_fold_alone(x64, folds):
         test = np.array_split(np.arange(20), 3)[config["fold"]] if folds else np.zeros(0, int)
         train = np.setdiff1d(np.arange(20), test)
         mean, deviation = js.data.scaling(X[:, train])
-        fold = case._replace(X=(X[:, train] - mean) / deviation, Y=case.Y[:, train])
-        expected = alone(config, fold, settings={"epochs": 10}, learning_rate=config["learning_rate"]).params
+        expected = by_hand(config, (X[:, train] - mean) / deviation, case.Y[:, train], epochs=10)
         A2 = reference_forward(expected, (X - mean) / deviation)[3]
         assert_close(reference_forward(many.params(k), X)[3], A2, "float64, after training")
         if folds:
@@ -247,21 +274,23 @@ def test_standardised_features_are_those_of_the_fold_alone(x64, folds):
 @pytest.mark.parametrize("more", [{}, {"folds": 2, "standardize": True}])
 def test_a_run_goes_on_where_it_ended(x64, more):
     case = draw(m=20)
-    train = lambda epochs, start=None: js.fit_many(  # noqa: E731
-        KEY, case.X, case.Y, CONFIGS, epochs=epochs, batch_size=6, optimizer="adam", start=start, **more
-    )
+
+    def train(epochs, start=None):
+        settings = {"batch_size": 6, "optimizer": "adam", **more}
+        return js.fit_many(KEY, case.X, case.Y, CONFIGS[:2], epochs=epochs, start=start, **settings)
+
     whole, parts = train(12), None
     for epochs in (5, 3, 4):
         parts = train(epochs, parts)
     assert_close(parts.history.cost, whole.history.cost[:, 8:], "float64, after training")
-    assert_close(parts.params(3), whole.params(3), "float64, after training")
+    assert_close(parts.params(1), whole.params(1), "float64, after training")
     for other, message in (
-        ({"configs": CONFIGS[:2]}, "start must be a run of the same networks"),
+        ({"configs": CONFIGS[:1]}, "start must be a run of the same networks"),
         ({"standardize": not more}, "start must be a run of the same networks"),
         ({"folds": [(range(9), range(9, 20)), (range(10, 20), range(10))]}, "start must have the same folds|same netw"),
         ({"optimizer": "sgd"}, "an optimizer of the same form"),
     ):
-        settings = {"configs": CONFIGS, "epochs": 1, "batch_size": 6, "optimizer": "adam", **more, **other}
+        settings = {"configs": CONFIGS[:2], "epochs": 1, "batch_size": 6, "optimizer": "adam", **more, **other}
         with pytest.raises(ValueError, match=message):
             js.fit_many(KEY, case.X, case.Y, settings.pop("configs"), start=whole, **settings)
 
@@ -368,10 +397,10 @@ def test_the_callback_sees_the_work_grow(monkeypatch):
 
 def test_the_table_is_a_data_frame_and_the_best_comes_first():
     case = draw(m=20, dtype=np.float32)
-    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=10, validation=(case.X, case.Y))
+    many = js.fit_many(KEY, case.X, case.Y, SIGMOIDS, epochs=10, validation=(case.X, case.Y))
     frame = pl.DataFrame(many.table())
-    assert frame.height == len(many) == 5
-    assert frame["n_h"].to_list() == [config["n_h"] for config in CONFIGS]
+    assert frame.height == len(many) == 3
+    assert frame["n_h"].to_list() == [config["n_h"] for config in SIGMOIDS]
     assert {"hidden", "scale", "l2", "seed", "learning_rate", "cost", "validation_cost", "epochs"} <= set(frame.columns)
     assert many.best() == frame["validation_cost"].arg_min() == many.order()[0]
     assert (np.diff(many.validation_cost[many.order()]) >= 0).all()
@@ -380,7 +409,7 @@ def test_the_table_is_a_data_frame_and_the_best_comes_first():
 @pytest.mark.parametrize("top", [None, 1, 2])
 def test_an_ensemble_averages_probabilities(x64, top):
     case = draw("tanh", "softmax", 3, m=20)
-    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=10, output="softmax")
+    many = js.fit_many(KEY, case.X, case.Y, SIGMOIDS, epochs=10, output="softmax")
     members = many.order()[:top]
     expected = np.mean([reference_forward(many.params(k), case.X)[3] for k in members], axis=0)
     assert_close(many.predict_proba(case.X, top=top), expected, "float64")
@@ -389,21 +418,21 @@ def test_an_ensemble_averages_probabilities(x64, top):
 @pytest.mark.parametrize(("output", "n_y"), [("sigmoid", 1), ("sigmoid", 2), ("softmax", 3), ("identity", 2)])
 def test_scores_are_those_of_scikit_learn(x64, output, n_y):
     case = draw("tanh", output, n_y, m=30)
-    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=5, output=output)
+    many = js.fit_many(KEY, case.X, case.Y, SIGMOIDS, epochs=5, output=output)
     measure = r2_score if output == "identity" else accuracy_score
     truth = case.Y.argmax(axis=0) if output == "softmax" else case.Y.T
-    for k, score in zip([3, 1], many.score(case.X, case.Y, [3, 1]), strict=True):
+    for k, score in zip([2, 1], many.score(case.X, case.Y, [2, 1]), strict=True):
         predicted = reference_labels(many.params(k), case.X)
         assert score == pytest.approx(measure(truth, predicted.reshape(-1, 30).T if n_y != 3 else predicted))
-    assert many.score(case.X, case.Y).shape == (5,)
+    assert many.score(case.X, case.Y).shape == (3,)
 
 
 def test_networks_are_numbered_as_lists_are():
     case = draw(m=20, dtype=np.float32)
-    many = js.fit_many(KEY, case.X, case.Y, CONFIGS, epochs=2)
+    many = js.fit_many(KEY, case.X, case.Y, SIGMOIDS, epochs=2)
     assert many.params(-1).W1.shape == (3, 3)
     with pytest.raises(IndexError):
-        many.params(5)
+        many.params(3)
 
 
 # ---- what is refused ----

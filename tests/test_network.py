@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import (
-    EXAMPLES,
     FUNCTIONS,
     HEADS,
-    HIDDEN,
+    MATRIX,
     THREAD_EDGES,
     assert_close,
     assert_same,
@@ -29,9 +28,7 @@ import jaxshallow as js
 # ---- forward propagation and cost against NumPy ----
 
 
-@pytest.mark.parametrize("m", EXAMPLES)
-@pytest.mark.parametrize(("output", "n_y"), HEADS)
-@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize(("hidden", "output", "n_y", "m"), MATRIX)
 def test_forward_and_cost_match_numpy(hidden, output, n_y, m, x64):
     case = draw(hidden, output, n_y, m=m)
     params, X, Y = case.params, case.X, case.Y

@@ -69,7 +69,7 @@ MEANS = {
 def test_means_over_devices_are_the_mean(x64, name, m):
     case = draw("tanh", "softmax", 3, m=m)
     mean, reference = MEANS[name]
-    for keywords in (case.penalties[0], case.penalties[-1]):
+    for keywords in case.penalties[0 if (name, m) == ("cost_and_grads", 50) else 3 :: 3]:  # none and all, or all
         expected = reference(*case[:3], **keywords)
         for fn in (mean, js.stream(mean, 3)):
             assert_close(jax.jit(js.shard(fn, mesh()))(*case[:3], **keywords), expected, "float64")
@@ -86,7 +86,7 @@ def test_columns_over_devices_lie_side_by_side(x64, m):
         (js.losses, reference_losses, (X, Y)),
         (js.per_example_grad_norms, reference_norms, (X, Y)),
     ):
-        for how in (fn, js.stream(fn, 3)):
+        for how in (fn, js.stream(fn, 3)) if m == 50 else (fn,):
             assert_close(js.shard(how, mesh())(params, *arguments), reference(params, *arguments), "float64")
 
 
@@ -104,7 +104,7 @@ def test_every_activation_and_head_is_sharded(x64, hidden, output, n_y):
 @compiled_lightly
 def test_clipping_is_sharded_and_streamed(x64):
     case = draw(m=50)
-    for keywords in case.penalties:
+    for keywords in (case.penalties[0], case.penalties[-1]):
         expected = reference_clipped_grads(*case[:3], 0.5, **keywords)
         for fn in (js.clipped_grads, js.stream(js.clipped_grads, 3)):
             assert_close(js.shard(fn, mesh())(*case[:3], 0.5, **keywords), expected, "float64")
@@ -149,7 +149,7 @@ def test_fit_over_devices_is_fit(x64, batch_size):
     case = draw("tanh", m=50)
     settings = {"learning_rate": 0.5, "epochs": 20, "l2": 0.1, "batch_size": batch_size, "key": jax.random.key(0)}
     plain = js.fit(*case[:3], **settings)
-    for fn in (js.cost_and_grads, js.stream(js.cost_and_grads, 3)):
+    for fn in (js.cost_and_grads, js.stream(js.cost_and_grads, 3))[batch_size is not None :]:
         sharded = js.fit(*case[:3], **settings, grads=js.shard(fn, mesh()))
         assert_close(sharded.params, plain.params, "float64")
         assert_close(sharded.history.cost, plain.history.cost, "float64")
@@ -170,7 +170,7 @@ def test_many_networks_are_spread_over_devices(x64):
     case, key = draw(m=20), jax.random.key(3)
     configs = {"n_h": 4, "hidden": "tanh", "learning_rate": 0.5, "seed": range(11), "scale": 0.5}
     many = js.fit_many(key, case.X, case.Y, configs, epochs=5)
-    for k in range(11):
+    for k in (0, 7, 10):
         params = init(jax.random.fold_in(key, k), 3, 4, hidden="tanh", scale=0.5)
         alone = js.fit(params, case.X, case.Y, learning_rate=0.5, epochs=5)
         assert_close(many.params(k), alone.params, "float64, after training")
@@ -178,7 +178,7 @@ def test_many_networks_are_spread_over_devices(x64):
 
 @on_eight_devices
 def test_the_certificate_covers_stream_shard_and_both_together(certify_only):
-    certify_only(lambda execution: execution.compiled or execution.name in ("matrix", "vmap"))
+    certify_only(lambda one: one.compiled or one.name == "vmap" or one.run is js.cost_and_grads, lambda one: False)
     params, X, Y, *_ = draw("tanh", m=24, dtype=np.float32)
     X, Y, _ = on(explicit(8), (None, "a"), X, Y)
     certificate = js.certify(params, X, Y, l2=0.1, precisions=("highest",))

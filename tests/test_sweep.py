@@ -21,6 +21,13 @@ PNG = b"\x89PNG\r\n\x1a\n"
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
+@pytest.fixture(autouse=True)
+def compiled_lightly(request):
+    """Where the time is compiling; a sweep of 700 networks takes longer to run."""
+    if request.node.originalname != "test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each":
+        request.getfixturevalue("little_optimization")
+
+
 run = runner(sweep.main, as_json=True)
 
 

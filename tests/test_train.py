@@ -27,6 +27,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
+OPTIMIZED = "test_the_course_figures", "test_the_default_is", "test_equal_weights", "test_large_weights"  # long runs
+
+
+@pytest.fixture(autouse=True)
+def compiled_lightly(request):
+    """Where the time is compiling."""
+    if not request.node.name.startswith(OPTIMIZED):
+        request.getfixturevalue("little_optimization")
+
+
 run = runner(train.main, as_json=True)
 
 

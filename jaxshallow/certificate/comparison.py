@@ -86,12 +86,13 @@ def sizes_and_modes(execution: Execution, sizes: Sequence[int]) -> Iterator[tupl
     """On how many examples an execution runs, and how.
 
     Eager operations are neither fused nor split, so one size is enough for them; each further one would compile every
-    operation anew.
+    operation anew. What runs in threads is made of programs, and runs at each.
     """
     for k, n in enumerate(sorted({min(size, execution.most) for size in sizes})):
-        if k == 0 and not execution.compiled:
+        if execution.in_threads or (k == 0 and not execution.compiled):
             yield n, "eager"
-        yield n, "jit"
+        if not execution.in_threads:
+            yield n, "jit"
 
 
 def row_of(execution: Execution, n: int, mode: str, precision: str, samples: Samples) -> Row | None:

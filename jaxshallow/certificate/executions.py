@@ -22,6 +22,8 @@ from jaxshallow.many.side_by_side import cost_and_grads_beside_another
 from jaxshallow.network import Cache
 from jaxshallow.params import Params
 from jaxshallow.tiles import shard, stream, tile_size
+from jaxshallow.tiles.chains import Span
+from jaxshallow.tiles.streaming import in_chains
 
 LOOP_EXAMPLES, SCAN_EXAMPLES, VMAP_ENTRIES = 16, 1024, 2**25
 MATRIX_PARAMETERS, MATRIX_ENTRIES = 1000, 2**22
@@ -63,7 +65,7 @@ class Execution:
     """One way of running the formula: `run(params, X, Y, *, weights, l2)`, on at most `most` examples.
 
     `loop`: it goes example by example, so sums are taken one by one. `compiled`: it is a program even when not jitted.
-    `named` says what its result is.
+    `in_threads`: it starts its programs itself, and is not jitted. `named` says what its result is.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Execution:
     most: int = sys.maxsize
     loop: bool = False
     compiled: bool = False
+    in_threads: bool = False
     named: Callable[[Any, str], tuple[str, dict[str, Any]]] = name_result
 
 
@@ -100,6 +103,17 @@ def _in_tiles(fn: Callable[..., Any], params: Params, X: Array, Y: Array, **opti
 
 
 _streamed = partial(_in_tiles, backprop.cost_and_grads)
+
+
+def _chained(params: Params, X: Array, Y: Array, **options: Any) -> Any:
+    """In seven tiles or more, usually with a smaller last one: two chains of as many, and what is left."""
+    m = X.shape[1]
+    tile = max(1, min(tile_size(params), m // 7))
+    tiles, left = divmod(m, tile)
+    turns = tiles // 2
+    rest = Span(tile, tiles - 2 * turns, left, m)
+    spans = [Span(tile, turns, 0, m)] * (2 if turns else 0) + [rest] * (rest.turns + rest.left > 0)
+    return in_chains(backprop.cost_and_grads, spans, 2, params, X, Y, **options)
 
 
 # ---- second derivatives: the Hessian and the Gauss-Newton matrix, each times the V of `direction` ----
@@ -155,6 +169,7 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
 
     in_numpys_reach = in_numpy.known(params.hidden) and params.W1.dtype in (jnp.float32, jnp.float64)
     vmap_examples = max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
+    chains_run = jax.default_backend() == "cpu" and jax.local_device_count() == 1
     tiled: dict[str, Callable[..., Any]] = {"stream": _streamed}
     if jax.local_device_count() > 1:
         mesh = Mesh(np.array(jax.local_devices()), ("examples",))
@@ -174,6 +189,7 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
         Execution("matrix", backprop.cost_and_grads),
         Execution("autodiff", _gradient_of(network.cost)),
         *(Execution(name, run, compiled=True) for name, run in tiled.items()),
+        *([Execution("chains", _chained, in_threads=True)] if chains_run else []),
         Execution("many", cost_and_grads_beside_another, compiled=True),
         *([Execution("NumPy", in_numpy.cost_and_grads, named=_named_six)] if in_numpys_reach else []),
         Execution("matrix", _without_weights(per_example.per_example_grad_norms), named=_named_norms),

@@ -138,6 +138,14 @@ def on_all_cores(fn: Callable[..., Any], params: Params, X: Array, *rest: Any, *
     return None if spans is None else Chains(_compiled_sums(fn), spans, _cores(), parts, arguments)
 
 
+def in_chains(
+    fn: Callable[..., Any], spans: list[Span], threads: int, params: Params, X: Any, *rest: Any, **options: Any
+) -> Any:
+    """`fn` of all examples from these spans of them, on so many threads: what `stream` does with spans of its own."""
+    parts, arguments = prepared(fn, params, X, rest, options)
+    return Chains(_compiled_sums(fn), spans, threads, parts, arguments)(params)
+
+
 def _compiled_sums(fn: Callable[..., Any]) -> compiled:
     return kept_with(fn, _sums, lambda: compiled(partial(_sums, fn)))
 
