@@ -79,8 +79,9 @@ def test_every_data_set_trains(capsys, tmp_path, name):
 
 @pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
 def test_every_optimizer_lowers_the_cost(capsys, tmp_path, optimizer):
+    rate = () if optimizer in OWN_STEPS else ("--learning-rate", "0.1")
     code, *_ = run(
-        capsys, tmp_path, "--data", "moons", "--epochs", "40", "--optimizer", optimizer, "--learning-rate", "0.1",
+        capsys, tmp_path, "--data", "moons", "--epochs", "40", "--optimizer", optimizer, *rate,
         "--scale", "glorot", "--batch-size", "200",
     )  # fmt: skip
     costs = json.loads((tmp_path / "history.json").read_text())["history"]["cost"]
