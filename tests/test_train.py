@@ -18,6 +18,7 @@ from cases import runner
 import jaxshallow as js
 from jaxshallow import data, tables
 from jaxshallow.programs import course, train
+from jaxshallow.programs.options import OWN_STEPS
 
 DATASETS = ["moons", "circles", "blobs", "quantiles", "xor", "spiral"]
 TABLES = ["digits", "breast_cancer", "iris", "wine", "diabetes"]
