@@ -32,7 +32,7 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
-from bench import many_networks, many_tables, one_network, searches, start_up  # noqa: F401  (enter their contestants)
+from bench import many_networks, many_tables, one_network, searches, second_order, start_up  # noqa: F401  (enter their contestants)
 from bench.measuring import Workers, measure
 from bench.rows import LIMIT, OURS, ROWS, Measured, Row, best, figure, limit
 
@@ -100,7 +100,7 @@ def measured(options: Options, repeats: int, workers: Workers, say: Callable[[st
 def machine() -> dict[str, Any]:
     """The device, its cores, and the versions of all libraries."""
     versions: dict[str, str | None] = {}
-    for package in ("jaxshallow", "jax", "jaxlib", "numpy", "torch", "scikit-learn", "opacus"):
+    for package in ("jaxshallow", "jax", "jaxlib", "numpy", "torch", "scikit-learn", "scipy", "opacus", "optimistix"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -83,6 +83,21 @@ def faster_than(peer: str) -> Callable[[Times], float]:
     return lambda times: best(times, peer) / best(times, OURS)
 
 
+RMSE, STEPS = "thousandths median rmse", (25, 50, 100, 200, 400, 800)
+
+
+def sooner_than(peer: str) -> Callable[[Times], float]:
+    """How many times sooner the shortest of our runs ends whose median rmse is no higher than the peer's."""
+
+    def value(times: Times) -> float:
+        ours = f"{OURS}, fit_many"
+        runs = ((figure(f"s for {k} steps", ours), figure(f"{RMSE} after {k} steps", ours)) for k in STEPS)
+        as_low = (times[seconds] for seconds, rmse in runs if times[rmse] <= times[figure(RMSE, peer)])
+        return times[peer] / min(as_low, default=float("inf"))
+
+    return value
+
+
 def over_limit(times: Times) -> float:
     """Our best time as a multiple of the limit."""
     return best(times, OURS) / limit(times)
@@ -190,6 +205,27 @@ ROWS = {
             ],
         )
         for name, n_x, n_h, n_y, aim in (("W6a", 784, 128, 10, "≥ 50"), ("W6b", 20, 64, 1, ""))
+    },
+    **{
+        name: Row(
+            f"{title}: {{starts}} starts, Levenberg-Marquardt",
+            quick={"problem": problem, "starts": 4} if name == "L1a" else None,
+            full={"problem": problem, "starts": 20},
+            aims=[
+                (f"× {peer}, to no higher an error", sooner_than(peer), aim)
+                for peer, aim in (
+                    ("MINPACK, SciPy's least_squares", "≥ 2"),
+                    ("R's nnet", "≥ 5"),
+                    ("scikit-learn, lbfgs", "≥ 20"),
+                    ("optimistix, LevenbergMarquardt", "≥ 1"),
+                    ("torch-levenberg-marquardt", "≥ 1"),
+                )
+            ],
+        )
+        for name, title, problem in (
+            ("L1a", "1-10-1 tanh on sin 2x + 0.3 cos 5x, 200 examples", "curve"),
+            ("L1b", "10-20-1 tanh regression, 5,000 examples", "table"),
+        )
     },
     "W7": Row(
         "import to first trained step, 20-100-1, m = 1,000, in a new process",
