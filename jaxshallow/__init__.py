@@ -1,8 +1,8 @@
 """jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal.
 
 The notes, in their order: activations, params, network, backprop, executions, descent. A folder for each thing beyond
-them: training (`fit`), tiles (`stream`, `shard`), many (`fit_many`), tables, store, exports, certificate, estimators,
-plots, reports, programs; the `__init__.py` of each says what is in it.
+them: training (`fit`), tiles (`stream`, `shard`), many (`fit_many`), bayes (`laplace`), tables, store, exports,
+certificate, estimators, plots, reports, programs; the `__init__.py` of each says what is in it.
 """
 
 import importlib
@@ -31,6 +31,7 @@ from jaxshallow.tiles import shard, stream
 from jaxshallow.training import FitResult, History, fit, levenberg_marquardt
 
 if TYPE_CHECKING:
+    from jaxshallow.bayes import Posterior, laplace
     from jaxshallow.certificate import Certificate
     from jaxshallow.exports import export
     from jaxshallow.many import Many, Progress, fit_many
@@ -43,6 +44,7 @@ __all__ = [
     "History",
     "Many",
     "Params",
+    "Posterior",
     "Progress",
     "certify",
     "clipped_grads",
@@ -65,6 +67,7 @@ __all__ = [
     "hessian_vector",
     "init",
     "jacobian",
+    "laplace",
     "levenberg_marquardt",
     "load",
     "losses",
@@ -89,9 +92,11 @@ __all__ = [
 ON_FIRST_USE = {
     "Certificate": "certificate",
     "Many": "many",
+    "Posterior": "bayes",
     "Progress": "many",
     "export": "exports",
     "fit_many": "many",
+    "laplace": "bayes",
 }
 
 

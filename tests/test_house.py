@@ -70,6 +70,7 @@ ORDER = {
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "rows", "differences", "executions", "comparison"],
     "certify": [],
+    "bayes": ["predictive", "posterior", "gaussian"],
     "estimators": [
         "solvers",
         "settings",

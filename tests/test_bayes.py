@@ -1,0 +1,262 @@
+"""Posterior, evidence, leave-one-out and influence: against dense algebra, integrals and true retraining."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+from cases import assert_close, draw, programs_of, reference_forward, reference_losses
+from jax.flatten_util import ravel_pytree
+
+import jaxshallow as js
+from jaxshallow import descent
+from jaxshallow.bayes.gaussian import BIAS_DEVIATION, compiled_posterior
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
+
+HEADS = [("sigmoid", 1), ("sigmoid", 2), ("softmax", 3), ("identity", 1), ("identity", 2), ("exp", 2)]
+far_from_minimum = pytest.mark.filterwarnings("ignore:the network is not at a minimum")
+
+
+def teacher(n_h=2, m=60, noise=0.1, seed=0, n_x=1, dtype=np.float64):
+    """A tanh network with an identity head, and noisy data that it has made."""
+    rng = np.random.default_rng([n_h, m, seed])
+    W1, b1 = rng.normal(0, 2, (n_h, n_x)), rng.normal(0, 1, (n_h, 1))
+    W2, b2 = rng.choice([-1.0, 1.0], (1, n_h)) * rng.uniform(0.7, 1.5, (1, n_h)), np.zeros((1, 1))
+    params = js.Params(*(W.astype(dtype) for W in (W1, b1, W2, b2)), hidden="tanh", output="identity")
+    X = rng.uniform(-2, 2, (n_x, m)).astype(dtype)
+    Y = np.asarray(js.forward(params, X).A2) + noise * rng.normal(size=(1, m))
+    return params, X, Y.astype(dtype)
+
+
+def trained(params, X, Y, epochs=100, **options):
+    return js.fit(params, X, Y, optimizer=js.levenberg_marquardt(), epochs=epochs, **options).params
+
+
+def dense(case, noise):
+    """A and its parts in NumPy: the prior's precisions, and the parameters that decay, as a mask."""
+    params, X, Y, weights, l2 = case
+    sizes = [W.size for W in jax.tree.leaves(params)]
+    decays = np.repeat([1.0, 0.0, 1.0, 0.0], sizes)
+    J = np.asarray(js.jacobian(params, X))
+    A2 = reference_forward(params, X)[3]
+    each = {
+        "sigmoid": lambda a: np.diag(a * (1 - a)),
+        "softmax": lambda a: np.diag(a) - np.outer(a, a),
+        "identity": lambda a: np.eye(len(a)),
+        "exp": np.diag,
+    }[params.output]
+    β = 1 / noise**2
+    prior = decays * β * l2 + (1 - decays) / BIAS_DEVIATION**2
+    A = np.diag(prior)
+    for i, w in enumerate(weights):
+        A += β * w * J[:, :, i].T @ each(A2[:, i]) @ J[:, :, i]
+    return A, prior, decays, J, β, each
+
+
+# ---- the posterior and its evidence ----
+
+
+@far_from_minimum
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+def test_the_posterior_and_its_evidence_are_those_of_dense_algebra(output, n_y, x64):
+    case = draw("tanh", output, n_y)
+    params, X, Y, weights, l2 = case
+    noise = 0.7 if output == "identity" else 1.0
+    given = {"noise": noise} if output == "identity" else {}
+    posterior = js.laplace(params, X, Y, l2=l2, weights=weights, **given)
+    A, prior, decays, J, β, _ = dense(case, noise)
+    covariance, θ = np.linalg.inv(A), np.asarray(ravel_pytree(params)[0])
+    assert_close(posterior.root.T @ posterior.root, covariance, "float64")
+
+    log_p = {
+        "identity": lambda: -0.5 * np.log(2 * np.pi * noise**2) * n_y - reference_losses(params, X, Y) / noise**2,
+        "exp": lambda: (Y * np.log(np.exp(reference_forward(params, X)[2])) - reference_forward(params, X)[3]
+                        - scipy.special.gammaln(Y + 1)).sum(axis=0),
+    }.get(output, lambda: -reference_losses(params, X, Y))()  # fmt: skip
+    log_prior = np.sum(np.log(prior / (2 * np.pi)) - prior * θ**2) / 2
+    volume = len(θ) / 2 * np.log(2 * np.pi) - np.linalg.slogdet(A)[1] / 2
+    assert_close(posterior.log_evidence, weights @ log_p + log_prior + volume, "float64")
+
+    γ = 1 - prior * np.diag(covariance)
+    assert_close(posterior.effective_parameters, γ.sum(), "float64")
+    assert_close(posterior.next_l2, (decays * γ).sum() / (decays * θ**2).sum() / β, "float64")
+
+
+def test_the_noise_is_what_the_effective_parameters_leave(x64):
+    params, X, Y = teacher()
+    params = trained(params, X, Y, l2=0.01)
+    posterior = js.laplace(params, X, Y, l2=0.01)
+    left = Y.size - posterior.effective_parameters
+    # γ hangs on the noise by the biases' prior alone: 1e-2 beside β Σw G of 1e4 or so.
+    np.testing.assert_allclose(posterior.noise**2, np.sum((js.forward(params, X).A2 - Y) ** 2) / left, rtol=1e-5)
+    assert 0.08 < posterior.noise < 0.12  # 0.1 drew the data, ± 1 / √(2 · 60)
+
+
+def test_the_evidence_is_an_integral(x64):
+    # The smallest network, and data enough for a Gaussian: over a grid in the posterior's own axes.
+    params, X, Y = teacher(n_h=1, m=200)
+    l2, noise = 0.02, 0.1
+    params = trained(params, X, Y, l2=l2)
+    posterior = js.laplace(params, X, Y, l2=l2, noise=noise)
+    θ, step = np.asarray(ravel_pytree(params)[0]), 0.5
+    axis = np.arange(-4.5, 4.6, step)
+    grid = np.stack(np.meshgrid(*[axis] * 4, indexing="ij")).reshape(4, -1)
+    w1, b1, w2, b2 = (θ[:, None] + np.asarray(posterior.root).T @ grid)[:, :, None]
+    energy = ((w2 * np.tanh(w1 * X[0] + b1) + b2 - Y[0]) ** 2).sum(axis=1) / (2 * noise**2)
+    α, α_b = l2 / noise**2, 1 / BIAS_DEVIATION**2
+    energy += (α * (w1**2 + w2**2) + α_b * (b1**2 + b2**2))[:, 0] / 2
+    constant = -Y.size / 2 * np.log(2 * np.pi * noise**2) + np.log(α * α_b / (2 * np.pi) ** 2)
+    volume = np.log(step) * 4 + np.log(np.abs(np.diag(posterior.root))).sum()
+    integral = constant + volume + scipy.special.logsumexp(-energy)
+    # What is not Gaussian is of the order 1/m, times a few for four parameters; a factor 2π would be 1.8.
+    assert abs(posterior.log_evidence - integral) < 0.05
+
+
+def test_the_evidence_prefers_the_width_that_made_the_data(x64):
+    _, X, Y = teacher(n_h=2, m=100)
+    best = {}
+    for n_h in (1, 2, 8):
+        start = [js.init(jax.random.key(s), 1, n_h, hidden="tanh", output="identity", scale=1.0) for s in range(3)]
+        fits = [trained(one, X, Y, l2=0.01) for one in start]
+        best[n_h] = max(float(js.laplace(one, X, Y, l2=0.01).log_evidence) for one in fits)
+    assert best[2] > best[1] + 10
+    assert best[2] > best[8]
+
+
+def test_more_parameters_than_examples_leave_the_rest_to_the_prior(x64):
+    params, X, Y = teacher(n_h=20, m=10)
+    posterior = js.laplace(trained(params, X, Y, l2=0.1, epochs=1000), X, Y, l2=0.1, noise=0.1)
+    assert 0 < posterior.effective_parameters < 10 < ravel_pytree(params)[0].size
+    assert np.isfinite(posterior.log_evidence)
+
+
+# ---- predictions ----
+
+
+def test_intervals_cover_what_they_say(x64):
+    params, X, Y = teacher(m=2060)
+    posterior = js.laplace(trained(params, X[:, :60], Y[:, :60], l2=0.01), X[:, :60], Y[:, :60], l2=0.01)
+    mean, deviation = posterior.predict(X[:, 60:])
+    z = np.abs(Y[:, 60:] - mean) / deviation
+    for share, bound in ((0.5, 0.674), (0.8, 1.282), (0.95, 1.960)):
+        # The noise is known to 1/√(2 · 60) = 9 %, which moves the 80 % interval by 4 points.
+        assert abs((z < bound).mean() - share) < 0.08
+    _, of_mean = posterior.predict(X[:, 60:], include_noise=False)
+    assert_close(deviation**2 - of_mean**2, np.full(deviation.shape, posterior.noise**2), "float64")
+    # 7 parameters of 60 examples: the mean square of J A⁻¹ Jᵀ is about γ/m · noise².
+    expected = posterior.effective_parameters / 60 * posterior.noise**2
+    assert 0.7 < np.mean(of_mean**2) / expected < 1.4
+
+
+@far_from_minimum
+@pytest.mark.parametrize(("output", "n_y"), HEADS)
+def test_predictions_are_means_over_the_posterior_of_the_outputs(output, n_y, x64):
+    # The outputs are Gaussian, with the covariance J A⁻¹ Jᵀ: what follows from that is checked by sampling them.
+    case = draw("tanh", output, n_y, m=40)
+    params, X, Y, weights, l2 = case
+    noise = 0.7 if output == "identity" else 1.0
+    posterior = js.laplace(params, X, Y, l2=1.0, **({"noise": noise} if output == "identity" else {}))
+    A, _, _, J, *_ = dense(case._replace(weights=np.ones(40), l2=1.0), noise)
+    S = np.einsum("kpm,pq,lqm->mkl", J, np.linalg.inv(A), J)
+    Z2, rng = reference_forward(params, X)[2], np.random.default_rng(0)
+    draws = 20_000
+    sampled = Z2.T[:, None] + np.einsum("mkl,mnl->mnk", np.linalg.cholesky(S), rng.normal(size=(40, draws, n_y)))
+    if output == "identity":
+        mean, deviation = posterior.predict(X)
+        assert_close((mean, deviation**2), (Z2, np.einsum("mkk->km", S) + noise**2), "float64")
+    elif output == "exp":
+        mean, deviation = posterior.predict(X)
+        counts = rng.poisson(np.exp(sampled))
+        # A sum of heavy tails: of 20,000 draws the mean is known to about 2 % where s² is near 1.
+        np.testing.assert_allclose(mean, counts.mean(axis=1).T, rtol=0.05)
+        np.testing.assert_allclose(deviation, counts.std(axis=1).T, rtol=0.25)
+    else:
+        A2 = {"sigmoid": scipy.special.expit, "softmax": lambda Z: scipy.special.softmax(Z, axis=-1)}[output](sampled)
+        moderated = posterior.predict_proba(X)
+        error, unmoderated = (np.abs(a - A2.mean(axis=1).T).max() for a in (moderated, js.forward(params, X).A2))
+        # The approximation errs by up to 0.02 for two classes, and by little more for three.
+        assert error < 0.03 < unmoderated
+
+
+@far_from_minimum
+@pytest.mark.parametrize(("output", "n_y"), [("softmax", 3), ("identity", 2)])
+def test_predictions_run_in_tiles_and_under_jit(output, n_y, x64, monkeypatch):
+    params, X, Y, *_ = draw("tanh", output, n_y, m=50)
+    posterior = js.laplace(params, X, Y, l2=0.3)
+
+    def predicted(posterior, X):
+        return posterior.predict_proba(X) if output == "softmax" else posterior.predict(X)
+
+    whole = predicted(posterior, X)
+    monkeypatch.setattr(descent, "JACOBIAN", 3 * 30 * 16)
+    assert_close(predicted(posterior, X), whole, "float64")
+    at_once = jax.jit(lambda X: predicted(js.laplace(params, X, Y, l2=0.3), X))(X)
+    assert_close(at_once, whole, "float64")
+
+
+def test_single_and_half_precision_are_near_double(x64):
+    params, X, Y = teacher()
+    params = trained(params, X, Y, l2=0.1)
+    double = js.laplace(params, X, Y, l2=0.1)
+    single = js.laplace(jax.tree.map(lambda W: W.astype(np.float32), params), X, Y, l2=0.1)
+    assert single.root.dtype == np.float32
+    # A's condition is 1e4, of which a root loses half the digits of 6e-8 in the deviations, and more in |A|.
+    for a, b in zip(single.predict(X), double.predict(X), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(single.log_evidence, double.log_evidence, rtol=1e-3)
+
+
+# ---- what cannot be ----
+
+
+def test_what_is_no_posterior_is_refused_with_a_way_out():
+    params, X, Y = teacher(dtype=np.float32)
+    with pytest.raises(ValueError, match="l2 must be above 0 and finite, got 0"):
+        js.laplace(params, X, Y, l2=0)
+    with pytest.raises(ValueError, match="noise must be above 0"):
+        js.laplace(params, X, Y, l2=1.0, noise=0)
+    with pytest.raises(ValueError, match="noise must be given for one example"):
+        js.laplace(params, X[:, :1], Y[:, :1], l2=1.0)
+    constant = jax.tree.map(np.zeros_like, params)
+    with pytest.raises(ValueError, match="noise must be given where the network fits every target exactly"):
+        js.laplace(constant, X, np.zeros_like(Y), l2=1.0)
+    with pytest.raises(ValueError, match=r"as there are targets \(Σw n_y − γ = .*Weights must count examples"):
+        js.laplace(params, X, Y, l2=1e-3, weights=np.full(60, 1e-2, np.float32))
+    with pytest.raises(ValueError, match="must have a Cholesky factor, and has none in float32: raise l2, scale X"):
+        js.laplace(params, 1e3 * X, Y, l2=1e-12, noise=1e-3)
+    binary, X, Y, *_ = draw(dtype=np.float32)
+    with pytest.raises(ValueError, match="noise must be None for output='sigmoid'"):
+        js.laplace(binary, X, Y, l2=1.0, noise=1.0)
+    wide = js.init(jax.random.key(0), n_x=999, n_h=100)
+    with pytest.raises(ValueError, match=r"laplace must be of at most 20,000 parameters, got 100,101.*fewer hidden"):
+        js.laplace(wide, jnp.ones((999, 2)), jnp.ones((1, 2)), l2=1.0)
+
+
+def test_a_network_that_is_not_at_a_minimum_is_told_of_with_a_way_out():
+    params, X, Y = teacher(dtype=np.float32)
+    with pytest.warns(UserWarning, match=r"not at a minimum.* standard deviations .*levenberg_marquardt\(\)"):
+        far = js.laplace(jax.tree.map(lambda W: 1.1 * W, params), X, Y, l2=0.1, noise=0.1)
+    with pytest.raises(ValueError, match="predict_proba is for classes: for output='identity' use predict"):
+        far.predict_proba(X)
+    params, X, Y, *_ = draw(dtype=np.float32)
+    with pytest.warns(UserWarning, match="not at a minimum"):
+        far = js.laplace(jax.tree.map(lambda W: 5 * W, params), X, Y, l2=10.0)
+    with pytest.raises(ValueError, match="predict is for numbers: for output='sigmoid' use predict_proba"):
+        far.predict(X)
+
+
+def test_one_example_and_a_given_noise_make_a_posterior():
+    params, X, Y = teacher(dtype=np.float32)
+    params = trained(params, X[:, :1], Y[:, :1], l2=0.1)
+    posterior = js.laplace(params, X[:, :1], Y[:, :1], l2=0.1, noise=0.1)
+    assert 0 < posterior.effective_parameters < 1
+
+
+@far_from_minimum
+def test_the_posterior_is_one_program_for_every_l2_and_noise():
+    params, X, Y = teacher(m=61, dtype=np.float32)
+    before = programs_of(compiled_posterior)
+    for k in (1.0, 2.0):
+        js.laplace(params, X, Y, l2=k, noise=k)
+    assert [n for key, n in programs_of(compiled_posterior).items() if key not in before] == [1]
