@@ -31,7 +31,7 @@ from jaxshallow.tiles import shard, stream
 from jaxshallow.training import FitResult, History, fit, levenberg_marquardt
 
 if TYPE_CHECKING:
-    from jaxshallow.bayes import Posterior, laplace
+    from jaxshallow.bayes import Posterior, influence, laplace, leave_one_out
     from jaxshallow.certificate import Certificate
     from jaxshallow.exports import export
     from jaxshallow.many import Many, Progress, fit_many
@@ -65,9 +65,11 @@ __all__ = [
     "grad_noise_scale",
     "hessian",
     "hessian_vector",
+    "influence",
     "init",
     "jacobian",
     "laplace",
+    "leave_one_out",
     "levenberg_marquardt",
     "load",
     "losses",
@@ -96,7 +98,9 @@ ON_FIRST_USE = {
     "Progress": "many",
     "export": "exports",
     "fit_many": "many",
+    "influence": "bayes",
     "laplace": "bayes",
+    "leave_one_out": "bayes",
 }
 
 

@@ -1,11 +1,15 @@
 """How sure is the network, and how much weight decay does it want? All of it from the second derivatives by hand.
 
-predictive   what a Gaussian posterior says of new examples
-posterior    `Posterior`: the Gaussian around a trained network
-laplace      `laplace`: its precision, its evidence, and what cannot be
+The files; each imports only from those above it:
+
+    predictive   what a Gaussian posterior says of new examples
+    posterior    `Posterior`: the Gaussian around a trained network
+    gaussian     `laplace`: its precision, its evidence, and what cannot be
+    leaving_out  `leave_one_out`, `influence`: the network without an example
 """
 
 from jaxshallow.bayes.gaussian import laplace
+from jaxshallow.bayes.leaving_out import influence, leave_one_out
 from jaxshallow.bayes.posterior import Posterior
 
-__all__ = ["Posterior", "laplace"]
+__all__ = ["Posterior", "influence", "laplace", "leave_one_out"]

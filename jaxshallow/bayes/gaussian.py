@@ -47,8 +47,8 @@ from jaxshallow.activations import OUTPUTS
 from jaxshallow.backprop import manual_grads
 from jaxshallow.bayes.posterior import Posterior
 from jaxshallow.bounded import bounded_jit
-from jaxshallow.curvature import MOST_PARAMETERS, is_weight, size_of
-from jaxshallow.descent import gauss_newton_in_tiles
+from jaxshallow.curvature import MOST_PARAMETERS, gauss_newton, is_weight, size_of
+from jaxshallow.descent import in_tiles
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate, relative_weights
 from jaxshallow.params import Params
@@ -147,7 +147,7 @@ def checked(params: Any, X: Any, Y: Any, weights: Any, l2: Any, noise: Any) -> t
 @partial(on_any_mesh, columns=False)
 def posterior_of(params: Params, X: Array, Y: Array, weights: Array | None, l2: Array, noise: Array | None) -> Found:
     """The equations of `laplace`, on checked arguments."""
-    m, n_y, P = X.shape[1], Y.shape[0], size_of(params)
+    m, n_y = X.shape[1], Y.shape[0]
     dtype, decays = l2.dtype, is_weight(params)
     total, w, _ = relative_weights(params, m, weights, l2)
     total = jnp.asarray(total, dtype)
@@ -159,20 +159,13 @@ def posterior_of(params: Params, X: Array, Y: Array, weights: Array | None, l2: 
         """Σ wᵢ of (m,) numbers."""
         return total / m * jnp.sum(w * per_example[None])
 
-    G = gauss_newton_in_tiles(params, X, Y, weights=weights, l2=l2)
+    G = in_tiles(gauss_newton, params, X, Y, weights=weights, l2=l2)
     g = total * ravel_pytree(manual_grads(params, X, Y, weights=weights, l2=l2))[0]
     L = of(OUTPUTS[params.output].loss(Z2, Y))
 
     def prior(β: Array) -> Array:
         """(P,) the precisions."""
         return decays * β * l2 + (1 - decays) / BIAS_DEVIATION**2
-
-    def root_of(β: Array) -> tuple[Array, Array]:
-        """R and log |A|."""
-        A = β * total * G + jnp.diag((1 - decays) * prior(β))
-        factor = jnp.linalg.cholesky(A)  # NaN if there is none
-        R = jax.scipy.linalg.solve_triangular(factor, jnp.eye(P, dtype=dtype), lower=True)
-        return R, 2 * jnp.sum(jnp.log(jnp.diag(factor)))
 
     def determined(β: Array, R: Array) -> Array:
         """(P,) how much of each parameter the data determine: 1 − prior · diag A⁻¹."""
@@ -186,11 +179,11 @@ def posterior_of(params: Params, X: Array, Y: Array, weights: Array | None, l2: 
         # γ depends on the noise by the biases' prior alone, which is next to nothing.
         misfit = 2 * L
         first = total * n_y / misfit
-        left = total * n_y - jnp.sum(determined(first, root_of(first)[0]))
+        left = total * n_y - jnp.sum(determined(first, root_of(precision(params, first * total * G))[0]))
         noise = jnp.sqrt(misfit / left)
         β = 1 / noise**2
 
-    R, log_det = root_of(β)
+    R, log_det = root_of(precision(params, β * total * G))
     γ = determined(β, R)
     log_likelihood = log_constant(params.output, Y, β, of) - β * L
     log_prior = (jnp.sum(jnp.log(prior(β))) - jnp.sum(prior(β) * θ**2)) / 2
@@ -202,6 +195,18 @@ def posterior_of(params: Params, X: Array, Y: Array, weights: Array | None, l2: 
 
 
 compiled_posterior = bounded_jit(posterior_of)
+
+
+def precision(params: Params, curvature: Array) -> Array:
+    """A, from the curvature β Σw G of the energy of the cost, which knows nothing of the biases' prior."""
+    return curvature + jnp.diag((1 - is_weight(params)) / BIAS_DEVIATION**2)
+
+
+def root_of(A: Array) -> tuple[Array, Array]:
+    """R, lower triangular with RᵀR = A⁻¹, and log |A|; NaN if A has no Cholesky factor."""
+    factor = jnp.linalg.cholesky(A)
+    R = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(A), dtype=A.dtype), lower=True)
+    return R, 2 * jnp.sum(jnp.log(jnp.diag(factor)))
 
 
 def log_constant(output: str, Y: Array, β: Array, of: Any) -> Array:

@@ -41,6 +41,11 @@ class Posterior:
     effective_parameters: Array
     next_l2: Array
 
+    @property
+    def β(self) -> Array:
+        """The precision of the noise, by which the cost is an energy; 1 for heads without noise."""
+        return jnp.ones((), self.root.dtype) if self.noise is None else 1 / self.noise**2
+
     def predict(self, X: ArrayLike, *, include_noise: bool = True) -> tuple[Array, Array]:
         """Mean and standard deviation of new targets, for the heads "identity" and "exp".
 
