@@ -1,8 +1,8 @@
 """jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal.
 
 The notes, in their order: activations, params, network, backprop, executions, descent. A folder for each thing beyond
-them: training (`fit`), tiles (`stream`, `shard`), many (`fit_many`), bayes (`laplace`), tables, store, exports,
-certificate, estimators, plots, reports, programs; the `__init__.py` of each says what is in it.
+them: training (`fit`), tiles (`stream`, `shard`), many (`fit_many`), bayes (`laplace`, `fit_evidence`), tables, store,
+exports, certificate, estimators, plots, reports, programs; the `__init__.py` of each says what is in it.
 """
 
 import importlib
@@ -31,7 +31,7 @@ from jaxshallow.tiles import shard, stream
 from jaxshallow.training import FitResult, History, fit, levenberg_marquardt
 
 if TYPE_CHECKING:
-    from jaxshallow.bayes import Posterior, influence, laplace, leave_one_out
+    from jaxshallow.bayes import Evidence, Posterior, fit_evidence, influence, laplace, leave_one_out
     from jaxshallow.certificate import Certificate
     from jaxshallow.exports import export
     from jaxshallow.many import Many, Progress, fit_many
@@ -40,6 +40,7 @@ __all__ = [
     "Activation",
     "Cache",
     "Certificate",
+    "Evidence",
     "FitResult",
     "History",
     "Many",
@@ -54,6 +55,7 @@ __all__ = [
     "enable_compilation_cache",
     "export",
     "fit",
+    "fit_evidence",
     "fit_many",
     "forward",
     "forward_example",
@@ -93,10 +95,12 @@ __all__ = [
 # The wings of these names are imported when the first of them is used: a first answer should not wait for them.
 ON_FIRST_USE = {
     "Certificate": "certificate",
+    "Evidence": "bayes",
     "Many": "many",
     "Posterior": "bayes",
     "Progress": "many",
     "export": "exports",
+    "fit_evidence": "bayes",
     "fit_many": "many",
     "influence": "bayes",
     "laplace": "bayes",

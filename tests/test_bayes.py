@@ -1,5 +1,7 @@
 """Posterior, evidence, leave-one-out and influence: against dense algebra, integrals and true retraining."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -309,6 +311,73 @@ def test_leave_one_out_says_what_it_needs(little_optimization):
     assert jax.jit(lambda X: js.leave_one_out(posterior, X, Y))(X).shape == Y.shape
 
 
+# ---- l2, noise and width by the evidence ----
+
+
+def several(n_h, n=3, output="identity", n_x=1, dtype=np.float64):
+    keys = jax.random.split(jax.random.key(0), n)
+    return [js.init(key, n_x, n_h, hidden="tanh", output=output, scale=1.0, dtype=dtype) for key in keys]
+
+
+def test_the_evidence_finds_l2_and_noise_and_is_highest_there(x64):
+    _, X, Y = teacher(m=60)
+    found = js.fit_evidence(several(4), X, Y, tol=1e-3)
+    assert 0.08 < found.noise < 0.12  # 0.1 drew the data, ± 1 / √(2 · 60)
+    assert abs(found.posterior.next_l2 / found.l2 - 1) <= 1e-3
+    assert found.best == np.argmax(found.evidences)
+    assert found.evidences.shape == (3,)
+    rounds = len(found.history.l2)
+    assert {len(column) for column in found.history} == {rounds}
+    assert (found.history.l2[-1], found.history.noise[-1], found.history.log_evidence[-1]) == found[1:4]
+    np.testing.assert_allclose(found.posterior.log_evidence, found.log_evidence, rtol=1e-9)
+
+    def log_evidence(factor, of_noise):
+        l2 = found.l2 * factor
+        params = trained(found.params, X, Y, l2=l2)
+        return js.laplace(params, X, Y, l2=l2 * of_noise**-2, noise=found.noise * of_noise).log_evidence
+
+    for factor, of_noise in ((0.5, 1), (2, 1), (1, 0.8), (1, 1.25)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert log_evidence(factor, of_noise) < found.log_evidence
+
+
+def test_starts_of_different_widths_compete(x64):
+    _, X, Y = teacher(m=100)
+    found = js.fit_evidence([*several(1, 2), *several(3, 2)], X, Y)
+    assert len(found.params.W1) == 3
+    assert found.evidences[2:].max() > found.evidences[:2].max() + 10
+
+
+def test_the_evidence_of_classes_and_a_given_noise(x64):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2, 150))
+    Y = (X[:1] * X[1:] + 0.3 * rng.normal(size=150) > 0).astype(float)
+    found = js.fit_evidence(several(4, 2, "sigmoid", 2), X, Y, rounds=20, tol=0.05)
+    assert found.noise is found.posterior.noise is found.history.noise is None
+    assert found.log_evidence > -150 * np.log(2) + 10  # what chance has
+    _, X, Y = teacher(m=60)
+    assert js.fit_evidence(several(4), X, Y, noise=0.2).noise == 0.2
+
+
+def test_fit_evidence_says_what_it_cannot():
+    _, X, Y = teacher(m=60, dtype=np.float32)
+    (params,) = several(4, 1, dtype=np.float32)
+    with pytest.raises(ValueError, match="Y must vary"):
+        js.fit_evidence(params, X, np.ones_like(Y))
+    with pytest.raises(ValueError, match="noise must be given for one example"):
+        js.fit_evidence(params, X[:, :1], Y[:, :1])
+    with pytest.raises(ValueError, match="at least one network"):
+        js.fit_evidence([], X, Y)
+    with pytest.raises(ValueError, match="params must have one output and dtype"):
+        js.fit_evidence([params, *several(4, 1, "sigmoid", dtype=np.float32)], X, Y)
+    with pytest.raises(TypeError, match="fit_evidence needs numbers"):
+        jax.jit(lambda X: js.fit_evidence(params, X, Y).log_evidence)(X)
+    with pytest.warns(UserWarning, match="l2 has not come to rest after 1 rounds: .* Raise rounds, or tol"):
+        found = js.fit_evidence(params, X, Y, rounds=1)
+    assert found.params.W1.dtype == np.float32
+
+
 # ---- what cannot be ----
 
 
@@ -325,8 +394,8 @@ def test_what_is_no_posterior_is_refused_with_a_way_out(little_optimization):
         js.laplace(constant, X, np.zeros_like(Y), l2=1.0)
     with pytest.raises(ValueError, match=r"as there are targets \(Σw n_y − γ = .*Weights must count examples"):
         js.laplace(params, X, Y, l2=1e-3, weights=np.full(60, 1e-2, np.float32))
+    wide = js.init(jax.random.key(0), 1, 20, hidden="tanh", output="identity", scale=1.0)
     with pytest.raises(ValueError, match="must have a Cholesky factor, and has none in float32: raise l2, scale X"):
-        wide = js.init(jax.random.key(0), 1, 20, hidden="tanh", output="identity", scale=1.0)
         js.laplace(wide, X, Y, l2=1e-12, noise=1e-6)  # 61 pivots of size 1e-12 to 1e14: some are rounded below 0
     binary, X, Y, *_ = draw(dtype=np.float32)
     with pytest.raises(ValueError, match="noise must be None for output='sigmoid'"):

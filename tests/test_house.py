@@ -70,7 +70,7 @@ ORDER = {
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "rows", "differences", "executions", "comparison"],
     "certify": [],
-    "bayes": ["predictive", "posterior", "gaussian", "leaving_out"],
+    "bayes": ["predictive", "posterior", "gaussian", "leaving_out", "evidence"],
     "estimators": [
         "solvers",
         "settings",
