@@ -31,7 +31,16 @@ from jaxshallow.tiles import shard, stream
 from jaxshallow.training import FitResult, History, fit, levenberg_marquardt
 
 if TYPE_CHECKING:
-    from jaxshallow.bayes import Evidence, Posterior, fit_evidence, influence, laplace, leave_one_out
+    from jaxshallow.bayes import (
+        Evidence,
+        LabelAudit,
+        Posterior,
+        fit_evidence,
+        influence,
+        label_audit,
+        laplace,
+        leave_one_out,
+    )
     from jaxshallow.certificate import Certificate
     from jaxshallow.exports import export
     from jaxshallow.many import Many, Progress, fit_many
@@ -43,6 +52,7 @@ __all__ = [
     "Evidence",
     "FitResult",
     "History",
+    "LabelAudit",
     "Many",
     "Params",
     "Posterior",
@@ -70,6 +80,7 @@ __all__ = [
     "influence",
     "init",
     "jacobian",
+    "label_audit",
     "laplace",
     "leave_one_out",
     "levenberg_marquardt",
@@ -96,6 +107,7 @@ __all__ = [
 ON_FIRST_USE = {
     "Certificate": "certificate",
     "Evidence": "bayes",
+    "LabelAudit": "bayes",
     "Many": "many",
     "Posterior": "bayes",
     "Progress": "many",
@@ -103,6 +115,7 @@ ON_FIRST_USE = {
     "fit_evidence": "bayes",
     "fit_many": "many",
     "influence": "bayes",
+    "label_audit": "bayes",
     "laplace": "bayes",
     "leave_one_out": "bayes",
 }

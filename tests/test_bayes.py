@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-from cases import assert_close, draw, programs_of, reference_forward, reference_losses
+import sklearn.datasets
+from cases import assert_close, assert_same, draw, programs_of, reference_forward, reference_losses
 from jax.flatten_util import ravel_pytree
 
 import jaxshallow as js
@@ -314,9 +315,9 @@ def test_leave_one_out_says_what_it_needs(little_optimization):
 # ---- l2, noise and width by the evidence ----
 
 
-def several(n_h, n=3, output="identity", n_x=1, dtype=np.float64):
+def several(n_h, n=3, output="identity", n_x=1, n_y=1, dtype=np.float64):
     keys = jax.random.split(jax.random.key(0), n)
-    return [js.init(key, n_x, n_h, hidden="tanh", output=output, scale=1.0, dtype=dtype) for key in keys]
+    return [js.init(key, n_x, n_h, n_y, hidden="tanh", output=output, scale=1.0, dtype=dtype) for key in keys]
 
 
 def test_the_evidence_finds_l2_and_noise_and_is_highest_there(x64):
@@ -376,6 +377,30 @@ def test_fit_evidence_says_what_it_cannot():
     with pytest.warns(UserWarning, match="l2 has not come to rest after 1 rounds: .* Raise rounds, or tol"):
         found = js.fit_evidence(params, X, Y, rounds=1)
     assert found.params.W1.dtype == np.float32
+
+
+# ---- wrong labels ----
+
+
+def area_under_curve(scores, true):
+    """The share of pairs, one true and one not, in which the true one has the higher score."""
+    return (scores[true][:, None] > scores[~true][None]).mean()
+
+
+def test_label_audit_finds_wrong_labels_of_digits():
+    digits = sklearn.datasets.load_digits(n_class=5)
+    X = digits.images[:200].reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(200, 16).T.astype(np.float32) / 8 - 1
+    rng = np.random.default_rng(0)
+    flipped = np.isin(np.arange(200), rng.choice(200, 10, replace=False))
+    labels = np.where(flipped, (digits.target[:200] + rng.integers(1, 5, 200)) % 5, digits.target[:200])
+    Y = np.eye(5, dtype=np.float32)[:, labels]
+    starts = several(6, 2, "softmax", 16, n_y=5, dtype=np.float32)
+    found = js.label_audit(starts, X, Y, l2=1.0, epochs=40)
+    # Ten wrong labels of 200: chance has 0.5, and a single one that looks right costs up to 0.1.
+    assert area_under_curve(found.losses, flipped) > 0.95
+    assert_same(found.order, np.argsort(-found.losses, kind="stable"))
+    # The mean prediction without the example names the digit that was there before.
+    assert (found.A2.argmax(axis=0) == digits.target[:200])[flipped].mean() > 0.7
 
 
 # ---- what cannot be ----

@@ -70,7 +70,7 @@ ORDER = {
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "rows", "differences", "executions", "comparison"],
     "certify": [],
-    "bayes": ["predictive", "posterior", "gaussian", "leaving_out", "evidence"],
+    "bayes": ["predictive", "posterior", "gaussian", "leaving_out", "starts", "evidence", "labels"],
     "estimators": [
         "solvers",
         "settings",

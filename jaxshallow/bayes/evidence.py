@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,11 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow.bayes.gaussian import check, checked, compiled_posterior, posterior_of
+from jaxshallow.bayes.gaussian import check, compiled_posterior, posterior_of
 from jaxshallow.bayes.posterior import Posterior
+from jaxshallow.bayes.starts import Task, checked_starts, trained
 from jaxshallow.bounded import bounded_jit
-from jaxshallow.checks import check_tol, untraced
-from jaxshallow.many import fit_many
+from jaxshallow.checks import check_tol
 from jaxshallow.params import Params, check_sizes
 
 
@@ -114,11 +114,9 @@ def fit_evidence(
         >>> bool(0.07 < found.noise < 0.13)
         True
     """
-    starts = [params] if isinstance(params, Params) else list(params)
-    check_options(starts, X, Y, weights, rounds, tol)
-    problems = [checked(start, X, Y, weights, l2, noise) for start in starts]
-    networks = [problem[0] for problem in problems]
-    task = Task(*problems[0][1:])
+    check_sizes(rounds=rounds)
+    check_tol(tol)
+    networks, task = checked_starts("fit_evidence", params, X, Y, weights, l2, noise)
     if networks[0].output == "identity" and float(jnp.ptp(task.Y, axis=1).max()) == 0:
         raise ValueError("Y must vary: in constant targets there is nothing to learn, and no noise to find")
     total = task.X.shape[1] if task.weights is None else float(task.weights.sum())
@@ -127,7 +125,7 @@ def fit_evidence(
     seen: list[Round] = []
     l2s = np.full(len(networks), float(task.l2))
     for _ in range(rounds):
-        networks = trained(networks, task, l2s, epochs=epochs, patience=patience, optimizer=optimizer)
+        networks = trained(networks, task, l2s.tolist(), epochs=epochs, patience=patience, optimizer=optimizer)
         seen.append(looked_at(networks, task, l2s))
         wanted = np.clip(seen[-1].next_l2, total * eps, total / eps)  # beyond, λ is as 0, or all is
         moves = abs(np.log(wanted / l2s)) > tol  # not where there is no posterior: NaN
@@ -159,16 +157,6 @@ def fit_evidence(
     )
 
 
-class Task(NamedTuple):
-    """What all starts share, checked: as the arguments of `fit_evidence`."""
-
-    X: Array
-    Y: Array
-    weights: Array | None
-    l2: Array
-    noise: Array | None
-
-
 class Round(NamedTuple):
     """Of each start, (K,), what the evidence says at the end of a round."""
 
@@ -176,30 +164,6 @@ class Round(NamedTuple):
     noise: np.ndarray
     log_evidence: np.ndarray
     next_l2: np.ndarray
-
-
-def check_options(starts: list[Params], X: Any, Y: Any, weights: Any, rounds: int, tol: float) -> None:
-    """Check the starts, and the options that `fit_many` does not check."""
-    untraced("fit_evidence", starts, X, Y, weights)
-    check_sizes(rounds=rounds)
-    check_tol(tol)
-    if not starts:
-        raise ValueError("params must hold at least one network to start from, got none")
-    heads = {(getattr(one, "output", None), getattr(getattr(one, "W1", None), "dtype", None)) for one in starts}
-    if len(heads) > 1:
-        raise ValueError(f"params must have one output and dtype, got {sorted(map(str, heads))}")
-
-
-def trained(networks: list[Params], task: Task, l2s: np.ndarray, **options: Any) -> list[Params]:
-    """The networks, each at the minimum of the cost with its l2."""
-    configs = [
-        {"n_h": len(one.W1), "hidden": one.hidden, "l2": float(l2)} for one, l2 in zip(networks, l2s, strict=True)
-    ]
-    many = fit_many(
-        jax.random.key(0), task.X, task.Y, configs,
-        weights=task.weights, first=networks, output=networks[0].output, **options,
-    )  # fmt: skip
-    return [many.params(k) for k in range(len(networks))]
 
 
 def looked_at(networks: list[Params], task: Task, l2s: np.ndarray) -> Round:

@@ -223,8 +223,21 @@ def log_constant(output: str, Y: Array, β: Array, of: Any) -> Array:
 
 def check(found: Found, stacklevel: int = 2) -> None:
     """ValueError for what is no posterior; a warning for one that is not around a minimum."""
-    misfit, left, distance, log_evidence = (
-        np.asarray(number).item() for number in (*found[1:], found.posterior.log_evidence)
+    refuse(found)
+    if (distance := np.asarray(found.distance).item()) > FAR:
+        warnings.warn(
+            f"the network is not at a minimum of the cost, but {distance:.3g} standard deviations of its posterior "
+            f"away, and the Laplace approximation is for a minimum: train on, with the same l2 and weights, e.g. by "
+            f"fit(..., optimizer=levenberg_marquardt())",
+            stacklevel=stacklevel,
+        )
+
+
+def refuse(found: Found) -> None:
+    """ValueError for what is no posterior."""
+    posterior = found.posterior
+    misfit, left, l2, log_evidence = (
+        np.asarray(one).item() for one in (found.misfit, found.left, posterior.l2, posterior.log_evidence)
     )
     if misfit == 0:
         raise ValueError(
@@ -238,14 +251,7 @@ def check(found: Found, stacklevel: int = 2) -> None:
         )
     if not np.isfinite(log_evidence):
         raise ValueError(
-            f"the posterior of l2={np.asarray(found.posterior.l2).item():.3g} must have a Cholesky factor, and has "
-            f"none in {found.posterior.root.dtype}: raise l2, scale X and Y, use fewer hidden units, or float64 "
-            f"parameters, after jax.config.update('jax_enable_x64', True)"
-        )
-    if distance > FAR:
-        warnings.warn(
-            f"the network is not at a minimum of the cost, but {distance:.3g} standard deviations of its posterior "
-            f"away, and the Laplace approximation is for a minimum: train on, with the same l2 and weights, e.g. by "
-            f"fit(..., optimizer=levenberg_marquardt())",
-            stacklevel=stacklevel,
+            f"the posterior of l2={l2:.3g} must have a Cholesky factor, and has none in {posterior.root.dtype}: raise "
+            f"l2, scale X and Y, use fewer hidden units, or float64 parameters, after "
+            f"jax.config.update('jax_enable_x64', True)"
         )

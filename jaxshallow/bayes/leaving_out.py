@@ -232,7 +232,12 @@ def posterior_for(
     else:
         posterior = laplace(posterior_or_params, X, Y, l2=l2, weights=weights)
     _, X, Y, weights, _, _ = checks.problem(posterior.params, X, Y, weights)
-    return replace(posterior, root=exact_root(posterior, X, Y, weights)) if exact else posterior
+    return with_hessian(posterior, X, Y, weights) if exact else posterior
+
+
+def with_hessian(posterior: Posterior, X: Array, Y: Array, weights: Array | None) -> Posterior:
+    """The posterior with the Hessian in A, where it serves."""
+    return replace(posterior, root=exact_root(posterior, X, Y, weights))
 
 
 @bounded_jit
