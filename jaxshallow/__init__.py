@@ -1,8 +1,8 @@
 """jaxshallow: shallow neural networks in JAX. One formula, many executions, all proven equal.
 
 The notes, in their order: activations, params, network, backprop, executions, descent. A folder for each thing beyond
-them: training (`fit`), tiles (`stream`, `shard`), many (`fit_many`), tables, store, exports, certificate, estimators,
-plots, reports, programs; the `__init__.py` of each says what is in it.
+them: training (`fit`), tiles (`stream`, `shard`), many (`fit_many`), bayes (`laplace`, `fit_evidence`), tables, store,
+exports, certificate, estimators, plots, reports, programs; the `__init__.py` of each says what is in it.
 """
 
 import importlib
@@ -31,6 +31,16 @@ from jaxshallow.tiles import shard, stream
 from jaxshallow.training import FitResult, History, fit, levenberg_marquardt
 
 if TYPE_CHECKING:
+    from jaxshallow.bayes import (
+        Evidence,
+        LabelAudit,
+        Posterior,
+        fit_evidence,
+        influence,
+        label_audit,
+        laplace,
+        leave_one_out,
+    )
     from jaxshallow.certificate import Certificate
     from jaxshallow.exports import export
     from jaxshallow.many import Many, Progress, fit_many
@@ -39,10 +49,13 @@ __all__ = [
     "Activation",
     "Cache",
     "Certificate",
+    "Evidence",
     "FitResult",
     "History",
+    "LabelAudit",
     "Many",
     "Params",
+    "Posterior",
     "Progress",
     "certify",
     "clipped_grads",
@@ -52,6 +65,7 @@ __all__ = [
     "enable_compilation_cache",
     "export",
     "fit",
+    "fit_evidence",
     "fit_many",
     "forward",
     "forward_example",
@@ -63,8 +77,12 @@ __all__ = [
     "grad_noise_scale",
     "hessian",
     "hessian_vector",
+    "influence",
     "init",
     "jacobian",
+    "label_audit",
+    "laplace",
+    "leave_one_out",
     "levenberg_marquardt",
     "load",
     "losses",
@@ -88,10 +106,18 @@ __all__ = [
 # The wings of these names are imported when the first of them is used: a first answer should not wait for them.
 ON_FIRST_USE = {
     "Certificate": "certificate",
+    "Evidence": "bayes",
+    "LabelAudit": "bayes",
     "Many": "many",
+    "Posterior": "bayes",
     "Progress": "many",
     "export": "exports",
+    "fit_evidence": "bayes",
     "fit_many": "many",
+    "influence": "bayes",
+    "label_audit": "bayes",
+    "laplace": "bayes",
+    "leave_one_out": "bayes",
 }
 
 

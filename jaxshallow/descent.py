@@ -57,7 +57,7 @@ def curvature_of(X: ArrayLike, Y: ArrayLike, weights: ArrayLike | None, l2: Arra
     """What a second-order optimizer may ask for: the Gauss-Newton matrix, and the acceleration along a step."""
 
     def gauss_newton_fn(params: Params) -> Array:
-        G: Array = in_tiles(params, X)(params, X, Y, weights=weights, l2=l2)
+        G: Array = in_tiles(gauss_newton, params, X, Y, weights=weights, l2=l2)
         return G
 
     def acceleration_fn(params: Params, V: Params) -> Params:
@@ -75,10 +75,15 @@ def no_curvature(*_: Any) -> dict[str, Callable[..., Any]]:
     return {"gauss_newton_fn": gauss_newton_fn, "acceleration_fn": lambda params, V: V}
 
 
-def in_tiles(params: Params, X: Any) -> Callable[..., Array]:
-    """`gauss_newton`, in tiles where the Jacobian of all examples would take much memory."""
-    tile = max(1, JACOBIAN // (params.W2.shape[0] * size_of(params)))
-    return stream(gauss_newton, tile) if X.shape[1] > 2 * tile else gauss_newton
+def in_tiles(fn: Callable[..., Array], params: Params, X: Any, Y: Any, **options: Any) -> Array:
+    """`gauss_newton` or `hessian`, in tiles where the Jacobian of all examples would take much memory."""
+    tile = tile_of_jacobians(params)
+    return (stream(fn, tile) if X.shape[1] > 2 * tile else fn)(params, X, Y, **options)
+
+
+def tile_of_jacobians(params: Params) -> int:
+    """How many examples may have their Jacobians, (n_y, P) each, in memory at a time."""
+    return max(1, JACOBIAN // (params.W2.shape[0] * size_of(params)))
 
 
 def take_step(

@@ -1,0 +1,30 @@
+"""How sure is the network, and how much weight decay does it want? All of it from the second derivatives by hand.
+
+The files; each imports only from those above it:
+
+    predictive   what a Gaussian posterior says of new examples
+    posterior    `Posterior`: the Gaussian around a trained network
+    gaussian     `laplace`: its precision, its evidence, and what cannot be
+    leaving_out  `leave_one_out`, `influence`: the network without an example
+    starts       several starts, checked together, and trained by `fit_many`
+    evidence     `fit_evidence`: l2 and noise without a validation set
+    labels       `label_audit`: labels that surprise networks which have not seen them
+"""
+
+from jaxshallow.bayes.evidence import Evidence, EvidenceHistory, fit_evidence
+from jaxshallow.bayes.gaussian import laplace
+from jaxshallow.bayes.labels import LabelAudit, label_audit
+from jaxshallow.bayes.leaving_out import influence, leave_one_out
+from jaxshallow.bayes.posterior import Posterior
+
+__all__ = [
+    "Evidence",
+    "EvidenceHistory",
+    "LabelAudit",
+    "Posterior",
+    "fit_evidence",
+    "influence",
+    "label_audit",
+    "laplace",
+    "leave_one_out",
+]
