@@ -28,6 +28,7 @@ ORDER = {
     "backprop": [],
     "per_example": [],
     "curvature": [],
+    "stacks": [],
     "executions": [],
     "in_numpy": [],
     "tiles": ["parts", "chains", "host", "streaming", "sharding"],

@@ -19,7 +19,8 @@ from sklearn.model_selection import cross_val_score
 import jaxshallow as js
 from jaxshallow import curvature, descent
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
-from jaxshallow.training.levenberg_marquardt import MOST_BEND, cholesky
+from jaxshallow.stacks import cholesky, solve
+from jaxshallow.training.levenberg_marquardt import MOST_BEND
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
 
@@ -157,6 +158,10 @@ def test_stacked_matrices_are_factored_one_by_one_on_a_cpu(x64):
         calls = re.findall(r"potrf.*-> \(?tensor<([0-9x]*)f64>", program.lower(stack).as_text())
         assert calls
         assert set(calls) == {"5x5x"}
+    b = np.arange(15.0).reshape(3, 5)
+    np.testing.assert_allclose(solve(stacks[0], b), np.linalg.solve(stacks[0], b[..., None])[..., 0], rtol=1e-12)
+    text = jax.jit(solve).lower(stacks[0], b).as_text()
+    assert set(re.findall(r"getrf.*-> \(tensor<([0-9x]*)f64>", text)) == {"5x5x"}
 
 
 @pytest.mark.parametrize("n_y", [1, 3])

@@ -52,6 +52,7 @@ from jaxshallow.descent import in_tiles
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate, relative_weights
 from jaxshallow.params import Params
+from jaxshallow.stacks import cholesky
 
 BIAS_DEVIATION = 10.0
 FAR = 1.0  # standard deviations of the posterior, from the network to the minimum
@@ -204,7 +205,7 @@ def precision(params: Params, curvature: Array) -> Array:
 
 def root_of(A: Array) -> tuple[Array, Array]:
     """R, lower triangular with RᵀR = A⁻¹, and log |A|; NaN if A has no Cholesky factor."""
-    factor = jnp.linalg.cholesky(A)
+    factor = cholesky(A)
     R = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(A), dtype=A.dtype), lower=True)
     return R, 2 * jnp.sum(jnp.log(jnp.diag(factor)))
 

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow import checks, descent
+from jaxshallow import checks, descent, stacks
 from jaxshallow.activations import OUTPUTS
 from jaxshallow.bayes.gaussian import laplace, precision, root_of
 from jaxshallow.bayes.posterior import Posterior
@@ -78,7 +78,7 @@ def solved(matrices: Array, columns: Array) -> Array:
     """(n_y, m) the solutions of m systems: matrices (n_y, n_y, m), columns (n_y, m)."""
     if len(columns) == 1:
         return columns / matrices[0]
-    return jnp.linalg.solve(jnp.moveaxis(matrices, -1, 0), columns.T[:, :, None])[:, :, 0].T
+    return stacks.solve(jnp.moveaxis(matrices, -1, 0), columns.T).T
 
 
 def leave_one_out(
@@ -251,6 +251,6 @@ def exact_root(posterior: Posterior, X: Array, Y: Array, weights: Array | None) 
         return precision(params, posterior.β * total * in_tiles(curvature, params, X, Y, weights=weights, l2=l2))
 
     A = of(hessian)
-    above = jnp.linalg.cholesky(A - LEAST * of(gauss_newton))  # NaN if there is none
+    above = stacks.cholesky(A - LEAST * of(gauss_newton))  # NaN if there is none
 
     return jnp.where(jnp.isfinite(above).all(), root_of(A)[0], posterior.root)

@@ -27,15 +27,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.custom_batching
 import jax.numpy as jnp
 import optax
-from jax import Array, lax
+from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from jaxshallow import given
 from jaxshallow.curvature import size_of
 from jaxshallow.params import Params
+from jaxshallow.stacks import cholesky
 
 MOST_PARAMETERS = 5_000  # a step takes P³/3 operations: 4 · 10¹⁰, a few seconds on a core
 MOST_BEND = 0.75  # of ‖a‖ to ½‖s‖: Transtrum and Sethna's
@@ -125,21 +125,6 @@ def levenberg_marquardt(damping: float = 1e-3) -> optax.GradientTransformationEx
         return jax.tree.map(lambda d: jnp.where(taken, d, 0).astype(d.dtype), step), state
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-@jax.custom_batching.custom_vmap
-def cholesky(A: Array) -> Array:
-    """The Cholesky factor; of many matrices one after another on a CPU.
-
-    There jaxlib 0.10 divides a stack of them among its threads, and waits for these inside one of them. Two programs
-    that do so at the same time on two cores, as two chunks of `fit_many` are, wait for each other for ever.
-    """
-    return jnp.linalg.cholesky(A)
-
-
-@cholesky.def_vmap
-def _one_by_one(axis_size: int, in_batched: Any, A: Array) -> tuple[Array, bool]:
-    return lax.platform_dependent(A, cpu=lambda A: lax.map(cholesky, A), default=jnp.linalg.cholesky), True
 
 
 def check_whole(params: Any) -> None:
