@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import EXAMPLES, HEADS, HIDDEN, PAIRS, THREAD_EDGES, assert_close, draw
+from cases import HEADS, HIDDEN, PAIRS, THREAD_EDGES, assert_close, draw
 from jax.flatten_util import ravel_pytree
 
 import jaxshallow as js
@@ -118,7 +118,7 @@ def test_a_network_that_fits_has_its_gauss_newton_matrix_as_hessian(x64):
     assert_close(js.hessian(params, X, Y), js.gauss_newton(params, X, Y), "float64")
 
 
-@pytest.mark.parametrize("m", EXAMPLES)
+@pytest.mark.parametrize("m", [1, 7])
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS)
 def test_the_jacobian_is_the_derivative_of_z2(hidden, output, n_y, m, x64):
     params, X = draw(hidden, output, n_y, m=m)[:2]

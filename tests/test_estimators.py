@@ -355,7 +355,7 @@ def test_ctrl_c_keeps_what_has_been_trained(monkeypatch, either_way):
         ({"activation": "swish"}, "activation must be one of logistic, sigmoid, .*got 'swish'"),
         ({"activation": ["relu"]}, r"activation must be one of .*got \['relu'\]"),
         ({"max_iter": True}, "max_iter must be an integer of at least 1, got True"),
-        ({"solver": "newton"}, "solver must be one of adam, sgd, lbfgs, got 'newton'"),
+        ({"solver": "newton"}, "solver must be one of adam, sgd, lbfgs, lm, got 'newton'"),
         ({"learning_rate": "fast"}, "learning_rate must be one of constant"),
         ({"alpha": -1}, "alpha must be a number from 0"),
         ({"alpha": "none"}, "alpha must be a number from 0"),
