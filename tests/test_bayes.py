@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 import jaxshallow as js
 from jaxshallow import descent
+from jaxshallow.bayes import evidence
 from jaxshallow.bayes.gaussian import BIAS_DEVIATION, compiled_posterior
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
@@ -208,7 +209,7 @@ def test_single_and_half_precision_are_near_double(x64):
 @far_from_minimum
 @pytest.mark.parametrize(("output", "n_y"), [("sigmoid", 1), ("softmax", 3), ("identity", 1), ("exp", 2)])
 def test_leave_one_out_and_influence_are_those_of_dense_algebra(output, n_y, x64, monkeypatch, little_optimization):
-    case = draw("tanh", output, n_y, m=12)._replace(l2=30.0)  # else the rates of exp go beyond all bounds
+    case = draw("tanh", output, n_y, m=12)._replace(l2=300.0)  # else the rates of exp go beyond all bounds
     params, X, Y, weights, l2 = case
     noise = 0.7 if output == "identity" else 1.0
     posterior = js.laplace(params, X, Y, l2=l2, weights=weights, **({"noise": noise} if output == "identity" else {}))
@@ -368,9 +369,26 @@ def test_fit_evidence_says_what_it_cannot():
         js.fit_evidence([params, *several(4, 1, "sigmoid", dtype=np.float32)], X, Y)
     with pytest.raises(TypeError, match="fit_evidence needs numbers"):
         jax.jit(lambda X: js.fit_evidence(params, X, Y).log_evidence)(X)
-    with pytest.warns(UserWarning, match="l2 has not come to rest after 1 rounds: .* Raise rounds, or tol"):
+    with pytest.warns(UserWarning, match="not come to rest: the last step of 1 rounds was from .*; raise rounds"):
         found = js.fit_evidence(params, X, Y, rounds=1)
     assert found.params.W1.dtype == np.float32
+
+
+def test_where_the_dtype_holds_no_further_posterior_the_last_one_stays(monkeypatch):
+    """As in single precision of targets without noise, whose l2 goes down for ever."""
+    _, X, Y = teacher(m=60, dtype=np.float32)
+    looked_at, rounds = evidence.looked_at, []
+
+    def fails_later(networks, task, l2s):
+        rounds.append(looked_at(networks, task, l2s))
+        return rounds[0] if len(rounds) == 1 else evidence.Round(*(np.full_like(one, np.nan) for one in rounds[0]))
+
+    monkeypatch.setattr(evidence, "looked_at", fails_later)
+    with pytest.warns(UserWarning, match="no posterior in float32 after the step from 0.01 to .*; use float64"):
+        found = js.fit_evidence(several(4, 1, dtype=np.float32), X, Y)
+    assert len(rounds) == 2
+    assert (found.l2, found.log_evidence) == (rounds[0].l2[0], rounds[0].log_evidence[0])
+    np.testing.assert_allclose(found.posterior.log_evidence, found.log_evidence, rtol=1e-4)  # of the same network
 
 
 # ---- wrong labels ----
