@@ -99,6 +99,9 @@ def fit_evidence(
     Returns:
         `Evidence` with `params`, `l2`, `noise`, `posterior`.
 
+    A warning says if l2 has not come to rest: after `rounds`, or since the dtype holds no posterior where it leads, as
+    single precision may not where targets have no noise.
+
     Raises:
         ValueError, TypeError: as `laplace` and `fit_many`; Y is constant (identity); no start has a posterior.
 
@@ -123,28 +126,35 @@ def fit_evidence(
     eps = float(jnp.finfo(task.X.dtype).eps)
 
     seen: list[Round] = []
-    l2s = np.full(len(networks), float(task.l2))
+    l2s, stuck = np.full(len(networks), float(task.l2)), np.zeros(len(networks), bool)
     for _ in range(rounds):
-        networks = trained(networks, task, l2s.tolist(), epochs=epochs, patience=patience, optimizer=optimizer)
-        seen.append(looked_at(networks, task, l2s))
-        wanted = np.clip(seen[-1].next_l2, total * eps, total / eps)  # beyond, λ is as 0, or all is
-        moves = abs(np.log(wanted / l2s)) > tol  # not where there is no posterior: NaN
-        if not moves.any():
+        tried = trained(networks, task, l2s.tolist(), epochs=epochs, patience=patience, optimizer=optimizer)
+        found = looked_at(tried, task, l2s)
+        fails = ~np.isfinite(found.log_evidence)
+        if seen:  # a start without a posterior goes back to the last it had, and stays there
+            found = Round(*(np.where(fails, *both) for both in zip(seen[-1], found, strict=True)))
+        networks = [old if fail else new for old, new, fail in zip(networks, tried, fails, strict=True)]
+        seen.append(found)
+        stuck |= fails
+        wanted = np.clip(found.next_l2, total * eps, total / eps)  # beyond, λ is as 0, or all is
+        moves = abs(np.log(wanted / found.l2)) > tol
+        l2s = np.where(moves & ~stuck, wanted, found.l2)
+        if not (moves & ~stuck).any():
             break
-        l2s = np.where(moves, wanted, l2s)
 
-    evidences = np.where(np.isfinite(seen[-1].log_evidence), seen[-1].log_evidence, -np.inf)
+    evidences = np.where(np.isfinite(found.log_evidence), found.log_evidence, -np.inf)
     best = int(np.argmax(evidences))
     if moves[best]:
-        warnings.warn(
-            f"l2 has not come to rest after {len(seen)} rounds: the last step was from {seen[-1].l2[best]:.3g} to "
-            f"{wanted[best]:.3g}. Raise rounds, or tol",
-            stacklevel=2,
-        )
+        step = f"from {found.l2[best]:.3g} to {wanted[best]:.3g}"
+        if stuck[best]:
+            problem, fix = f"there is no posterior in {task.X.dtype} after the step", "use float64, or give the noise"
+        else:
+            problem, fix = f"the last step of {len(seen)} rounds was", "raise rounds, or tol"
+        warnings.warn(f"l2 has not come to rest: {problem} {step}; {fix}", stacklevel=2)
     history = Round(*(np.array([getattr(one, name)[best] for one in seen]) for name in Round._fields))
-    found = compiled_posterior(networks[best], *task._replace(l2=jnp.asarray(history.l2[-1], task.X.dtype)))
-    check(found, stacklevel=3)
-    posterior = found.posterior
+    last = compiled_posterior(networks[best], *task._replace(l2=jnp.asarray(history.l2[-1], task.X.dtype)))
+    check(last, stacklevel=3)
+    posterior = last.posterior
     return Evidence(
         params=posterior.params,
         l2=float(history.l2[-1]),

@@ -51,8 +51,8 @@ def label_audit(
         params: the network to start from, or several, with the same head.
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
-        l2: strength of the weight decay, > 0. Rather more of it than for the best predictions: a network that fits
-            everything is surprised by nothing.
+        l2: strength of the weight decay, > 0. Rather too much than too little: where a network could fit every label,
+            the step to the network without one is long, and the ranking is rough.
         weights: (m,) weight of each example.
         epochs, patience: training ends after so many epochs, or so many without a lower cost.
         optimizer: as in `fit_many`. For more than some hundred parameters, "lbfgs" is faster.
