@@ -210,7 +210,7 @@ ROWS = {
         name: Row(
             f"{title}: {{starts}} starts, Levenberg-Marquardt",
             quick={"problem": problem, "starts": 4} if name == "L1a" else None,
-            full={"problem": problem, "starts": 20},
+            full={"problem": problem, "starts": 20 if name == "L1a" else 4},
             aims=[
                 (f"× {peer}, to no higher an error", sooner_than(peer), aim)
                 for peer, aim in (
