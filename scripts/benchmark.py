@@ -32,7 +32,15 @@ except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
 import jax
-from bench import many_networks, many_tables, one_network, searches, second_order, start_up  # noqa: F401  (enter their contestants)
+from bench import (  # noqa: F401  (enter their contestants)
+    derivatives,
+    many_networks,
+    many_tables,
+    one_network,
+    searches,
+    second_order,
+    start_up,
+)
 from bench.measuring import Workers, measure
 from bench.rows import LIMIT, OURS, ROWS, Measured, Row, best, figure, limit
 

@@ -227,6 +227,18 @@ ROWS = {
             ("L1b", "10-20-1 tanh regression, 5,000 examples", "table"),
         )
     },
+    "C1": Row(
+        "{n_x}-{n_h}-1 tanh, m = {m:,}: the Hessian times a vector",
+        quick={"n_x": 20, "n_h": 64, "m": 10_000},
+        full={"n_x": 20, "n_h": 64, "m": 10_000},
+        aims=[("of autodiff's best", lambda t: best(t, OURS) / best(t, "jax,"), "≤ 1.3")],
+    ),
+    "C2": Row(
+        "{n_x}-{n_h}-1 tanh, m = {m:,}: the Gauss-Newton matrix",
+        quick={"n_x": 20, "n_h": 16, "m": 10_000},
+        full={"n_x": 20, "n_h": 64, "m": 10_000},
+        aims=[("of the rate of its bare product", rate_of_limit, "≥ 0.6")],
+    ),
     "W7": Row(
         "import to first trained step, 20-100-1, m = 1,000, in a new process",
         quick={},

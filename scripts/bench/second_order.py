@@ -64,7 +64,7 @@ def network_of(W1: Any, b1: Any, W2: Any, b2: Any) -> js.Params:
 
 
 @contestant(STARTS, f"{OURS}, fit_many", "jax")
-def fit_many(problem: str, starts: int) -> Run:
+def l1_fit_many(problem: str, starts: int) -> Run:
     """For fewer and for more steps, each from the beginning; its time is that of the most."""
     X, Y, n_h = regression(problem)
     configs = {"n_h": n_h, "hidden": "tanh", "seed": list(range(starts))}
@@ -93,7 +93,7 @@ def fit_many(problem: str, starts: int) -> Run:
 
 
 @contestant(STARTS, "scikit-learn, lbfgs", "numpy")
-def scikit_learn(problem: str, starts: int) -> Run:
+def l1_scikit_learn(problem: str, starts: int) -> Run:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
@@ -113,7 +113,7 @@ def scikit_learn(problem: str, starts: int) -> Run:
 
 
 @contestant(STARTS, "MINPACK, SciPy's least_squares", "numpy")
-def minpack(problem: str, starts: int) -> Run:
+def l1_minpack(problem: str, starts: int) -> Run:
     """Levenberg-Marquardt of 1980, with the same Jacobian, written in NumPy."""
     from scipy.optimize import least_squares
 
@@ -159,7 +159,7 @@ cat(proc.time()[["elapsed"]] - start, median(rmse))
 
 
 @contestant(STARTS, "R's nnet", "numpy")
-def nnet(problem: str, starts: int) -> Run:
+def l1_nnet(problem: str, starts: int) -> Run:
     """BFGS, timed inside R. Its units are logistic, which is tanh in other coordinates."""
     if not shutil.which("Rscript"):
         raise RuntimeError("there is no R here: apt-get install r-cran-nnet")
@@ -180,7 +180,7 @@ def nnet(problem: str, starts: int) -> Run:
 
 
 @contestant(STARTS, "optimistix, LevenbergMarquardt", "jax, optimistix")
-def optimistix(problem: str, starts: int) -> Run:
+def l1_optimistix(problem: str, starts: int) -> Run:
     """All starts in one compiled program, as its users do it."""
     import jax.numpy as jnp
     import optimistix as optx
@@ -211,7 +211,7 @@ def optimistix(problem: str, starts: int) -> Run:
 
 
 @contestant(STARTS, "torch-levenberg-marquardt", "torch")
-def torch_lm(problem: str, starts: int) -> Run:
+def l1_torch(problem: str, starts: int) -> Run:
     """One start after another; its products use all cores."""
     import torch
     import torch_levenberg_marquardt as tlm
