@@ -204,7 +204,7 @@ def resolve(hidden: str | Activation | Elementwise) -> tuple[Elementwise, Elemen
             raise TypeError(f"hidden must be a name, a function or an Activation, got {type(part).__name__}")
     checked = elementwise(g, name)
     if g_prime is None:
-        return checked, lambda Z: jax.jvp(checked, (Z,), (jnp.ones_like(Z),))[1]
+        return checked, derivative(checked)
     return checked, elementwise(g_prime, f"g_prime of {name}")
 
 
@@ -214,7 +214,12 @@ def second_derivative(hidden: str | Activation | Elementwise) -> Elementwise:
     own = HIDDEN[hidden] if isinstance(hidden, str) else hidden
     if isinstance(own, Activation) and own.g_double_prime is not None:
         return own.g_double_prime if own in OURS else elementwise(own.g_double_prime, "g_double_prime of hidden")
-    return lambda Z: jax.jvp(g_prime, (Z,), (jnp.ones_like(Z),))[1]
+    return derivative(g_prime)
+
+
+def derivative(f: Elementwise) -> Elementwise:
+    """JAX's derivative of an elementwise function."""
+    return lambda Z: jax.jvp(f, (Z,), (jnp.ones_like(Z),))[1]
 
 
 def elementwise(f: Elementwise, name: str) -> Elementwise:

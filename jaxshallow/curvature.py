@@ -26,7 +26,6 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -35,7 +34,7 @@ from jaxshallow import checks
 from jaxshallow.activations import OUTPUTS, resolve, second_derivative
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import Cache, propagate, relative_weights
-from jaxshallow.params import Params
+from jaxshallow.params import Params, size_of
 
 
 class Along(NamedTuple):
@@ -150,18 +149,11 @@ def gauss_newton_vector(
     params, X, Y = checks.examples(params, X, Y)
     V = checks.direction(params, V)
     _, w, λ = relative_weights(params, X.shape[1], weights, l2)
-    _, g_prime = resolve(params.hidden)
-    m = X.shape[1]
-    (Z1, A1, _, _), _, _, _, RA2 = propagate_along(params, X, V)
+    cache, _, _, _, RA2 = propagate_along(params, X, V)
 
-    RdZ2 = w * RA2
-    RdW2 = jnp.inner(RdZ2, A1) / m + λ * V.W2
-    Rdb2 = RdZ2.sum(axis=1, keepdims=True) / m
-    RdZ1 = params.W2.T @ RdZ2 * g_prime(Z1)
-    RdW1 = jnp.inner(RdZ1, X) / m + λ * V.W1
-    Rdb1 = RdZ1.sum(axis=1, keepdims=True) / m
+    GV = times_transpose(params, X, cache, w * RA2)
 
-    return replace(params, W1=RdW1, b1=Rdb1, W2=RdW2, b2=Rdb2)
+    return replace(GV, W1=GV.W1 + λ * V.W1, W2=GV.W2 + λ * V.W2)
 
 
 @on_any_mesh
@@ -193,14 +185,21 @@ def acceleration(
     params, X, Y = checks.examples(params, X, Y)
     V = checks.direction(params, V)
     _, w, _ = relative_weights(params, X.shape[1], weights, 0.0)
-    _, g_prime = resolve(params.hidden)
-    g_double_prime = second_derivative(params.hidden)
-    H, m = OUTPUTS[params.output].derivative, X.shape[1]
-    (Z1, A1, _, A2), RZ1, RA1, _, _ = propagate_along(params, X, V)
+    g_double_prime, H = second_derivative(params.hidden), OUTPUTS[params.output].derivative
+    cache, RZ1, RA1, _, _ = propagate_along(params, X, V)
 
-    RRA1 = g_double_prime(Z1) * RZ1**2
+    RRA1 = g_double_prime(cache.Z1) * RZ1**2
     RRZ2 = params.W2 @ RRA1 + 2 * (V.W2 @ RA1)
-    dZ2 = w * H(A2, RRZ2)
+
+    return times_transpose(params, X, cache, w * H(cache.A2, RRZ2))
+
+
+def times_transpose(params: Params, X: Array, cache: Cache, dZ2: Array) -> Params:
+    """(1/m) Σ Jᵀ dz2: back-propagation of any dZ2 (n_y, m), on checked arguments."""
+    _, g_prime = resolve(params.hidden)
+    Z1, A1, _, _ = cache
+    m = X.shape[1]
+
     dW2 = jnp.inner(dZ2, A1) / m
     db2 = dZ2.sum(axis=1, keepdims=True) / m
     dZ1 = params.W2.T @ dZ2 * g_prime(Z1)
@@ -392,11 +391,6 @@ def ntk(params: Params, X: ArrayLike, X2: ArrayLike | None = None) -> Array:
 
 # A matrix of 20,000 × 20,000 takes 1.5 GiB in float32, and its Cholesky factor a minute or more.
 MOST_PARAMETERS = 20_000
-
-
-def size_of(params: Params) -> int:
-    """P, the number of parameters."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def check_size(name: str, params: Params) -> None:

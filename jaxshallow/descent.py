@@ -18,15 +18,13 @@ from jax.typing import ArrayLike
 from jaxshallow import checks, given
 from jaxshallow.backprop import cost_and_grads
 from jaxshallow.bounded import bounded_jit
-from jaxshallow.curvature import acceleration, gauss_newton, size_of
+from jaxshallow.curvature import acceleration, gauss_newton
 from jaxshallow.optimizers import Optimizer, check_optimizer, start, step
-from jaxshallow.params import Params
-from jaxshallow.tiles import stream
+from jaxshallow.params import Params, size_of
+from jaxshallow.tiles.jacobians import in_tiles
 
 CostAndGrads: TypeAlias = Callable[..., tuple[Array, Params]]
 TrainStep: TypeAlias = Callable[..., tuple[Params, Any, Array]]
-
-JACOBIAN = 2**20  # numbers: 4 MiB in float32
 
 
 def update(params: Params, grads: Params, learning_rate: ArrayLike) -> Params:
@@ -75,17 +73,6 @@ def no_curvature(*_: Any) -> dict[str, Callable[..., Any]]:
     return {"gauss_newton_fn": gauss_newton_fn, "acceleration_fn": lambda params, V: V}
 
 
-def in_tiles(fn: Callable[..., Array], params: Params, X: Any, Y: Any, **options: Any) -> Array:
-    """`gauss_newton` or `hessian`, in tiles where the Jacobian of all examples would take much memory."""
-    tile = tile_of_jacobians(params)
-    return (stream(fn, tile) if X.shape[1] > 2 * tile else fn)(params, X, Y, **options)
-
-
-def tile_of_jacobians(params: Params) -> int:
-    """How many examples may have their Jacobians, (n_y, P) each, in memory at a time."""
-    return max(1, JACOBIAN // (params.W2.shape[0] * size_of(params)))
-
-
 def take_step(
     optimizer: Optimizer | None,
     learning_rate: Any,
@@ -96,18 +83,18 @@ def take_step(
     Y: ArrayLike,
     weights: ArrayLike | None,
     l2: ArrayLike,
-    curvature: Callable[..., Mapping[str, Callable[..., Any]]] | None = None,
+    curvature: Callable[..., Mapping[str, Callable[..., Any]]] = curvature_of,
 ) -> tuple[tuple[Params, Any], Array]:
     """One step, by the optimizer or, without one, by `update`; and the cost before it.
 
-    `curvature` stands in for `curvature_of`, where there are no examples.
+    `curvature` is `no_curvature` where there are no examples.
     """
 
     def at(params: Params) -> tuple[Array, Params]:
         return grads(params, X, Y, weights=weights, l2=l2)
 
     if optimizer is not None:
-        return step(optimizer, at, params, opt_state, (curvature or curvature_of)(X, Y, weights, l2))
+        return step(optimizer, at, params, opt_state, curvature(X, Y, weights, l2))
     J, g = at(params)
     return (update(params, g, learning_rate), opt_state), J
 
@@ -150,8 +137,7 @@ def make_train_step(optimizer: Optimizer, *, l2: ArrayLike = 0.0, grads: CostAnd
     Args:
         optimizer: any optax transformation. It gets what it asks for beside the gradient: `value`, `grad`,
             `value_fn`, `obj_fn`, `grad_fn`, `gauss_newton_fn`, `acceleration_fn`, all of this step's examples, weights
-            and l2. For `optax.lookahead` give
-            `optax.LookaheadParams.init_synced(params)` in place of `params`.
+            and l2. For `optax.lookahead` give `optax.LookaheadParams.init_synced(params)` in place of `params`.
         l2: strength of the weight decay, as in `cost`.
         grads: cost and gradient, with `cost_and_grads`' signature.
 

@@ -66,6 +66,11 @@ class Params:
         return task_of(self.output, self.W2.shape[-2])
 
 
+def size_of(params: Params) -> int:
+    """P, the number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
 Task: TypeAlias = Literal["binary", "multilabel", "multiclass", "regression"]
 ONE_CLASS = ("binary", "multiclass")  # the tasks in which each example has one class
 

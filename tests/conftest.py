@@ -75,6 +75,18 @@ def little_optimization():
 
 
 @pytest.fixture
+def long_run():
+    """For tests whose time is running, in a file that is `compiled_lightly`."""
+
+
+@pytest.fixture
+def compiled_lightly(request):
+    """`little_optimization` for a whole file, but for its long runs."""
+    if "long_run" not in request.fixturenames:
+        request.getfixturevalue("little_optimization")
+
+
+@pytest.fixture
 def certify_only(monkeypatch):
     """Leaves executions out of certificates where they are not the claim, or their eager run: a program or thirty."""
 

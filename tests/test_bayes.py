@@ -12,9 +12,9 @@ from cases import assert_close, assert_same, draw, largest_array, programs_of, r
 from jax.flatten_util import ravel_pytree
 
 import jaxshallow as js
-from jaxshallow import descent
 from jaxshallow.bayes import evidence
 from jaxshallow.bayes.gaussian import BIAS_DEVIATION, compiled_posterior
+from jaxshallow.tiles import jacobians
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
 
@@ -182,7 +182,7 @@ def test_predictions_run_in_tiles_and_under_jit(output, n_y, x64, monkeypatch, l
         return posterior.predict_proba(X) if output == "softmax" else posterior.predict(X)
 
     whole = predicted(posterior, X)
-    monkeypatch.setattr(descent, "JACOBIAN", 3 * 30 * 16)
+    monkeypatch.setattr(jacobians, "JACOBIAN", 3 * 30 * 16)
     assert_close(predicted(posterior, X), whole, "float64")
     many = np.zeros((3, 5000))
     most = largest_array(lambda X: predicted(posterior, X), many)
@@ -236,7 +236,7 @@ def test_leave_one_out_and_influence_are_those_of_dense_algebra(output, n_y, x64
     expected = [of_head(reference_losses, Z2 + along[:, :, i], Y) - reference_losses(params, X, Y) for i in range(12)]
     found = js.influence(posterior, X, Y, X, Y, weights=weights, exact=False)
     assert_close(found, np.stack(expected, axis=1), "float64")
-    monkeypatch.setattr(descent, "JACOBIAN", 5 * ravel_pytree(params)[0].size * n_y)
+    monkeypatch.setattr(jacobians, "JACOBIAN", 5 * ravel_pytree(params)[0].size * n_y)
     tiles = js.influence(posterior, X, Y, X[:, :7], Y[:, :7], weights=weights, exact=False)
     assert_close(tiles, found[:7], "float64")
 

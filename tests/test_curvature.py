@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 import jaxshallow as js
 from jaxshallow import curvature
 from jaxshallow.activations import OUTPUTS
+from jaxshallow.params import size_of
 
 HEADS_AND_COUNTS = [*HEADS, ("exp", 1), ("exp", 2)]
 
@@ -203,7 +204,7 @@ def test_directions_of_another_shape_are_refused():
 
 def test_a_matrix_that_would_not_fit_is_refused_with_a_way_out():
     params = js.init(jax.random.key(0), n_x=999, n_h=100)
-    P = curvature.size_of(params)
+    P = size_of(params)
     assert P > curvature.MOST_PARAMETERS
     for fn in (js.hessian, js.gauss_newton):
         with pytest.raises(

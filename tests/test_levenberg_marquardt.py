@@ -17,9 +17,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 
 import jaxshallow as js
-from jaxshallow import curvature, descent
+from jaxshallow import curvature
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
 from jaxshallow.stacks import cholesky, solve
+from jaxshallow.tiles import jacobians
 from jaxshallow.training.levenberg_marquardt import MOST_BEND
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
@@ -131,7 +132,7 @@ def test_the_matrix_in_tiles_takes_the_same_steps(x64, monkeypatch):
     params, X, Y = curve()
     run = partial(js.fit, params, X, Y, epochs=10)
     whole = run(optimizer=js.levenberg_marquardt())
-    monkeypatch.setattr(descent, "JACOBIAN", 31 * 16)
+    monkeypatch.setattr(jacobians, "JACOBIAN", 31 * 16)
     assert_close(run(optimizer=js.levenberg_marquardt()).params, whole.params, "float64, after training")
 
 

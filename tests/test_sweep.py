@@ -18,19 +18,13 @@ from jaxshallow.programs import running, sweep
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
-
-
-@pytest.fixture(autouse=True)
-def compiled_lightly(request):
-    """Where the time is compiling; a sweep of 700 networks takes longer to run."""
-    if request.node.originalname != "test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each":
-        request.getfixturevalue("little_optimization")
+pytestmark = pytest.mark.usefixtures("standard_promotion", "compiled_lightly")
 
 
 run = runner(sweep.main, as_json=True)
 
 
+@pytest.mark.usefixtures("long_run")
 def test_the_default_asks_which_hidden_size_with_a_hundred_seeds_each(capsys, tmp_path):
     code, results, errors = run(capsys, tmp_path, "--epochs", "150", "--report")
     assert code == 0

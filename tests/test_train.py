@@ -25,22 +25,13 @@ TABLES = ["digits", "breast_cancer", "iris", "wine", "diabetes"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
-
-
-OPTIMIZED = "test_the_course_figures", "test_the_default_is", "test_equal_weights", "test_large_weights"  # long runs
-
-
-@pytest.fixture(autouse=True)
-def compiled_lightly(request):
-    """Where the time is compiling."""
-    if not request.node.name.startswith(OPTIMIZED):
-        request.getfixturevalue("little_optimization")
+pytestmark = pytest.mark.usefixtures("standard_promotion", "compiled_lightly")
 
 
 run = runner(train.main, as_json=True)
 
 
+@pytest.mark.usefixtures("long_run")
 def test_the_default_is_the_flower_with_four_hidden_units(capsys, tmp_path):
     assert train.main(["--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out
@@ -197,6 +188,7 @@ def test_float64_is_used_where_it_is_asked_for_and_nowhere_after(capsys, tmp_pat
         assert js.load(tmp_path / "model.safetensors").W1.dtype == np.float64
 
 
+@pytest.mark.usefixtures("long_run")
 def test_the_course_figures_come_out_and_one_that_differs_fails(capsys, tmp_path, monkeypatch):
     fit, found = js.fit, {}
 
@@ -216,6 +208,7 @@ def test_the_course_figures_come_out_and_one_that_differs_fails(capsys, tmp_path
     assert capsys.readouterr().out.count("DIFFERS") == 1
 
 
+@pytest.mark.usefixtures("long_run")
 def test_equal_weights_keep_the_hidden_units_identical(capsys, tmp_path):
     code, results, _ = run(capsys, tmp_path, "--demo", "symmetry")
     assert code == 0
@@ -224,6 +217,7 @@ def test_equal_weights_keep_the_hidden_units_identical(capsys, tmp_path):
     assert (tmp_path / "symmetry.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.usefixtures("long_run")
 def test_large_weights_saturate_and_stall(capsys, tmp_path):
     code, results, _ = run(capsys, tmp_path, "--demo", "scale")
     assert code == 0

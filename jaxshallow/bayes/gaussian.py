@@ -47,12 +47,12 @@ from jaxshallow.activations import OUTPUTS
 from jaxshallow.backprop import manual_grads
 from jaxshallow.bayes.posterior import Posterior
 from jaxshallow.bounded import bounded_jit
-from jaxshallow.curvature import MOST_PARAMETERS, gauss_newton, is_weight, size_of
-from jaxshallow.descent import in_tiles
+from jaxshallow.curvature import MOST_PARAMETERS, gauss_newton, is_weight
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate, relative_weights
-from jaxshallow.params import Params
+from jaxshallow.params import Params, size_of
 from jaxshallow.stacks import cholesky
+from jaxshallow.tiles.jacobians import in_tiles
 
 BIAS_DEVIATION = 10.0
 FAR = 1.0  # standard deviations of the posterior, from the network to the minimum

@@ -28,17 +28,17 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxshallow import checks, descent, stacks
+from jaxshallow import checks, stacks
 from jaxshallow.activations import OUTPUTS
 from jaxshallow.bayes.gaussian import laplace, precision, root_of
 from jaxshallow.bayes.posterior import Posterior
 from jaxshallow.bounded import bounded_jit
 from jaxshallow.curvature import gauss_newton, hessian, jacobian_of
-from jaxshallow.descent import in_tiles, tile_of_jacobians
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate, relative_weights
 from jaxshallow.params import Params
-from jaxshallow.tiles import stream
+from jaxshallow.tiles import jacobians, stream
+from jaxshallow.tiles.jacobians import in_tiles, tile_of_jacobians
 
 LEAST = 1 / 3
 
@@ -179,7 +179,7 @@ def influence(
     X_of = checks.features(params, X_of, name="X_of")
     Y_of = checks.targets(params, X_of, Y_of, name="Y_of")
     # A tile of both has n_y numbers for each pair.
-    tile = min(tile_of_jacobians(params), max(1, isqrt(descent.JACOBIAN // len(Y_of))))
+    tile = min(tile_of_jacobians(params), max(1, isqrt(jacobians.JACOBIAN // len(Y_of))))
     options = {} if weights is None else {"weights": weights}
     found: Array = stream(_influence, tile)(
         params, X, Y, root=posterior.root, β=posterior.β, X_of=X_of, Y_of=Y_of, tile=tile, **options

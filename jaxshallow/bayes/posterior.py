@@ -12,9 +12,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxshallow.bayes import predictive
-from jaxshallow.descent import tile_of_jacobians
 from jaxshallow.params import Params
 from jaxshallow.tiles import stream
+from jaxshallow.tiles.jacobians import tile_of_jacobians
 
 
 @jax.tree_util.register_dataclass

@@ -20,7 +20,7 @@ from jaxshallow.activations import OUTPUTS
 from jaxshallow.certificate.second_order import direction
 from jaxshallow.many.side_by_side import cost_and_grads_beside_another
 from jaxshallow.network import Cache
-from jaxshallow.params import Params
+from jaxshallow.params import Params, size_of
 from jaxshallow.tiles import shard, stream, tile_size
 from jaxshallow.tiles.chains import Span
 from jaxshallow.tiles.streaming import in_chains
@@ -150,7 +150,7 @@ def second_derivatives(params: Params) -> list[Execution]:
     if params.W1.dtype not in (jnp.float32, jnp.float64):
         return []
     second = partial(Execution, compiled=True, named=_named_second)
-    P = curvature.size_of(params)
+    P = size_of(params)
     return [
         second("matrix", _products),
         second("autodiff", _by_autodiff),
@@ -168,7 +168,7 @@ def all_executions(params: Params, more: Mapping[str, Callable[..., Any]] | None
         return Execution("scan loop", run, SCAN_EXAMPLES if wide else LOOP_EXAMPLES, loop=True)
 
     in_numpys_reach = in_numpy.known(params.hidden) and params.W1.dtype in (jnp.float32, jnp.float64)
-    vmap_examples = max(1, VMAP_ENTRIES // sum(leaf.size for leaf in jax.tree.leaves(params)))
+    vmap_examples = max(1, VMAP_ENTRIES // size_of(params))
     chains_run = jax.default_backend() == "cpu" and jax.local_device_count() == 1
     tiled: dict[str, Callable[..., Any]] = {"stream": _streamed}
     if jax.local_device_count() > 1:

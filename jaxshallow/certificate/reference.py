@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxshallow.activations import Activation, resolve
+from jaxshallow.activations import Activation, derivative, resolve
 from jaxshallow.certificate.bounds import Arithmetic, Bounded
 from jaxshallow.params import Params
 
@@ -31,50 +31,36 @@ def _softmax(Z: Bounded) -> Bounded:
 
 Elementwise: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
-REFERENCE_HIDDEN: dict[str, tuple[Elementwise, Elementwise]] = {
-    "sigmoid": (_sigmoid, lambda Z: _sigmoid(Z) * _sigmoid(-Z)),
-    "tanh": (np.tanh, lambda Z: 1 - np.tanh(Z) ** 2),
-    "relu": (lambda Z: Z * (Z > 0), lambda Z: 1.0 * (Z > 0)),
-    "leaky_relu": (lambda Z: np.where(Z > 0, Z, 0.01 * Z), lambda Z: np.where(Z > 0, 1, 0.01)),
-    "identity": (lambda Z: Z, np.ones_like),
+# g, g′ and g″.
+REFERENCE_HIDDEN: dict[str, tuple[Elementwise, Elementwise, Elementwise]] = {
+    "sigmoid": (
+        _sigmoid,
+        lambda Z: _sigmoid(Z) * _sigmoid(-Z),
+        lambda Z: _sigmoid(Z) * _sigmoid(-Z) * (_sigmoid(-Z) - _sigmoid(Z)),
+    ),
+    "tanh": (np.tanh, lambda Z: 1 - np.tanh(Z) ** 2, lambda Z: -2 * np.tanh(Z) * (1 - np.tanh(Z) ** 2)),
+    "relu": (lambda Z: Z * (Z > 0), lambda Z: 1.0 * (Z > 0), np.zeros_like),
+    "leaky_relu": (lambda Z: np.where(Z > 0, Z, 0.01 * Z), lambda Z: np.where(Z > 0, 1, 0.01), np.zeros_like),
+    "identity": (lambda Z: Z, np.ones_like, np.zeros_like),
 }
 
 
-SECOND: dict[str, Elementwise] = {
-    "sigmoid": lambda Z: _sigmoid(Z) * _sigmoid(-Z) * (_sigmoid(-Z) - _sigmoid(Z)),
-    "tanh": lambda Z: -2 * np.tanh(Z) * (1 - np.tanh(Z) ** 2),
-    "relu": np.zeros_like,
-    "leaky_relu": np.zeros_like,
-    "identity": np.zeros_like,
-}
-
-
-def hidden_double_prime(hidden: str | Activation | Callable[[Array], Array]) -> Elementwise:
-    """g″ on float64 arrays: a user's is JAX's own derivative of the g′ that JAX derives."""
-    if isinstance(hidden, str) and hidden in SECOND:
-        return SECOND[hidden]
-    g, _ = resolve(hidden)
-    return _in_float64(_derivative(_derivative(g)))
-
-
-def _derivative(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda Z: jax.jvp(f, (Z,), (jnp.ones_like(Z),))[1]
-
-
-def _in_float64(f: Callable[[Array], Array]) -> Elementwise:
-    def on_cpu(Z: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            return np.asarray(f(jnp.asarray(Z)))
-
-    return on_cpu
-
-
-def _reference_hidden(hidden: str | Activation | Callable[[Array], Array]) -> tuple[Elementwise, Elementwise]:
-    """g and g′ on float64 arrays. A user's g runs in JAX, and its g′ is JAX's own: a wrong `g_prime` is found."""
+def _reference_hidden(
+    hidden: str | Activation | Callable[[Array], Array],
+) -> tuple[Elementwise, Elementwise, Elementwise]:
+    """g, g′ and g″ on float64 arrays. A user's g runs in JAX, which derives the others: wrong ones are found."""
     if isinstance(hidden, str) and hidden in REFERENCE_HIDDEN:
         return REFERENCE_HIDDEN[hidden]
     g, _ = resolve(hidden)
-    return _in_float64(g), _in_float64(_derivative(g))
+
+    def in_float64(f: Callable[[Array], Array]) -> Elementwise:
+        def on_cpu(Z: np.ndarray) -> np.ndarray:
+            with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+                return np.asarray(f(jnp.asarray(Z)))
+
+        return on_cpu
+
+    return in_float64(g), in_float64(derivative(g)), in_float64(derivative(derivative(g)))
 
 
 class Reference:
@@ -106,7 +92,7 @@ class Reference:
 
         self.W1, self.b1, self.W2, self.b2 = (exact(leaf, spread) for leaf in jax.tree.leaves(params))
         self.X, self.Y, self.m = exact(X), exact(Y), X.shape[1]
-        self.g, self.g_prime = _reference_hidden(params.hidden)
+        self.g, self.g_prime, self.g_double_prime = _reference_hidden(params.hidden)
         self.least = 0.0 if params.hidden in REFERENCE_HIDDEN else 1.0
         self.output, self.max_norm = params.output, max_norm
         w = exact(np.ones((1, self.m)) if weights is None else np.asarray(weights, np.float64).reshape(1, -1))
@@ -124,6 +110,11 @@ class Reference:
     @cached_property
     def A1(self) -> Bounded:
         return self.Z1.apply(self.g, self.least)
+
+    @cached_property
+    def slope(self) -> Bounded:
+        """g′(Z1)."""
+        return self.Z1.apply(self.g_prime, 1.0)
 
     @cached_property
     def Z2(self) -> Bounded:
@@ -177,7 +168,7 @@ class Reference:
 
     @cached_property
     def dZ1(self) -> Bounded:
-        return (self.W2.T @ self.dZ2) * self.Z1.apply(self.g_prime, 1.0)
+        return (self.W2.T @ self.dZ2) * self.slope
 
     @cached_property
     def dW1(self) -> Bounded:
@@ -193,7 +184,7 @@ class Reference:
 
     @cached_property
     def dz1(self) -> Bounded:
-        return (self.W2.T @ self.dz2) * self.Z1.apply(self.g_prime, 1.0)
+        return (self.W2.T @ self.dz2) * self.slope
 
     @cached_property
     def norms(self) -> Bounded:

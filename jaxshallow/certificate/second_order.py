@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxshallow.certificate.bounds import Arithmetic, Bounded
-from jaxshallow.certificate.reference import Reference, hidden_double_prime
+from jaxshallow.certificate.reference import Reference
 from jaxshallow.params import Params
 
 
@@ -38,15 +38,10 @@ class SecondOrder(Reference):
         super().__init__(params, X, Y, weights, l2, arithmetic, **more)
         V = jax.tree.leaves(direction(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)))
         self.V1, self.v1, self.V2, self.v2 = (Bounded(leaf, np.zeros(leaf.shape), self.W1.arithmetic) for leaf in V)
-        self.g_double_prime = hidden_double_prime(params.hidden)
 
     @cached_property
     def RZ1(self) -> Bounded:
         return self.V1 @ self.X + self.v1
-
-    @cached_property
-    def slope(self) -> Bounded:
-        return self.Z1.apply(self.g_prime, 1.0)
 
     @cached_property
     def RA1(self) -> Bounded:

@@ -2,8 +2,8 @@
 
 The files, in the order in which they import each other, from the bottom up: solvers, settings, first, examples,
 results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs, training, sparse, scales,
-predicting, pool, saving, base, classifier, regressor, search. A fit is one `fit_many`, of an ensemble and of all
-candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
+predicting, networks, pool, saving, base, classifier, regressor, search. A fit is one `fit_many`, of an ensemble and of
+all candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
 
 From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops
 where they do. What differs from them on purpose:

@@ -9,7 +9,6 @@ from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
 from typing import Any, Self
 
-import jax
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
@@ -17,23 +16,20 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from jaxshallow.activations import OUTPUTS
 from jaxshallow.estimators.choosing import is_for_numpy
 from jaxshallow.estimators.examples import NOT_FINITE, Data, Examples, hold_out
+from jaxshallow.estimators.networks import FLOATS, SHOWN
 from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.predicting import mean_output, predicted
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.scales import warn_of_another_scale
-from jaxshallow.estimators.settings import ACTIVATIONS, IN_FULL_BATCHES, LASTING, Recipe, n_hidden
+from jaxshallow.estimators.settings import IN_FULL_BATCHES, LASTING, Recipe, n_hidden
 from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.sparse import dense
 from jaxshallow.estimators.training import Before, Curves, going_on, lowest, ranked, state_of, train
 from jaxshallow.many import Many
-from jaxshallow.params import Params
 from jaxshallow.training.epochs import State
 
-SHOWN = {head: head for head in OUTPUTS} | {"sigmoid": "logistic"}  # heads by scikit-learn's names
-FLOATS = (np.float64, np.float32)
 Pair = tuple[Any, Any]  # X_val and y_val
 
 
@@ -71,48 +67,6 @@ class BaseShallow(SavingMixin, BaseEstimator):
     max_fun: int = 15000
     n_members: int = 1
     device: str | None = None
-
-    # ---- the networks: the best is in `coefs_` and `intercepts_`, which may be assigned, as in scikit-learn ----
-
-    @property
-    def members_(self) -> list[Params]:
-        """The networks, the best first, in a dtype that JAX has: without x64, float32 even if `coefs_` are float64."""
-
-        def known(A: np.ndarray) -> np.ndarray:
-            return A.astype(jax.dtypes.canonicalize_dtype(A.dtype), copy=False)
-
-        return jax.tree.map(known, self._networks)
-
-    @members_.setter
-    def members_(self, members: Sequence[Params]) -> None:
-        best, *self._other_members = members
-        self._hidden = best.hidden
-        # Copies that can be written to.
-        self.coefs_ = [np.array(best.W1).T, np.array(best.W2).T]
-        self.intercepts_ = [np.array(best.b1)[:, 0], np.array(best.b2)[:, 0]]
-        self.n_layers_, self.n_outputs_ = 3, len(best.W2)
-        self.out_activation_ = SHOWN[best.output]
-
-    @property
-    def _networks(self) -> list[Params]:
-        """The networks, the best first, in the dtype in which they were trained or assigned, in NumPy."""
-
-        def floats(A: Any) -> np.ndarray:
-            A = np.asarray(A)
-            return A if A.dtype in FLOATS else A.astype(np.float64)
-
-        W1, W2 = (floats(W).T for W in self.coefs_)
-        b1, b2 = (floats(b)[..., None] for b in self.intercepts_)
-        leaves: dict[str, Any] = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
-        found = [leaf.shape for leaf in leaves.values()]
-        if len(W1.shape) != 2 or found[1:] != [(len(W1), 1), (len(W2), len(W1)), (len(W2), 1)]:
-            raise ValueError(
-                "coefs_ must be (n_features, n_hidden) and (n_hidden, n_outputs), and intercepts_ (n_hidden,) and "
-                f"(n_outputs,), got {[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
-            )
-        hidden = ACTIVATIONS.get(self.activation, self.activation)
-        best = Params(**leaves, hidden=getattr(self, "_hidden", hidden), output=self._output)
-        return [best, *getattr(self, "_other_members", [])]
 
     @property
     def _optimizer(self) -> SimpleNamespace:

@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow import store
+from jaxshallow.estimators.networks import NetworksMixin
 from jaxshallow.estimators.settings import check
-from jaxshallow.params import Params
 
 # Fitted attributes that are written as they are.
 KNOWN = (
@@ -22,22 +22,11 @@ KNOWN = (
 )  # fmt: skip
 
 
-class SavingMixin:
+class SavingMixin(NetworksMixin):
     """`save` and `load` for an estimator with `members_`."""
 
     get_params: Callable[..., dict[str, Any]]
-    members_: list[Params]
     n_features_in_: int
-
-    @property
-    def _output(self) -> str:
-        """The head of the network, when the subclass has seen y."""
-        raise NotImplementedError
-
-    @property
-    def _networks(self) -> list[Params]:
-        """The networks, the best first, in the dtype in which they were trained."""
-        raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network with `jaxshallow.save`, and the rest of the estimator into the file's metadata.

@@ -23,6 +23,7 @@ import numpy as np
 
 import jaxshallow as js
 from jaxshallow import plots
+from jaxshallow.params import size_of
 from jaxshallow.programs import running
 from jaxshallow.programs.extra import needs_scripts
 from jaxshallow.programs.options import read, settings
@@ -174,7 +175,7 @@ def timed(
     executions: Executions, params: js.Params, arguments: tuple[jax.Array, ...], repeats: int
 ) -> dict[str, float]:
     """Median seconds of each execution, after a warm-up; NaN for an execution that is left out at this size."""
-    m, size = arguments[0].shape[1], sum(leaf.size for leaf in jax.tree.leaves(params))
+    m, size = arguments[0].shape[1], size_of(params)
     left_out = set()
     if m > PYTHON_LOOP_EXAMPLES:
         left_out.add("Python loop")

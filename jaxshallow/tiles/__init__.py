@@ -4,6 +4,7 @@ parts      a function on some of the examples at a time, and the parts put toget
 chains     tiles on all cores, from threads
 host       tiles from memory maps and iterables
 streaming  `stream`: tile by tile
+jacobians  functions of the examples' Jacobians, which take more memory
 sharding   `shard`: over devices
 """
 

@@ -20,7 +20,7 @@ from jaxshallow.descent import CostAndGrads, take_step
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate
 from jaxshallow.optimizers import Optimizer, start, trained
-from jaxshallow.params import Params
+from jaxshallow.params import Params, size_of
 
 
 class History(NamedTuple):
@@ -384,11 +384,10 @@ def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callb
 
     At least two: XLA unrolls a loop of one, and then rounds differently.
     """
-    entries = sum(leaf.size for leaf in jax.tree.leaves(params))
     most = epochs if callback is None else max(2, epochs // 100)
     if not is_known(m):
         return most
-    return int(min(most, max(2, 2e9 // operations(entries, m, batch_size))))
+    return int(min(most, max(2, 2e9 // operations(size_of(params), m, batch_size))))
 
 
 def operations(entries: int, m: int, batch_size: int) -> int:

@@ -17,7 +17,7 @@ from jaxshallow.backprop import cost_and_grads
 from jaxshallow.descent import CostAndGrads
 from jaxshallow.network import cost
 from jaxshallow.optimizers import Optimizer, check_optimizer
-from jaxshallow.params import Params, check_sizes
+from jaxshallow.params import Params, check_sizes, size_of
 from jaxshallow.tiles.streaming import faster
 from jaxshallow.training.epochs import (
     History,
@@ -161,7 +161,7 @@ def fit(
     tall = objective_on_all_cores(optimizer, state, X, Y, weights, l2) if streams else None
     last = None
     if batch_size is not None:
-        last = last_batch(m, min(batch_size, m), sum(leaf.size for leaf in jax.tree.leaves(params)))
+        last = last_batch(m, min(batch_size, m), size_of(params))
     block = epochs_a_program(params, m, batch_size or m, epochs, callback)
     while done < epochs:
         n = block if epochs - done > block + 1 else epochs - done  # no program of a single epoch

@@ -33,8 +33,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from jaxshallow import given
-from jaxshallow.curvature import size_of
-from jaxshallow.params import Params
+from jaxshallow.params import Params, size_of
 from jaxshallow.stacks import cholesky
 
 MOST_PARAMETERS = 5_000  # a step takes P³/3 operations: 4 · 10¹⁰, a few seconds on a core

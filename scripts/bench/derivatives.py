@@ -10,10 +10,6 @@ from bench.rows import LIMIT, OURS, Run, contestant
 from bench.work import jitted, on_device
 
 
-def gradient(params: js.Params, X: jax.Array, Y: jax.Array) -> js.Params:
-    return jax.grad(js.cost)(params, X, Y)
-
-
 @contestant("C1", f"{OURS}, hessian_vector", "jax")
 def c1_by_hand(n_x: int, n_h: int, m: int) -> Run:
     params, X, Y = on_device(n_x, n_h, m)
@@ -25,7 +21,7 @@ def c1_forward_over_reverse(n_x: int, n_h: int, m: int) -> Run:
     params, X, Y = on_device(n_x, n_h, m)
 
     def product(params: js.Params, X: jax.Array, Y: jax.Array, V: js.Params) -> js.Params:
-        return jax.jvp(lambda params: gradient(params, X, Y), (params,), (V,))[1]
+        return jax.jvp(lambda params: jax.grad(js.cost)(params, X, Y), (params,), (V,))[1]
 
     return jitted(product, params, X, Y, params)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 OURS = "jaxshallow"
 LIMIT = "limit: "
+RMSE, STEPS = "thousandths median rmse", (25, 50, 100, 200, 400, 800)  # of the rows L1
 
 Times = dict[str, float]  # each contestant's median, in seconds, and the figures that it reports, see `figure`
 Run = Callable[[], object]  # does the work once, and returns when it is done
@@ -81,9 +82,6 @@ def growth(name: str, who: str) -> tuple[str, Callable[[Times], float], str]:
 def faster_than(peer: str) -> Callable[[Times], float]:
     """How many times faster than the peer our best is."""
     return lambda times: best(times, peer) / best(times, OURS)
-
-
-RMSE, STEPS = "thousandths median rmse", (25, 50, 100, 200, 400, 800)
 
 
 def sooner_than(peer: str) -> Callable[[Times], float]:
@@ -208,7 +206,7 @@ ROWS = {
     },
     **{
         name: Row(
-            f"{title}: {{starts}} starts, Levenberg-Marquardt",
+            f"{title}: {{starts}} starts",
             quick={"problem": problem, "starts": 4} if name == "L1a" else None,
             full={"problem": problem, "starts": 20 if name == "L1a" else 4},
             aims=[
