@@ -19,7 +19,7 @@ from sklearn.model_selection import cross_val_score
 import jaxshallow as js
 from jaxshallow import curvature
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
-from jaxshallow.stacks import cholesky, solve
+from jaxshallow.stacks import cholesky, solve, solve_factored
 from jaxshallow.tiles import jacobians
 from jaxshallow.training.levenberg_marquardt import MOST_BEND
 
@@ -159,10 +159,21 @@ def test_stacked_matrices_are_factored_one_by_one_on_a_cpu(x64):
         calls = re.findall(r"potrf.*-> \(?tensor<([0-9x]*)f64>", program.lower(stack).as_text())
         assert calls
         assert set(calls) == {"5x5x"}
-    b = np.arange(15.0).reshape(3, 5)
-    np.testing.assert_allclose(solve(stacks[0], b), np.linalg.solve(stacks[0], b[..., None])[..., 0], rtol=1e-12)
-    text = jax.jit(solve).lower(stacks[0], b).as_text()
-    assert set(re.findall(r"getrf.*-> \(tensor<([0-9x]*)f64>", text)) == {"5x5x"}
+
+
+@pytest.mark.parametrize(
+    ("solver", "of", "call"), [(solve, lambda A: A, "getrf"), (solve_factored, np.linalg.cholesky, "trsm")]
+)
+@pytest.mark.parametrize("axes", [(0, 0), (None, 0), (0, None)])
+def test_stacked_systems_are_solved_one_by_one_on_a_cpu(solver, of, call, axes, x64):
+    A = draw(n_h=5, m=5).X.T @ draw(n_h=5, m=5).X + np.eye(5)
+    As, bs = np.stack([A, 2 * A, 3 * A]), np.arange(15.0).reshape(3, 5)
+    As, bs = (stack if axis == 0 else stack[0] for stack, axis in zip((As, bs), axes, strict=True))
+    program, given = jax.jit(jax.vmap(solver, axes)), (of(As), bs)
+    np.testing.assert_allclose(program(*given), np.linalg.solve(As, bs[..., None])[..., 0], rtol=1e-10)
+    calls = re.findall(rf"{call}.*-> \(?tensor<([0-9x]*)f64>", program.lower(*given).as_text())
+    assert calls
+    assert not [shape for shape in calls if shape.startswith("3x")]
 
 
 @pytest.mark.parametrize("n_y", [1, 3])

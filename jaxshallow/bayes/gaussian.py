@@ -51,7 +51,7 @@ from jaxshallow.curvature import MOST_PARAMETERS, gauss_newton, is_weight
 from jaxshallow.meshes import on_any_mesh
 from jaxshallow.network import propagate, relative_weights
 from jaxshallow.params import Params, size_of
-from jaxshallow.stacks import cholesky
+from jaxshallow.stacks import cholesky, solve_lower
 from jaxshallow.tiles.jacobians import in_tiles
 
 BIAS_DEVIATION = 10.0
@@ -206,7 +206,7 @@ def precision(params: Params, curvature: Array) -> Array:
 def root_of(A: Array) -> tuple[Array, Array]:
     """R, lower triangular with RᵀR = A⁻¹, and log |A|; NaN if A has no Cholesky factor."""
     factor = cholesky(A)
-    R = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(A), dtype=A.dtype), lower=True)
+    R = solve_lower(factor, jnp.eye(len(A), dtype=A.dtype))
     return R, 2 * jnp.sum(jnp.log(jnp.diag(factor)))
 
 

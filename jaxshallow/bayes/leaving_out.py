@@ -24,6 +24,7 @@ from functools import partial
 from math import isqrt
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -78,7 +79,7 @@ def solved(matrices: Array, columns: Array) -> Array:
     """(n_y, m) the solutions of m systems: matrices (n_y, n_y, m), columns (n_y, m)."""
     if len(columns) == 1:
         return columns / matrices[0]
-    return stacks.solve(jnp.moveaxis(matrices, -1, 0), columns.T).T
+    return jax.vmap(stacks.solve, in_axes=-1, out_axes=-1)(matrices, columns)
 
 
 def leave_one_out(

@@ -34,7 +34,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxshallow import given
 from jaxshallow.params import Params, size_of
-from jaxshallow.stacks import cholesky
+from jaxshallow.stacks import cholesky, solve_factored
 
 MOST_PARAMETERS = 5_000  # a step takes P³/3 operations: 4 · 10¹⁰, a few seconds on a core
 MOST_BEND = 0.75  # of ‖a‖ to ½‖s‖: Transtrum and Sethna's
@@ -102,13 +102,9 @@ def levenberg_marquardt(damping: float = 1e-3) -> optax.GradientTransformationEx
         μ = jnp.where(state.damping > 0, state.damping, damping * top)
         factor = cholesky(G + μ * jnp.eye(len(G), dtype=dtype))  # NaN if there is none
 
-        def solve(v: Array) -> Array:
-            solution: Array = jax.scipy.linalg.cho_solve((factor, True), v.astype(dtype))
-            return solution
-
-        s = -solve(dJ)
+        s = -solve_factored(factor, dJ.astype(dtype))
         bend = ravel_pytree(acceleration_fn(params, as_params(s.astype(dJ.dtype))))[0]
-        a = -solve(bend) / 2
+        a = -solve_factored(factor, bend.astype(dtype)) / 2
         step = as_params((s + a).astype(dJ.dtype))
 
         J = value_fn(optax.apply_updates(params, step))
