@@ -19,9 +19,13 @@ from sklearn.model_selection import cross_val_score
 import jaxshallow as js
 from jaxshallow import curvature
 from jaxshallow.estimators import ShallowClassifier, ShallowRegressor, ShallowSearchCV
+from jaxshallow.many import chunks
+from jaxshallow.many import run as running
+from jaxshallow.params import size_of
 from jaxshallow.stacks import cholesky, solve, solve_factored
 from jaxshallow.tiles import jacobians
-from jaxshallow.training.levenberg_marquardt import MOST_BEND
+from jaxshallow.training.epochs import epochs_a_program
+from jaxshallow.training.levenberg_marquardt import MOST_BEND, matrix_of
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
 
@@ -199,6 +203,23 @@ def test_a_search_finds_what_each_candidate_finds_alone():
             cross_val_score(clone(network).set_params(**p), X, y, cv=2).mean() for p in search.cv_results_["params"]
         ]
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], alone, atol=1 / len(y))  # one example may flip
+
+
+def test_large_matrices_make_short_programs_and_small_chunks(monkeypatch):
+    params, X, Y = curve(n_h=100, dtype=np.float32)
+    P = size_of(params)
+    plain, short = (epochs_a_program(params, 200, 200, 10**6, None, matrix) for matrix in (0, P))
+    assert matrix_of(params, js.levenberg_marquardt().init(params)) == P
+    assert short < plain * (6 * 200 * P + 200_000) / (200 * P**2 + P**3 / 3)  # multiplications in a step
+    assert matrix_of(params, optax.adam(0.1).init(params)) == 0
+
+    sizes = []
+    monkeypatch.setattr(chunks, "MATRIX_ENTRIES", 2 * P**2)
+    run_block = running.run_block
+    monkeypatch.setattr(running, "run_block", lambda block, *of: sizes.append(block.size) or run_block(block, *of))
+    configs = {"n_h": 100, "hidden": "tanh", "seed": range(5)}
+    js.fit_many(jax.random.key(0), X, Y, configs, epochs=2, optimizer="levenberg_marquardt", output="identity")
+    assert set(sizes) == {2}
 
 
 # ---- what cannot be ----

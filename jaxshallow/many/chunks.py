@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxshallow.many.configs import Settings
-from jaxshallow.many.optimizers import shapes
+from jaxshallow.many.optimizers import is_own, shapes
 from jaxshallow.many.plan import OPERATIONS_OF_COMPILING, Group, best_number, outgrows
 from jaxshallow.many.widths import length
 from jaxshallow.training.epochs import operations
@@ -15,6 +15,7 @@ from jaxshallow.training.epochs import operations
 # Entries of A1 over the networks that run at once on a CPU: few enough for the cache, enough for a fast product.
 CHUNK_ELEMENTS = 2**19
 DEVICE_ELEMENTS = 2**26
+MATRIX_ENTRIES = 2**24  # of the P × P matrices of a chunk, each of which is in memory a few times
 OPERATIONS_A_PROGRAM = 4e9  # about a tenth of a second: Ctrl-C and `callback` get their turn
 
 
@@ -101,6 +102,8 @@ def _first_capacity(group: Group, m: int, settings: Settings) -> Capacity:
     if (group.recipe is not None and group.recipe.one_by_one) or is_tall(group, m, settings):
         return Capacity(1, None)
     most = max(1, most // max(group.width, n_y))
+    if matrix := _matrix(group, settings):
+        most = max(1, min(most, MATRIX_ENTRIES // matrix**2))
     return Capacity(-(-n // _for_all_workers(-(-n // most), n, settings)), None)
 
 
@@ -159,4 +162,10 @@ def entries(group: Group, room: Capacity, settings: Settings) -> int:
 
 def _operations(group: Group, room: Capacity, m: int, settings: Settings) -> int:
     """`operations` of an epoch of a chunk."""
-    return operations(entries(group, room, settings), m, settings.batch_size or m)
+    return operations(entries(group, room, settings), m, settings.batch_size or m, _matrix(group, settings))
+
+
+def _matrix(group: Group, settings: Settings) -> int:
+    """P if a step forms the P × P matrix of each network, else 0."""
+    second_order = group.recipe is not None and is_own(group.recipe.factory)
+    return entries(group, Capacity(1, None), settings) if second_order else 0

@@ -379,17 +379,21 @@ def epoch_orders(key: Any, epochs: range, m: int, batch_size: int) -> Any:
     return np.stack([epoch_order(key, epoch, m, batch_size) for epoch in epochs])
 
 
-def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback: object) -> int:
+def epochs_a_program(params: Params, m: int, batch_size: int, epochs: int, callback: object, matrix: int = 0) -> int:
     """How many epochs a program runs: about a tenth of a second, so that Ctrl-C and `callback` get their turn.
 
-    At least two: XLA unrolls a loop of one, and then rounds differently.
+    At least two: XLA unrolls a loop of one, and then rounds differently. `matrix` is as in `operations`.
     """
     most = epochs if callback is None else max(2, epochs // 100)
     if not is_known(m):
         return most
-    return int(min(most, max(2, 2e9 // operations(size_of(params), m, batch_size))))
+    return int(min(most, max(2, 2e9 // operations(size_of(params), m, batch_size, matrix))))
 
 
-def operations(entries: int, m: int, batch_size: int) -> int:
-    """An epoch's cost in multiplications, with `entries` parameters; each step also takes about 10 µs of its own."""
-    return 6 * m * entries + 200_000 * -(-m // batch_size)
+def operations(entries: int, m: int, batch_size: int, matrix: int = 0) -> int:
+    """An epoch's cost in multiplications, with `entries` parameters; each step also takes about 10 µs of its own.
+
+    `matrix` is P if a step forms and factors the P × P matrix of each network, else 0.
+    """
+    steps = -(-m // batch_size)
+    return (6 * m + matrix * (m + steps * matrix // 3)) * entries + 200_000 * steps

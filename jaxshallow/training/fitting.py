@@ -30,6 +30,7 @@ from jaxshallow.training.epochs import (
     watched,
     words,
 )
+from jaxshallow.training.levenberg_marquardt import matrix_of
 from jaxshallow.training.resume import named, resumed
 from jaxshallow.training.tall import epochs_on_all_cores, objective_on_all_cores
 
@@ -162,7 +163,7 @@ def fit(
     last = None
     if batch_size is not None:
         last = last_batch(m, min(batch_size, m), size_of(params))
-    block = epochs_a_program(params, m, batch_size or m, epochs, callback)
+    block = epochs_a_program(params, m, batch_size or m, epochs, callback, matrix_of(params, state.opt_state))
     while done < epochs:
         n = block if epochs - done > block + 1 else epochs - done  # no program of a single epoch
         order = None

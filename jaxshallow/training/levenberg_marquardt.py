@@ -122,6 +122,15 @@ def levenberg_marquardt(damping: float = 1e-3) -> optax.GradientTransformationEx
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def matrix_of(params: Params, opt_state: Any) -> int:
+    """P if the optimizer's state holds ours, whose steps form a P × P matrix; else 0."""
+
+    def is_ours(node: Any) -> bool:
+        return isinstance(node, LevenbergMarquardtState)
+
+    return size_of(params) if any(map(is_ours, jax.tree.leaves(opt_state, is_leaf=is_ours))) else 0
+
+
 def check_whole(params: Any) -> None:
     """TypeError for a part of a network, ValueError for one whose steps would take too long."""
     if not isinstance(params, Params) or len(jax.tree.leaves(params)) < 4:
