@@ -189,7 +189,7 @@ def l1_optimistix(problem: str, starts: int) -> Run:
     with jax.enable_x64(True):
         x, y = jnp.asarray(X), jnp.asarray(Y)
         first = [jnp.stack(leaves) for leaves in zip(*starts_of(problem, starts), strict=True)]
-    solver = optx.LevenbergMarquardt(rtol=1e-9, atol=1e-9)
+    solver: Any = optx.LevenbergMarquardt(rtol=1e-9, atol=1e-9)
 
     def residuals(θ: Any, _: Any) -> jax.Array:
         W1, b1, W2, b2 = θ
