@@ -33,6 +33,7 @@ from jaxshallow.training import FitResult, History, fit, levenberg_marquardt
 if TYPE_CHECKING:
     from jaxshallow.bayes import (
         Evidence,
+        Gaussian,
         LabelAudit,
         Posterior,
         fit_evidence,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         label_audit,
         laplace,
         leave_one_out,
+        load_posterior,
     )
     from jaxshallow.certificate import Certificate
     from jaxshallow.exports import export
@@ -51,6 +53,7 @@ __all__ = [
     "Certificate",
     "Evidence",
     "FitResult",
+    "Gaussian",
     "History",
     "LabelAudit",
     "Many",
@@ -85,6 +88,7 @@ __all__ = [
     "leave_one_out",
     "levenberg_marquardt",
     "load",
+    "load_posterior",
     "losses",
     "make_train_step",
     "manual_grads",
@@ -107,6 +111,7 @@ __all__ = [
 ON_FIRST_USE = {
     "Certificate": "certificate",
     "Evidence": "bayes",
+    "Gaussian": "bayes",
     "LabelAudit": "bayes",
     "Many": "many",
     "Posterior": "bayes",
@@ -118,6 +123,7 @@ ON_FIRST_USE = {
     "label_audit": "bayes",
     "laplace": "bayes",
     "leave_one_out": "bayes",
+    "load_posterior": "bayes",
 }
 
 

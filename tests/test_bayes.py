@@ -1,6 +1,7 @@
 """Posterior, evidence, leave-one-out and influence: against dense algebra, integrals and true retraining."""
 
 import warnings
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -469,3 +470,53 @@ def test_the_posterior_is_one_program_for_every_l2_and_noise():
     for k in (1.0, 2.0):
         js.laplace(params, X, Y, l2=k, noise=k)
     assert [n for key, n in programs_of(compiled_posterior).items() if key not in before] == [1]
+
+
+# ---- in other units, and on disk ----
+
+
+@pytest.mark.parametrize(("output", "n_y"), [("identity", 2), ("softmax", 3)])
+@far_from_minimum
+def test_a_posterior_of_scaled_data_predicts_in_raw_units(output, n_y, x64, little_optimization):
+    params, X, Y, *_ = draw("tanh", output, n_y)
+    rng = np.random.default_rng(0)
+    features = rng.normal(0, 5, (len(X), 1)), rng.uniform(0.1, 10, (len(X), 1))
+    targets = (rng.normal(0, 5, (n_y, 1)), rng.uniform(0.1, 10, (n_y, 1))) if output == "identity" else None
+    posterior = js.laplace(params, X, Y, l2=0.3, noise=0.5 if targets else None)
+    raw = posterior.unscaled(features, targets)
+
+    X_raw = X * features[1] + features[0]
+    if targets is None:
+        assert_close(raw.predict_proba(X_raw), posterior.predict_proba(X), "float64")
+        return
+    mean, deviation = posterior.predict(X)
+    assert_close(raw.predict(X_raw)[0], mean * targets[1] + targets[0], "float64")
+    assert_close(raw.predict(X_raw)[1], deviation * targets[1], "float64")
+    assert_close(
+        raw.predict(X_raw, include_noise=False)[1], posterior.predict(X, include_noise=False)[1] * targets[1], "float64"
+    )
+
+
+@pytest.mark.parametrize(("output", "n_y"), [("identity", 1), ("sigmoid", 1)])
+@far_from_minimum
+def test_a_posterior_comes_back_from_its_file(output, n_y, tmp_path, little_optimization):
+    params, X, Y, *_ = draw("tanh", output, n_y, dtype="float32")
+    given = {"noise": np.float32(0.5)} if output == "identity" else {}
+    posterior = js.laplace(params, X, Y, l2=0.3, **given)
+    js.save(tmp_path / "model.safetensors", posterior, {"name": "curve"})
+
+    again = js.load_posterior(tmp_path / "model.safetensors")
+    assert_same((again.params, again.root, again.noise), (posterior.params, posterior.root, posterior.noise))
+    assert_same(js.load(tmp_path / "model.safetensors"), posterior.params)
+    assert js.read_metadata(tmp_path / "model.safetensors") == {"name": "curve"}
+
+    js.save(tmp_path / "network.safetensors", params)
+    with pytest.raises(ValueError, match="without error bars"):
+        js.load_posterior(tmp_path / "network.safetensors")
+    for broken, message in [
+        (replace(posterior, root=posterior.root[1:]), "root must be"),
+        (replace(posterior, noise=None if output == "identity" else jnp.ones(())), "noise must be"),
+    ]:
+        js.save(tmp_path / "broken.safetensors", broken)
+        with pytest.raises(ValueError, match=message):
+            js.load_posterior(tmp_path / "broken.safetensors")

@@ -72,7 +72,7 @@ ORDER = {
     "exports": ["standalone", "known", "jax_artifact", "python_file", "onnx_graph", "exporting"],
     "certificate": ["bounds", "reference", "second_order", "rows", "differences", "executions", "comparison"],
     "certify": [],
-    "bayes": ["predictive", "posterior", "gaussian", "leaving_out", "starts", "evidence", "labels"],
+    "bayes": ["predictive", "posterior", "loading", "gaussian", "leaving_out", "starts", "evidence", "labels"],
     "estimators": [
         "solvers",
         "settings",

@@ -3,7 +3,8 @@
 The files; each imports only from those above it:
 
     predictive   what a Gaussian posterior says of new examples
-    posterior    `Posterior`: the Gaussian around a trained network
+    posterior    `Gaussian` and `Posterior`: what is known of a trained network
+    loading      `load_posterior`: from a file that `save` wrote
     gaussian     `laplace`: its precision, its evidence, and what cannot be
     leaving_out  `leave_one_out`, `influence`: the network without an example
     starts       several starts, checked together, and trained by `fit_many`
@@ -15,11 +16,13 @@ from jaxshallow.bayes.evidence import Evidence, EvidenceHistory, fit_evidence
 from jaxshallow.bayes.gaussian import laplace
 from jaxshallow.bayes.labels import LabelAudit, label_audit
 from jaxshallow.bayes.leaving_out import influence, leave_one_out
-from jaxshallow.bayes.posterior import Posterior
+from jaxshallow.bayes.loading import load_posterior
+from jaxshallow.bayes.posterior import Gaussian, Posterior
 
 __all__ = [
     "Evidence",
     "EvidenceHistory",
+    "Gaussian",
     "LabelAudit",
     "Posterior",
     "fit_evidence",
@@ -27,4 +30,5 @@ __all__ = [
     "label_audit",
     "laplace",
     "leave_one_out",
+    "load_posterior",
 ]

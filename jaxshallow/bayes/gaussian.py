@@ -192,7 +192,7 @@ def posterior_of(params: Params, X: Array, Y: Array, weights: Array | None, l2: 
     next_l2 = jnp.sum(decays * γ) / jnp.sum(decays * θ**2) / β
     distance = jnp.linalg.norm(R @ (β * g))
 
-    return Found(Posterior(params, R, l2, noise, log_evidence, jnp.sum(γ), next_l2), misfit, left, distance)
+    return Found(Posterior(params, R, noise, l2, log_evidence, jnp.sum(γ), next_l2), misfit, left, distance)
 
 
 compiled_posterior = bounded_jit(posterior_of)

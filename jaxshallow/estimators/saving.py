@@ -66,7 +66,7 @@ class SavingMixin(NetworksMixin):
             ValueError: the file is not of this estimator, or as `jaxshallow.load`.
         """
         with jax.enable_x64(True):  # or a float64 network could not be read
-            params, metadata = store.load_with_metadata(path)
+            params, metadata, _ = store.load_all(path)
         if metadata.get("estimator") != cls.__name__:
             raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__}, but {metadata.get('estimator')}")
         try:

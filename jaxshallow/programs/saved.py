@@ -19,7 +19,7 @@ def network(path: Path) -> tuple[Params, dict[str, Any]]:
     with warnings.catch_warnings(record=True) as said, jax.enable_x64(True):  # or a float64 model could not be read
         warnings.simplefilter("always", UserWarning)
         try:
-            params, metadata = store.load_with_metadata(path)
+            params, metadata, _ = store.load_all(path)
         except FileNotFoundError:
             raise
         except OSError as error:  # or it would be taken for an error of writing

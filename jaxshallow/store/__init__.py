@@ -5,6 +5,6 @@ models       `save` and `load`: one network, as safetensors
 checkpoints  the state of a run, to resume it from
 """
 
-from jaxshallow.store.models import load, load_with_metadata, read_metadata, save
+from jaxshallow.store.models import Saved, load, load_all, read_metadata, save
 
-__all__ = ["load", "load_with_metadata", "read_metadata", "save"]
+__all__ = ["Saved", "load", "load_all", "read_metadata", "save"]

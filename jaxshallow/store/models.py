@@ -2,7 +2,8 @@
 
 A file holds W1, b1, W2 and b2 bit for bit, and in the safetensors header, under the key "jaxshallow", one JSON text:
 {"format": 1, "version": ..., "hidden": ..., "output": ..., "metadata": ..., "checksum": ...}. The checksum is the
-SHA-256 of all the rest: a file that was changed anywhere is refused.
+SHA-256 of all the rest: a file that was changed anywhere is refused. With error bars, it holds root, and for identity
+noise, as well, and is of format 2; see `bayes.Gaussian`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import stat
 import warnings
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ from jaxshallow.extras import require
 from jaxshallow.params import Params
 from jaxshallow.store.files import kind_of, version, write_atomically
 
-FORMAT = 1
+FORMAT, WITH_ERROR_BARS = 1, 2
+ERROR_BARS = ("root", "noise")
 
 KINDS = {
     "format": int,
@@ -42,14 +44,40 @@ LONGEST_HEADER = 100_000_000  # as safetensors has it
 DTYPES = {"F16": jnp.float16, "BF16": jnp.bfloat16, "F32": jnp.float32, "F64": jnp.float64}
 
 
-def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] | None = None) -> None:
+class WithErrorBars(Protocol):
+    """A network that knows how sure it is: `bayes.Gaussian` or `Posterior`."""
+
+    @property
+    def params(self) -> Params: ...
+    @property
+    def root(self) -> Array: ...
+    @property
+    def noise(self) -> Array | None: ...
+
+
+class Saved(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        params: the network, as JAX arrays.
+        metadata: as `read_metadata` gives it.
+        error_bars: the arrays of `ERROR_BARS` by name; {} for a network alone.
+    """
+
+    params: Params
+    metadata: dict[str, Any]
+    error_bars: dict[str, Array]
+
+
+def save(path: str | os.PathLike[str], params: Params | WithErrorBars, metadata: dict[str, Any] | None = None) -> None:
     """Writes a network to a file, atomically: a full disk or a crash leaves the old file as it was.
 
     An older file keeps its permissions and stays behind its links; a device or a pipe is refused, never replaced.
 
     Args:
         path: the file, usually *.safetensors.
-        params: the network. Its `hidden` must be a name, since a file cannot hold a function.
+        params: the network, or its `Posterior`: then the file also holds the P × P numbers by which it knows how sure
+            it is, and `load_posterior` gives them back. `hidden` must be a name, since a file cannot hold a function.
         metadata: a JSON-serializable dict, such as feature names and scaling; `read_metadata` gives it back.
 
     Raises:
@@ -68,6 +96,7 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] 
     """
     safetensors, safetensors_numpy = require("safetensors", "scripts"), require("safetensors.numpy", "scripts")
     checks.untraced("save", params)
+    params, error_bars = _parts(params)
     checks.parameters(params)
     if not isinstance(params.hidden, str):
         fix = "list it under a name, js.activations.HIDDEN['sine'] = js.Activation(...), here and before loading"
@@ -75,8 +104,13 @@ def save(path: str | os.PathLike[str], params: Params, metadata: dict[str, Any] 
     if not isinstance(metadata, dict | None):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
     arrays = {name: np.ascontiguousarray(given.numbers(name, getattr(params, name))) for name in LEAVES}
-    leaves = {name: _checked(name, array) for name, array in arrays.items()}
-    header = {"format": FORMAT, "version": version(), "hidden": params.hidden, "output": params.output}
+    leaves = {name: _checked(name, array) for name, array in (arrays | error_bars).items()}
+    header = {
+        "format": WITH_ERROR_BARS if error_bars else FORMAT,
+        "version": version(),
+        "hidden": params.hidden,
+        "output": params.output,
+    }
     try:
         header = json.loads(json.dumps({**header, "metadata": metadata or {}}, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
@@ -106,13 +140,16 @@ def load(path: str | os.PathLike[str], *, dtype: DTypeLike | None = None) -> Par
     Warns:
         UserWarning: the file has no checksum, since an earlier version wrote it.
     """
-    return _network(path, *_read(path), dtype)
+    return _network(path, *_read(path), dtype).params
 
 
-def load_with_metadata(path: str | os.PathLike[str]) -> tuple[Params, dict[str, Any]]:
-    """What `load` and `read_metadata` give, of one and the same file even if another takes its place meanwhile."""
-    header, tensors = _read(path)
-    return _network(path, header, tensors), header["metadata"]
+def load_all(path: str | os.PathLike[str]) -> Saved:
+    """All that a file holds, of one and the same file even if another takes its place meanwhile.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError, UserWarning: as for `load`.
+    """
+    return _network(path, *_read(path))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -128,20 +165,29 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return metadata
 
 
+def _parts(model: Any) -> tuple[Params, dict[str, np.ndarray]]:
+    """The network of a model, and the arrays of its error bars, if it has any."""
+    if not hasattr(model, "root"):
+        return model, {}
+    arrays = {name: getattr(model, name) for name in ERROR_BARS}
+    return model.params, {name: np.asarray(array, order="C") for name, array in arrays.items() if array is not None}
+
+
 def _network(
     path: str | os.PathLike[str],
     header: Mapping[str, Any],
     tensors: Mapping[str, Mapping[str, Any]],
     dtype: DTypeLike | None = None,
-) -> Params:
+) -> Saved:
     try:
-        if set(tensors) != set(LEAVES):
+        if set(tensors) - set(ERROR_BARS) != set(LEAVES):
             raise ValueError(f"its arrays must be {', '.join(LEAVES)}, got {', '.join(sorted(tensors))}")
-        arrays = {name: _checked(name, _array(name, **tensors[name])) for name in LEAVES}
+        arrays = {name: _checked(name, _array(name, **tensor)) for name, tensor in tensors.items()}
         if dtype is not None:
             arrays = {name: given.narrowed(name, array, jnp.dtype(dtype)) for name, array in arrays.items()}
-        leaves = {name: _in_jax(name, array) for name, array in arrays.items()}
-        return checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
+        leaves = {name: _in_jax(name, arrays.pop(name)) for name in LEAVES}
+        params = checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
+        return Saved(params, header["metadata"], {name: _in_jax(name, array) for name, array in arrays.items()})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
 
@@ -196,10 +242,10 @@ def _header(name: str, start: dict[str, Any]) -> dict[str, Any]:
                 raise TypeError(f"{key} must be {kind.__name__}, got {type(header[key]).__name__}")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} is a safetensors file, but not one that jaxshallow.save wrote") from error
-    if header["format"] > FORMAT:
+    if header["format"] > WITH_ERROR_BARS:
         raise ValueError(
             f"{name} is of format {header['format']}, from jaxshallow {header['version']}; "
-            f"this is {version()}, which reads formats up to {FORMAT}: upgrade"
+            f"this is {version()}, which reads formats up to {WITH_ERROR_BARS}: upgrade"
         )
     return header
 
