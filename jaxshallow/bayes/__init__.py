@@ -8,6 +8,7 @@ The files; each imports only from those above it:
     gaussian     `laplace`: its precision, its evidence, and what cannot be
     leaving_out  `leave_one_out`, `influence`: the network without an example
     starts       several starts, checked together, and trained by `fit_many`
+    climbing     to the highest evidence of one start
     evidence     `fit_evidence`: l2 and noise without a validation set
     labels       `label_audit`: labels that surprise networks which have not seen them
 """

@@ -1,7 +1,7 @@
 """`fit_evidence`: train, ask the evidence for a better l2 and noise, and train on, until they stand still.
 
-The updates are MacKay's (`gaussian.py`), and they need no validation set: every example trains the network. As MATLAB's
-`trainbr` does it (Foresee and Hagan 1997), but from minimum to minimum.
+It needs no validation set: every example trains the network. As MATLAB's `trainbr` (Foresee and Hagan 1997) it takes
+MacKay's updates (`gaussian.py`), but from minimum to minimum, and none that lowers the evidence (`climbing.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxshallow.bayes.climbing import Climb, Point
 from jaxshallow.bayes.gaussian import check, compiled_posterior, posterior_of
 from jaxshallow.bayes.posterior import Posterior
 from jaxshallow.bayes.starts import Task, checked_starts, trained
@@ -24,14 +25,16 @@ from jaxshallow.bounded import bounded_jit
 from jaxshallow.checks import check_tol
 from jaxshallow.params import Params, check_sizes
 
+FIRST = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+
 
 class EvidenceHistory(NamedTuple):
-    """Of the best start, one entry for each round.
+    """Of the best start, one entry for each l2 that was tried.
 
     Attributes:
-        l2: (rounds,) the strength of the weight decay that the round trained with.
-        noise: (rounds,) that it left; None for heads without.
-        log_evidence: (rounds,) at its end.
+        l2: (tried,) the strength of the weight decay.
+        noise: (tried,) that is left of the targets; None for heads without.
+        log_evidence: (tried,) −∞ where there is no posterior.
     """
 
     l2: np.ndarray
@@ -49,8 +52,9 @@ class Evidence(NamedTuple):
         log_evidence: the highest of all starts.
         posterior: the network's, as `laplace` gives it.
         history: `EvidenceHistory`.
-        evidences: (K,) the last log evidence of each start; −∞ where there is none.
+        evidences: (K,) the highest log evidence of each start; −∞ where there is none.
         best: the number of the best start.
+        networks, l2s: of each start, where its evidence is the highest.
     """
 
     params: Params
@@ -61,6 +65,8 @@ class Evidence(NamedTuple):
     history: EvidenceHistory
     evidences: np.ndarray
     best: int
+    networks: list[Params]
+    l2s: np.ndarray
 
 
 def fit_evidence(
@@ -69,10 +75,10 @@ def fit_evidence(
     Y: ArrayLike,
     *,
     weights: ArrayLike | None = None,
-    l2: ArrayLike = 0.01,
+    l2: ArrayLike | None = None,
     noise: ArrayLike | None = None,
     rounds: int = 30,
-    tol: float = 0.01,
+    tol: float = 0.05,
     epochs: int = 200,
     patience: int = 20,
     optimizer: str | Callable[..., optax.GradientTransformation] = "levenberg_marquardt",
@@ -89,10 +95,10 @@ def fit_evidence(
         X: (n_x, m) examples as columns.
         Y: (n_y, m) targets as columns.
         weights: (m,) weight of each example, which counts it so many times.
-        l2: strength of the weight decay in the first round, > 0. Too much of it switches hidden units off for good.
+        l2: strength of the weight decay to begin with, > 0; None: `FIRST`, all of them, and the best of them goes on.
         noise: standard deviation of the noise of Y, > 0; None: it is found. For identity only.
         rounds: of training and update, at most.
-        tol: l2 stands still if it changes by at most this share.
+        tol: l2 stands still if its next step is at most this share.
         epochs, patience: a round ends after so many epochs, or so many without a lower cost.
         optimizer: as in `fit_many`. For more than some thousand parameters, "lbfgs".
 
@@ -119,72 +125,72 @@ def fit_evidence(
     """
     check_sizes(rounds=rounds)
     check_tol(tol)
-    networks, task = checked_starts("fit_evidence", params, X, Y, weights, l2, noise)
+    networks, task = checked_starts("fit_evidence", params, X, Y, weights, FIRST[0] if l2 is None else l2, noise)
     if networks[0].output == "identity" and float(jnp.ptp(task.Y, axis=1).max()) == 0:
         raise ValueError("Y must vary: in constant targets there is nothing to learn, and no noise to find")
     total = task.X.shape[1] if task.weights is None else float(task.weights.sum())
     eps = float(jnp.finfo(task.X.dtype).eps)
 
-    seen: list[Round] = []
-    l2s, stuck = np.full(len(networks), float(task.l2)), np.zeros(len(networks), bool)
-    for _ in range(rounds):
-        tried = trained(networks, task, l2s.tolist(), epochs=epochs, patience=patience, optimizer=optimizer)
-        found = looked_at(tried, task, l2s)
-        fails = ~np.isfinite(found.log_evidence)
-        if seen:  # a start without a posterior goes back to the last it had, and stays there
-            found = Round(*(np.where(fails, *both) for both in zip(seen[-1], found, strict=True)))
-        networks = [old if fail else new for old, new, fail in zip(networks, tried, fails, strict=True)]
-        seen.append(found)
-        stuck |= fails
-        wanted = np.clip(found.next_l2, total * eps, total / eps)  # beyond, λ is as 0, or all is
-        moves = abs(np.log(wanted / found.l2)) > tol
-        l2s = np.where(moves & ~stuck, wanted, found.l2)
-        if not (moves & ~stuck).any():
-            break
+    def seen(starts: Sequence[Params], l2s: list[float]) -> list[Point]:
+        """Train networks, and ask the evidence of each."""
+        tried = trained(starts, task, l2s, epochs=epochs, patience=patience, optimizer=optimizer)
+        found = zip(l2s, *looked_at(tried, task, np.array(l2s)), tried, strict=True)
+        return [Point(*one).within(total * eps, total / eps) for one in found]  # beyond, λ is as 0, or all is
 
-    evidences = np.where(np.isfinite(found.log_evidence), found.log_evidence, -np.inf)
-    best = int(np.argmax(evidences))
-    if moves[best]:
-        step = f"from {found.l2[best]:.3g} to {wanted[best]:.3g}"
-        if stuck[best]:
-            problem, fix = f"there is no posterior in {task.X.dtype} after the step", "use float64, or give the noise"
-        else:
-            problem, fix = f"the last step of {len(seen)} rounds was", "raise rounds, or tol"
-        warnings.warn(f"l2 has not come to rest: {problem} {step}; {fix}", stacklevel=2)
-    history = Round(*(np.array([getattr(one, name)[best] for one in seen]) for name in Round._fields))
-    last = compiled_posterior(networks[best], *task._replace(l2=jnp.asarray(history.l2[-1], task.X.dtype)))
+    first = FIRST if l2 is None else [float(task.l2)]
+    points = seen([network for network in networks for _ in first], list(first) * len(networks))
+    climbs = [Climb(points[k : k + len(first)], tol) for k in range(0, len(points), len(first))]
+    for _ in range(rounds - 1):
+        if not any(climb.moves for climb in climbs):
+            break
+        # All of them, since each number of networks is a program; those at rest are trained in no time.
+        points = seen([climb.best.params for climb in climbs], [climb.next_l2 for climb in climbs])
+        for climb, point in zip(climbs, points, strict=True):
+            climb.points += [point] if climb.moves else []
+
+    evidences = np.array([climb.best.log_evidence for climb in climbs])
+    climb = climbs[best := int(np.argmax(evidences))]
+    warn_of_no_rest(climb, rounds, task)
+    last = compiled_posterior(climb.best.params, *task._replace(l2=jnp.asarray(climb.best.l2, task.X.dtype)))
     check(last, stacklevel=3)
     posterior = last.posterior
+    l2s, noises, log_evidences = (np.array(column) for column in list(zip(*climb.points, strict=True))[:3])
     return Evidence(
         params=posterior.params,
-        l2=float(history.l2[-1]),
-        noise=None if posterior.noise is None else float(history.noise[-1]),
-        log_evidence=float(evidences[best]),
+        l2=climb.best.l2,
+        noise=None if posterior.noise is None else climb.best.noise,
+        log_evidence=climb.best.log_evidence,
         posterior=posterior,
-        history=EvidenceHistory(history.l2, None if posterior.noise is None else history.noise, history.log_evidence),
+        history=EvidenceHistory(l2s, None if posterior.noise is None else noises, log_evidences),
         evidences=evidences,
         best=best,
+        networks=[climb.best.params for climb in climbs],
+        l2s=np.array([climb.best.l2 for climb in climbs]),
     )
 
 
-class Round(NamedTuple):
-    """Of each start, (K,), what the evidence says at the end of a round."""
+def warn_of_no_rest(climb: Climb, rounds: int, task: Task) -> None:
+    """Say if l2 has not come to rest."""
+    best, at_an_edge = climb.best, climb.at_an_edge
+    if not at_an_edge and not climb.moves:
+        return
+    if at_an_edge:
+        problem, fix = f"there is no posterior in {task.X.dtype} after the step", "use float64, or give the noise"
+    else:
+        problem, fix = f"the last step of {rounds} rounds was", "raise rounds, or tol"
+    step = f"from {best.l2:.3g} to {climb.next_l2:.3g}"
+    warnings.warn(f"l2 has not come to rest: {problem} {step}; {fix}", stacklevel=3)
 
-    l2: np.ndarray
-    noise: np.ndarray
-    log_evidence: np.ndarray
-    next_l2: np.ndarray
 
-
-def looked_at(networks: list[Params], task: Task, l2s: np.ndarray) -> Round:
-    """What the evidence says of each network: one program for those of one form."""
+def looked_at(networks: list[Params], task: Task, l2s: np.ndarray) -> np.ndarray:
+    """(3, K) noise, log evidence and next l2 of each network: one program for those of one form."""
     forms = [(jax.tree.structure(one), one.W1.shape) for one in networks]
     found = np.full((3, len(networks)), np.nan)
     for form in dict.fromkeys(forms):
         members = [k for k, other in enumerate(forms) if other == form]
         stack = jax.tree.map(lambda *leaves: np.stack(leaves), *(networks[k] for k in members))
         found[:, members] = posteriors(stack, task, l2s[members].astype(task.X.dtype))
-    return Round(l2s, *found)
+    return found
 
 
 @bounded_jit

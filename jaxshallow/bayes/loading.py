@@ -6,7 +6,6 @@ import os
 
 from jaxshallow import store
 from jaxshallow.bayes.posterior import Gaussian
-from jaxshallow.params import size_of
 
 
 def load_posterior(path: str | os.PathLike[str]) -> Gaussian:
@@ -38,27 +37,14 @@ def load_posterior(path: str | os.PathLike[str]) -> Gaussian:
         >>> bool((again.predict(X)[1] == posterior.predict(X)[1]).all())
         True
     """
-    gaussian = gaussian_of(store.load_all(path), os.fspath(path))
+    gaussian = gaussian_of(store.load_all(path))
     if gaussian is None:
         raise ValueError(f"{os.fspath(path)} holds a network without error bars: save(path, laplace(...)) keeps them")
     return gaussian
 
 
-def gaussian_of(saved: store.Saved, name: str) -> Gaussian | None:
-    """The network with its error bars, if the file called so holds them.
-
-    Raises:
-        ValueError: they do not fit the network.
-    """
-    params, error_bars = saved.params, saved.error_bars
-    if not error_bars:
+def gaussian_of(saved: store.Saved) -> Gaussian | None:
+    """The network with its error bars, if the file held them."""
+    if not saved.error_bars:
         return None
-    root, noise, P, n_y = error_bars.get("root"), error_bars.get("noise"), size_of(params), len(params.W2)
-    if root is None or root.shape != (P, P):
-        raise ValueError(f"{name}: root must be (P, P) = {(P, P)}, got {None if root is None else root.shape}")
-    shape = None if noise is None else noise.shape
-    if shape not in ([(), (n_y, 1)] if params.output == "identity" else [None]):
-        raise ValueError(
-            f"{name}: noise must be a number or (n_y, 1) for identity alone, got {shape} for {params.output}"
-        )
-    return Gaussian(params, root, noise)
+    return Gaussian(saved.params, saved.error_bars["root"], saved.error_bars.get("noise"))

@@ -1,9 +1,10 @@
 """Shallow networks as scikit-learn estimators: rows are examples, names and defaults are those of its MLP.
 
 The files, in the order in which they import each other, from the bottom up: solvers, settings, first, examples,
-results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs, training, sparse, scales,
-predicting, networks, pool, saving, base, classifier, regressor, search. A fit is one `fit_many`, of an ensemble and of
-all candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
+results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs, training, evidence, sparse,
+scales, predicting, networks, pool, error_bars, saving, base, classifier, regressor, search. A fit is one `fit_many`, of
+an ensemble and of all candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and
+"lbfgs" is SciPy's.
 
 From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops
 where they do. What differs from them on purpose:
@@ -11,6 +12,7 @@ where they do. What differs from them on purpose:
 - hidden_layer_sizes: one layer, which is what this library is for.
 - activation: leaky_relu too, and sigmoid, our word for logistic. `predict` uses the one that was trained with.
 - solver: lm too, Levenberg-Marquardt.
+- alpha: "evidence" too, for the weight decay that the evidence finds, with error bars.
 - random_state: other random numbers, of the same distribution.
 - dtype: where JAX trains, that is, on all but small problems, the stochastic solvers compute in float32, unless its x64
   is on; NumPy, lbfgs and lm in the dtype of X.

@@ -23,7 +23,7 @@ from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.predicting import mean_output, predicted
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.scales import warn_of_another_scale
-from jaxshallow.estimators.settings import IN_FULL_BATCHES, LASTING, Recipe, n_hidden
+from jaxshallow.estimators.settings import EVIDENCE, IN_FULL_BATCHES, LASTING, Recipe, n_hidden
 from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.sparse import dense
 from jaxshallow.estimators.training import Before, Curves, going_on, lowest, ranked, state_of, train
@@ -45,7 +45,7 @@ class BaseShallow(SavingMixin, BaseEstimator):
     activation: str = "relu"
     _: KW_ONLY
     solver: str = "adam"
-    alpha: float = 0.0001
+    alpha: float | str = 0.0001
     batch_size: int | str = "auto"
     learning_rate: str = "constant"
     learning_rate_init: float = 0.001
@@ -104,6 +104,8 @@ class BaseShallow(SavingMixin, BaseEstimator):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if self.alpha == EVIDENCE:
+            raise ValueError("partial_fit needs a number for alpha: the evidence is that of all examples")
         return self._fit(X, y, sample_weight, (None, None), incremental=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Pair, incremental: bool = False) -> Self:
@@ -118,7 +120,10 @@ class BaseShallow(SavingMixin, BaseEstimator):
         weights = self._weights(X, y, sample_weight, incremental)
         data = self._data(Examples(X, Y, weights), y, validation)
         start = self._start(data, incremental) if continues else None
+        if self.alpha == EVIDENCE:
+            return self._fit_by_evidence(recipe, data, start)
         many, mine = self._trained(recipe, data, start, incremental)
+        self._forget_error_bars()
         state = state_of(many, mine)
         self._keep(many, mine, len(data.examples.X), continued=continues)
         self._begun, self._state = recipe.lasting, None if current_pool.get() else state

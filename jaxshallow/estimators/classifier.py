@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from jaxshallow.estimators.base import BaseShallow
+from jaxshallow.estimators.evidence import moderated
 from jaxshallow.estimators.predicting import log_probabilities, probabilities
 from jaxshallow.estimators.settings import is_stochastic
 
@@ -85,16 +86,22 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
 
     def predict(self, X: Any) -> np.ndarray:
         """(n_samples,) labels, or (n_samples, n_outputs) of 0 and 1 where an example may have several."""
-        outputs = self._outputs(X)
+        outputs = self._outputs(X) if self.posteriors_ is None else self._by_posteriors(X, moderated)
         return self._binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(n_samples, n_classes) probabilities, the mean over the members, in the wider dtype of X and `coefs_`."""
-        return self._predicted(X, probabilities)
+        """(n_samples, n_classes) probabilities, the mean over the members, in the wider dtype of X and `coefs_`.
+
+        With alpha="evidence", they are the mean over the posterior: nearer to chance where the network is unsure.
+        """
+        if self.posteriors_ is None:
+            return self._predicted(X, probabilities)
+        P = self._by_posteriors(X, moderated)
+        return np.concatenate([1 - P, P], axis=1) if P.shape[1] == 1 else P
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """(n_samples, n_classes) their logarithms, which are finite where a probability is too small for a float."""
-        return self._predicted(X, log_probabilities)
+        return self._predicted(X, log_probabilities) if self.posteriors_ is None else np.log(self.predict_proba(X))
 
     @property
     def _output(self) -> str:

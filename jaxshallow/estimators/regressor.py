@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from jaxshallow.estimators.base import BaseShallow
+from jaxshallow.estimators.evidence import deviations
 from jaxshallow.estimators.settings import LOSSES, is_stochastic
 
 
@@ -51,10 +52,23 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
         """Train one epoch on these examples, continuing from the last call."""
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """(n_samples,) or (n_samples, n_outputs) predictions, the mean over the members."""
-        outputs = self._outputs(X)
-        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predictions, the mean over the members.
+
+        Args:
+            X: (n_samples, n_features).
+            return_std: also return the standard deviation of new targets, noise included, as BayesianRidge does. For
+                alpha="evidence".
+
+        Returns:
+            (n_samples,) or (n_samples, n_outputs); with `return_std` two such arrays.
+
+        Raises:
+            ValueError: `return_std`, and alpha was a number.
+        """
+        found = [self._outputs(X), self._by_posteriors(X, deviations)] if return_std else [self._outputs(X)]
+        found = [outputs[:, 0] if outputs.shape[1] == 1 else outputs for outputs in found]
+        return tuple(found) if return_std else found[0]
 
     @property
     def _output(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
 import jax
@@ -12,17 +13,17 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow import store
-from jaxshallow.estimators.networks import NetworksMixin
+from jaxshallow.estimators.error_bars import ErrorBarsMixin
 from jaxshallow.estimators.settings import check
 
 # Fitted attributes that are written as they are.
 KNOWN = (
     "n_iter_", "t_", "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "best_validation_loss_",
-    "validation_scores_", "best_validation_score_",
+    "validation_scores_", "best_validation_score_", "alpha_", "noise_", "log_evidence_",
 )  # fmt: skip
 
 
-class SavingMixin(NetworksMixin):
+class SavingMixin(ErrorBarsMixin):
     """`save` and `load` for an estimator with `members_`."""
 
     get_params: Callable[..., dict[str, Any]]
@@ -56,7 +57,9 @@ class SavingMixin(NetworksMixin):
             "feature_names": known.get("feature_names_in_", [f"x{k}" for k in range(self.n_features_in_)]),
             **self._labels(),
         }
-        store.save(path, self._networks[0], metadata)
+        (network,) = self._networks
+        model = network if self.posteriors_ is None else replace(self.posteriors_[0], params=network)
+        store.save(path, model, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -66,7 +69,8 @@ class SavingMixin(NetworksMixin):
             ValueError: the file is not of this estimator, or as `jaxshallow.load`.
         """
         with jax.enable_x64(True):  # or a float64 network could not be read
-            params, metadata, _ = store.load_all(path)
+            saved = store.load_all(path)
+        params, metadata = saved.params, saved.metadata
         if metadata.get("estimator") != cls.__name__:
             raise ValueError(f"{os.fspath(path)} does not hold a {cls.__name__}, but {metadata.get('estimator')}")
         try:
@@ -79,6 +83,7 @@ class SavingMixin(NetworksMixin):
                 setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
             check({**estimator.get_params(), "device": None})  # which this machine need not have
             estimator.members_ = [jax.tree.map(np.asarray, params)]
+            estimator._take_error_bars(saved)
             estimator.n_features_in_ = params.W1.shape[1]
             estimator._relabel(metadata)
             if params.output != estimator._output:

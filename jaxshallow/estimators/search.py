@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from jaxshallow.estimators.base import BaseShallow
 from jaxshallow.estimators.pool import trained_together
-from jaxshallow.estimators.settings import Recipe
+from jaxshallow.estimators.settings import EVIDENCE, Recipe
 
 Candidate = dict[str, Any]  # the parameters that it changes
 Networks = dict[str, BaseShallow]
@@ -110,7 +110,7 @@ class ShallowSearchCV(BaseSearchCV):
         """For BaseSearchCV, which hands over the function that fits and scores a list of candidates."""
         candidates = list(self._candidates())
         theirs = networks_of(self.estimator, candidates)
-        self._together = [k for k, own in enumerate(theirs) if len(own) == 1]
+        self._together = [k for k, own in enumerate(theirs) if len(own) == 1 and recipes_of(own)]
         groups = grouped(candidates, theirs)
         self._order = np.argsort([k for group in groups for k in group]).tolist()
         for group in groups:
@@ -177,12 +177,12 @@ def networks_of(estimator: Any, candidates: list[Candidate]) -> list[Networks]:
 
 
 def recipes_of(networks: Networks) -> list[Recipe]:
-    """The recipes of the networks, without those that will be refused when they are fitted."""
+    """The recipes that can train together: not by the evidence, and not those that will be refused when fitted."""
     found = []
     for network in networks.values():
         with contextlib.suppress(ValueError):
             found.append(Recipe.of(network.get_params()))
-    return found
+    return [recipe for recipe in found if recipe.params["alpha"] != EVIDENCE]
 
 
 def grouped(candidates: list[Candidate], theirs: list[Networks]) -> list[list[int]]:

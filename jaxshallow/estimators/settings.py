@@ -47,13 +47,16 @@ class OneOf(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A number between `low` and `high`; `closed` says which of the two it may be, too."""
+    """A number between `low` and `high`, or `other`; `closed` says which of the two numbers it may be, too."""
 
     low: float
     high: float
     closed: Literal["both", "left", "neither"]
+    other: str | None = None
 
     def allows(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return value == self.other
         if not isinstance(value, int | float | np.number):
             return False
         above = value > self.low if self.closed == "neither" else value >= self.low
@@ -61,6 +64,10 @@ class Number(NamedTuple):
         return bool(above and below)
 
     def __str__(self) -> str:
+        return self.number if self.other is None else f"{self.other!r} or {self.number}"
+
+    @property
+    def number(self) -> str:
         if self.closed == "both":
             return f"a number from {self.low} to {self.high}"
         if self.closed == "left":
@@ -84,6 +91,7 @@ class Integer(NamedTuple):
         return integer if self.other is None else f"{self.other!r} or {integer}"
 
 
+EVIDENCE = "evidence"  # in the place of a weight decay, for the best one
 LONG = 2**31 - 2  # in the place of an infinite number of epochs
 NOT_NEGATIVE = Number(0, np.inf, closed="both")
 POSITIVE = Number(0, np.inf, closed="neither")
@@ -94,7 +102,7 @@ CONSTRAINTS: dict[str, OneOf | Number | Integer] = {
     "activation": OneOf(ChainMap[str, Any](HIDDEN, ACTIVATIONS)),  # a view: users may add to HIDDEN
     "solver": OneOf(("adam", "sgd", "lbfgs", "lm")),
     "learning_rate": OneOf(("constant", "invscaling", "adaptive")),
-    "alpha": NOT_NEGATIVE,
+    "alpha": NOT_NEGATIVE._replace(other=EVIDENCE),
     "power_t": NOT_NEGATIVE,
     "tol": NOT_NEGATIVE,
     "momentum": Number(0, 1, closed="both"),
@@ -125,6 +133,8 @@ def check(params: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be True or False, got {params[name]!r}")
     if params.get("loss") not in (None, *LOSSES):
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {params['loss']!r}")
+    if params["alpha"] == EVIDENCE and params["early_stopping"]:
+        raise ValueError("early_stopping must be False for alpha='evidence', which holds no examples out")
     n_hidden(params["hidden_layer_sizes"])
     if params["device"] is not None:  # to ask JAX would start it
         devices(params["device"])

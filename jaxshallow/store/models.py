@@ -25,7 +25,7 @@ from jax.typing import DTypeLike
 from jaxshallow import checks, given
 from jaxshallow.checks import LEAVES
 from jaxshallow.extras import require
-from jaxshallow.params import Params
+from jaxshallow.params import Params, size_of
 from jaxshallow.store.files import kind_of, version, write_atomically
 
 FORMAT, WITH_ERROR_BARS = 1, 2
@@ -187,9 +187,21 @@ def _network(
             arrays = {name: given.narrowed(name, array, jnp.dtype(dtype)) for name, array in arrays.items()}
         leaves = {name: _in_jax(name, arrays.pop(name)) for name in LEAVES}
         params = checks.parameters(Params(**leaves, hidden=header["hidden"], output=header["output"]))
+        _check_error_bars(params, arrays)
         return Saved(params, header["metadata"], {name: _in_jax(name, array) for name, array in arrays.items()})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} does not hold a network: {error}") from error
+
+
+def _check_error_bars(params: Params, arrays: Mapping[str, np.ndarray]) -> None:
+    """ValueError if root or noise does not fit the network."""
+    if not arrays:
+        return
+    shapes, P, n_y = {name: array.shape for name, array in arrays.items()}, size_of(params), len(params.W2)
+    if shapes.get("root") != (P, P):
+        raise ValueError(f"root must be (P, P) = {(P, P)}, got {shapes.get('root')}")
+    if shapes.get("noise") not in ([(), (n_y, 1)] if params.output == "identity" else [None]):
+        raise ValueError(f"noise must be a number or (n_y, 1) for identity, none for others, got {shapes.get('noise')}")
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
