@@ -1,7 +1,9 @@
 """The highest evidence of one start, over log l2: MacKay's step while it climbs, else a parabola.
 
 MacKay's update takes the curvature for constant. Where a network has more hidden units than the data determine, it is
-not, and his steps lead past the highest evidence, to a network that fits the noise. So no step is kept that lowers it.
+not, and his steps lead down past the highest evidence, to a network that fits the noise. So no step down is kept that
+lowers it. Steps up always are: with so little weight decay that he asks for more, outputs saturate, the curvature
+vanishes, and what is called the evidence is none.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import NamedTuple
 from jaxshallow.params import Params
 
 LONGEST = math.log(10)  # step of log l2
+FREE = 0.1  # step of log l2 up that may be left undone
 CLEAR = 0.9  # of the way to a point that is lower: what goes further is refuted
 
 
@@ -30,6 +33,11 @@ class Point(NamedTuple):
     log_evidence: float
     next_l2: float
     params: Params
+
+    @property
+    def worth(self) -> float:
+        """The log evidence, or −∞ where MacKay asks for more weight decay."""
+        return -math.inf if math.log(self.next_l2 / self.l2) > FREE else self.log_evidence
 
     def within(self, low: float, high: float) -> Point:
         """The same, whose next l2 lies between these, and which has −∞ in the place of no number."""
@@ -51,7 +59,8 @@ class Climb:
 
     @property
     def best(self) -> Point:
-        return max(self.points, key=lambda point: point.log_evidence)
+        """The point of the most worth; if none has any, that of the most weight decay."""
+        return max(self.points, key=lambda point: (point.worth, point.l2))
 
     @property
     def moves(self) -> bool:
@@ -62,7 +71,7 @@ class Climb:
         """The first step of `steps` that is one; without a posterior, to more weight decay."""
         best = self.best
         if not math.isfinite(best.log_evidence):
-            return 10 * max(point.l2 for point in self.points)
+            return best.l2 * math.exp(LONGEST)
         return next((best.l2 * math.exp(step) for step in self.steps if abs(step) > self.tol), best.l2)
 
     @property
@@ -72,7 +81,7 @@ class Climb:
         beyond = above if self.step > 0 else below
         if beyond is None or abs(self.step) < CLEAR * abs(math.log(beyond.l2) - x):
             yield self.step
-        if below and above and math.isfinite(below.log_evidence) and math.isfinite(above.log_evidence):
+        if below and above and math.isfinite(below.worth) and math.isfinite(above.worth):
             yield vertex(below, self.best, above) - x
         elif beyond is not None:
             yield (math.log(beyond.l2) - x) / 2
@@ -101,6 +110,6 @@ def vertex(below: Point, best: Point, above: Point) -> float:
     """The log l2 of the top of the parabola through three points, of which the middle one is the highest."""
     x = math.log(best.l2)
     left, right = x - math.log(below.l2), math.log(above.l2) - x
-    falls_left, falls_right = best.log_evidence - below.log_evidence, best.log_evidence - above.log_evidence
+    falls_left, falls_right = best.worth - below.worth, best.worth - above.worth
     steepness = left * falls_right + right * falls_left
     return x + (right**2 * falls_left - left**2 * falls_right) / (2 * steepness) if steepness else x

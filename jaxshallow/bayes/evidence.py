@@ -149,7 +149,8 @@ def fit_evidence(
             climb.points += [point] if climb.moves else []
 
     evidences = np.array([climb.best.log_evidence for climb in climbs])
-    climb = climbs[best := int(np.argmax(evidences))]
+    best = max(range(len(climbs)), key=lambda k: (climbs[k].best.worth, evidences[k]))
+    climb = climbs[best]
     warn_of_no_rest(climb, rounds, task)
     last = compiled_posterior(climb.best.params, *task._replace(l2=jnp.asarray(climb.best.l2, task.X.dtype)))
     check(last, stacklevel=3)
