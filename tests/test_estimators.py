@@ -357,8 +357,8 @@ def test_ctrl_c_keeps_what_has_been_trained(monkeypatch, either_way):
         ({"max_iter": True}, "max_iter must be an integer of at least 1, got True"),
         ({"solver": "newton"}, "solver must be one of adam, sgd, lbfgs, lm, got 'newton'"),
         ({"learning_rate": "fast"}, "learning_rate must be one of constant"),
-        ({"alpha": -1}, "alpha must be a number from 0"),
-        ({"alpha": "none"}, "alpha must be a number from 0"),
+        ({"alpha": -1}, "alpha must be 'evidence' or a number from 0"),
+        ({"alpha": "none"}, "alpha must be 'evidence' or a number from 0"),
         ({"learning_rate_init": 0}, "learning_rate_init must be a number above 0, got 0"),
         ({"momentum": 2}, "momentum must be a number from 0 to 1, got 2"),
         ({"max_iter": 0}, "max_iter must be an integer of at least 1, got 0"),
@@ -523,7 +523,7 @@ def test_a_candidate_that_cannot_be_fails_alone():
     with pytest.warns(match="2 fits failed out of a total of 4"), pytest.warns(match="scores are non-finite"):
         search = ShallowSearchCV(estimator, grid, cv=2).fit(*IRIS)
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
-    with pytest.raises(ValueError, match="alpha must be a number"):
+    with pytest.raises(ValueError, match="alpha must be 'evidence' or a number"):
         ShallowSearchCV(estimator, grid, cv=2, error_score="raise").fit(*IRIS)
 
 

@@ -25,7 +25,8 @@ where they do. What differs from them on purpose:
 - partial_fit: the minibatches differ from call to call, a new learning_rate_init takes effect, and with warm_start
   classes may be missing. A regressor with lbfgs has no partial_fit.
 - class_weight, n_members, device: are new parameters; X_val, y_val in `fit`; save, load.
-- members_, validation_loss_curve_, best_validation_loss_: are new attributes.
+- members_, validation_loss_curve_, best_validation_loss_; alpha_, noise_, log_evidence_, posteriors_, which are None
+  without the evidence: are new attributes.
 - ValueError: if a cost is not finite, even where the weights are; a change of what must stay in a warm start.
 """
 

@@ -33,6 +33,9 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             SciPy's, or lm, Levenberg-Marquardt, for networks of at most a few hundred weights; set a low `tol`, as it
             goes far below the default. Small problems are trained in NumPy, in the dtype of X; JAX trains larger ones
             in float32, unless its x64 is on; lbfgs and lm always compute in the dtype of X.
+        alpha: weight decay, a number, or "evidence" for the one that `fit_evidence` finds, without a grid or examples
+            held out. Then the network is trained to a minimum, by "lm" or else by L-BFGS, from `n_members` starts;
+            probabilities are the mean over the posterior (Laplace). Up to some thousand weights; scale X.
         early_stopping: hold out `validation_fraction` of the examples; stop when their cost (finer than their accuracy)
             has not fallen by `tol` for `n_iter_no_change` epochs, and keep the best network.
         verbose: print each iteration; for an ensemble or a search show a progress bar (needs rich).
@@ -51,6 +54,8 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
         loss_curve_, validation_loss_curve_, validation_scores_: cost, and cost and score on the validation examples,
             after each epoch; the last two are None without validation.
         best_validation_loss_, best_validation_score_: the best of each; the network kept is that of the lowest loss.
+        alpha_, log_evidence_, posteriors_: what the evidence found, and each member with its error bars (`Gaussian`).
+            None if alpha is a number. `loss_curve_` is then minus the log evidence of each weight decay tried.
         n_iter_, t_, loss_, best_loss_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: as in
             scikit-learn.
 

@@ -30,7 +30,7 @@ class ErrorBarsMixin(NetworksMixin):
     _best_first: np.ndarray
     _state: State | None
     alpha_: float | None = None
-    noise_: np.ndarray | None = None
+    noise_: float | np.ndarray | None = None
     log_evidence_: float | None = None
     posteriors_: list[Gaussian] | None = None
 

@@ -30,13 +30,13 @@ class Found(NamedTuple):
         gaussians: with their error bars.
         places: of the networks among those that training began with.
         evidence: of the best, for targets of mean 0 and deviation 1.
-        noise: of the best, (n_outputs,) in the units of y; None for heads without.
+        noise: of the best in the units of y, a number or (n_outputs,); None for heads without.
     """
 
     gaussians: list[Gaussian]
     places: np.ndarray
     evidence: Evidence
-    noise: np.ndarray | None
+    noise: float | np.ndarray | None
 
 
 def train_by_evidence(recipe: Recipe, data: Data, start: State | None, alpha: float | None) -> Found:
@@ -76,9 +76,8 @@ def train_by_evidence(recipe: Recipe, data: Data, start: State | None, alpha: fl
             for k in places
         ]  # fmt: skip
         raw = [jax.tree.map(np.asarray, posterior.unscaled(targets=targets)) for posterior in posteriors]
-    noise = raw[0].noise
-    n_outputs = data.examples.Y.shape[1]
-    return Found(raw, places, found, None if noise is None else np.broadcast_to(noise, (n_outputs, 1))[:, 0])
+    noise = None if raw[0].noise is None else np.ravel(raw[0].noise)
+    return Found(raw, places, found, float(noise[0]) if noise is not None and len(noise) == 1 else noise)
 
 
 def standardised(Y: np.ndarray, targets: Scaling | None) -> np.ndarray:

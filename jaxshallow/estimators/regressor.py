@@ -32,6 +32,10 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
     Args:
         loss: "squared_error", or "poisson" for counts ≥ 0, whose logarithm the network predicts. As in MLPRegressor it
             comes first, and may be left out: `ShallowRegressor((20,))`.
+        alpha: a number, or "evidence": then `predict(X, return_std=True)` gives error bars. It standardises y inside.
+
+    Attributes:
+        noise_: with alpha="evidence", the standard deviation of the noise of y: a number, or (n_outputs,).
 
     Example:
         >>> X = np.linspace(-2, 2, 100)[:, None]
