@@ -12,7 +12,8 @@ where they do. What differs from them on purpose:
 - hidden_layer_sizes: one layer, which is what this library is for.
 - activation: leaky_relu too, and sigmoid, our word for logistic. `predict` uses the one that was trained with.
 - solver: lm too, Levenberg-Marquardt.
-- alpha: "evidence" too, for the weight decay that the evidence finds, with error bars.
+- alpha: "evidence" too, for the weight decay that the evidence finds, with error bars: a regressor's `predict` has
+  return_std, and set_predict_request for pipelines that pass it on.
 - random_state: other random numbers, of the same distribution.
 - dtype: where JAX trains, that is, on all but small problems, the stochastic solvers compute in float32, unless its x64
   is on; NumPy, lbfgs and lm in the dtype of X.
