@@ -17,7 +17,8 @@ from cases import runner
 
 import jaxshallow as js
 from jaxshallow import data, tables
-from jaxshallow.programs import course, train
+from jaxshallow.programs import course, reporting, train, train_files
+from jaxshallow.programs.examples import split
 from jaxshallow.programs.options import OWN_STEPS
 
 DATASETS = ["moons", "circles", "blobs", "quantiles", "xor", "spiral"]
@@ -47,7 +48,7 @@ def test_the_written_model_is_the_one_that_was_scored(capsys, tmp_path):
     assert code == 0
     params = js.load(tmp_path / "model.safetensors")
     options = train.Options(data="blobs", validation=0.25)
-    _, (X, Y), (X_validation, Y_validation) = train.split(data.load("blobs"), options)
+    _, (X, Y), (X_validation, Y_validation) = split(data.load("blobs"), options)
     assert X.shape[1] == results["examples"] == 150
     assert float(js.cost(params, X, Y)) == results["train"]["cost"]
     assert (np.asarray(js.predict(params, X_validation)) == Y_validation[0]).mean() == results["validation"]["accuracy"]
@@ -147,7 +148,7 @@ def test_codes_are_categories_where_asked_and_patience_keeps_the_lowest(capsys, 
     assert code == 0
     called = train.Options(data="a b.csv", drop=("x", "y z"), n_h=3, report=True)
     words = "python scripts/train.py --data 'a b.csv' --drop x --drop 'y z' --n-h 3 --report"
-    assert train.reporting.command("train", called) == words
+    assert reporting.command("train", called) == words
     known = js.read_metadata(tmp_path / "model.safetensors")
     assert known["feature_names"] == ["code=1", "code=2", "code=3", "x"]
     assert "compile_seconds" not in known["results"]
@@ -274,7 +275,7 @@ def test_a_full_disk_is_reported_and_exits_with_1(capsys, tmp_path, monkeypatch)
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(train, "write_atomically", full)
+    monkeypatch.setattr(train_files, "write_atomically", full)
     code, results, errors = run(capsys, tmp_path, "--epochs", "5")
     assert (code, results) == (1, None)
     assert "No space left on device" in errors

@@ -137,13 +137,12 @@ def fit_evidence(
         found = zip(l2s, *looked_at(tried, task, np.array(l2s)), tried, strict=True)
         return [Point(*one).within(total * eps, total / eps) for one in found]  # beyond, λ is as 0, or all is
 
-    first = FIRST if l2 is None else [float(task.l2)]
-    points = seen([network for network in networks for _ in first], list(first) * len(networks))
-    climbs = [Climb(points[k : k + len(first)], tol) for k in range(0, len(points), len(first))]
+    # One program serves all rounds, since all of them train as many networks.
+    first = [seen(networks, [one] * len(networks)) for one in (FIRST if l2 is None else [float(task.l2)])]
+    climbs = [Climb(list(points), tol) for points in zip(*first, strict=True)]
     for _ in range(rounds - 1):
         if not any(climb.moves for climb in climbs):
             break
-        # All of them, since each number of networks is a program; those at rest are trained in no time.
         points = seen([climb.best.params for climb in climbs], [climb.next_l2 for climb in climbs])
         for climb, point in zip(climbs, points, strict=True):
             climb.points += [point] if climb.moves else []

@@ -57,4 +57,6 @@ def trained(networks: Sequence[Params], task: Task, l2s: Sequence[float], **opti
         jax.random.key(0), task.X, task.Y, configs,
         weights=task.weights, first=networks, output=networks[0].output, **options,
     )  # fmt: skip
+    if not many.finished:  # Ctrl-C
+        raise KeyboardInterrupt
     return [many.params(k) for k in range(len(networks))]

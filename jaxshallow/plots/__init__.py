@@ -1,10 +1,11 @@
 """Pictures. Each function draws into matplotlib axes and returns them; `figure` and `save` do the rest.
 
-figures  figures, colours, files
-plane    two features: decision boundaries, hidden units
-answers  confusion matrix, calibration, residuals, weights as images
-curves   learning curves, and the results of many networks
-timings  times of executions and of other libraries
+figures    figures, colours, files
+plane      two features: decision boundaries, hidden units
+answers    confusion matrix, calibration, residuals, weights as images
+curves     learning curves, and the results of many networks
+certainty  a curve with its error band, the evidence for weight decays
+timings    times of executions and of other libraries
 """
 
 from jaxshallow.extras import require
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxshallow.plots.answers import calibration, confusion_matrix, residuals, weight_images
+from jaxshallow.plots.certainty import error_band, evidence
 from jaxshallow.plots.curves import heat_map, learning_curves, scatter_map, spread
 from jaxshallow.plots.figures import COLOURS, LINES, MARKERS, encoded, figure, plain, save
 from jaxshallow.plots.plane import classes_of, decision_boundary, hidden_units, limits
@@ -31,6 +33,8 @@ __all__ = [
     "confusion_matrix",
     "decision_boundary",
     "encoded",
+    "error_band",
+    "evidence",
     "figure",
     "heat_map",
     "hidden_units",

@@ -1,0 +1,133 @@
+"""train --l2 evidence: how much weight decay does the network want, and how sure is it?"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxshallow as js
+from jaxshallow import plots, reports
+from jaxshallow.params import size_of
+from jaxshallow.programs import reporting, running
+from jaxshallow.programs.options import weight_scale
+from jaxshallow.programs.progress import Clock
+from jaxshallow.programs.running import Outcome
+from jaxshallow.programs.train_files import write_model, write_record
+from jaxshallow.programs.train_options import Options
+from jaxshallow.programs.train_results import beside_boundary, table_of
+from jaxshallow.programs.train_task import Task, Trained, prepare, results_of
+
+STARTS = 5
+EPOCHS = 200  # of one weight decay, at most
+OPTIMIZERS = {"sgd": "levenberg_marquardt", "lm": "levenberg_marquardt", "lbfgs": "lbfgs"}  # sgd is the default
+MOST_INFLUENTIAL = 10
+JUDGES = 1_000  # examples whose loss tells how influential another is
+
+
+def run_by_evidence(options: Options) -> Outcome:
+    """Train from several starts, by the evidence; write the model with its error bars, and a picture."""
+    check(options)
+    task = prepare(options)
+    running.say(f"{STARTS} starts, each with several weight decays")
+    with Clock() as clock:
+        found = by_evidence(task, options)
+        model = unscaled(found.posterior, task)
+    trained = Trained(
+        found.params, model.params, found.l2, OPTIMIZERS[options.optimizer], 0, clock.compiling,
+        clock.total - clock.compiling,
+    )  # fmt: skip
+    results = results_of(task, trained, options) | {
+        "epochs": None,
+        "weight_decays_tried": len(found.history.l2),
+        "l2": found.l2,
+        "noise": None if model.noise is None else np.ravel(model.noise).tolist(),
+        "log_evidence": found.log_evidence,
+        "effective_parameters": f"{float(found.posterior.effective_parameters):.1f} of {size_of(found.params)}",
+    }
+    sections = [about_the_evidence(found, task, results)] if options.report else []
+    files = write_model(task, model, options, results, picture(found, model, task, results), sections)
+    results["files"] = write_record(options, files, results, found.history)
+    return Outcome(results, table_of(results, ok=True), True)
+
+
+def check(options: Options) -> None:
+    """ValueError for options that do not go with it."""
+    if options.optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"--l2 evidence needs a minimum: --optimizer must be lm or lbfgs, got {options.optimizer}; or leave it out"
+        )
+    if options.batch_size is not None:
+        raise ValueError("--batch-size is not for --l2 evidence, which takes all examples in each step")
+    if options.resume:
+        raise ValueError("--resume goes on with a training with a number for --l2: the evidence begins anew each time")
+    if options.precision == "bfloat16":
+        raise ValueError("--precision must be float32 or float64 for --l2 evidence, got bfloat16")
+
+
+def by_evidence(task: Task, options: Options) -> js.Evidence:
+    """The best of several starts; what is said of it is a remark."""
+    keys = jax.random.split(jax.random.key(options.seed), STARTS)
+    (n_h, n_x), n_y = task.start.W1.shape, len(task.start.W2)
+    starts = [
+        js.init(key, n_x, n_h, n_y, hidden=options.hidden, output=task.start.output, dtype=options.precision,
+                scale=weight_scale(options.scale))
+        for key in keys
+    ]  # fmt: skip
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        found = js.fit_evidence(
+            starts, *task.train, optimizer=OPTIMIZERS[options.optimizer], epochs=min(options.epochs, EPOCHS),
+            **({} if options.patience is None else {"patience": options.patience}),
+        )  # fmt: skip
+    for warning in said:
+        running.remark(str(warning.message))
+    return found
+
+
+def unscaled(posterior: js.Posterior, task: Task) -> js.Gaussian:
+    """Its error bars for raw features and targets."""
+    return posterior.unscaled(task.scalings.get("features"), task.scalings.get("targets"))
+
+
+def picture(found: js.Evidence, model: js.Gaussian, task: Task, results: dict[str, Any]) -> reporting.Picture:
+    """The evidence of each weight decay; beside it the curve or the boundary, where there is one to see."""
+    dataset, (X, Y), _ = task.split
+    if len(X) == 1 and model.params.task == "regression" and len(Y) == 1:
+        drawing, (left, right) = plots.figure(1, 2)
+        plots.error_band(left, model, X, Y, names=(dataset.feature_names[0], dataset.target or "y"))
+        left.set_title(f"{results['network']}: R² {results['train']['R2']:.3f}", loc="left", fontsize=10)
+        shows = "The curve with its error band, and the evidence for each weight decay"
+    else:
+        drawing, right = beside_boundary(dataset, model.params, (X, Y), results)
+        shows = "The evidence for each weight decay"
+    plots.evidence(right, found.history.l2, found.history.log_evidence, found.l2)
+    return reporting.Picture("evidence", drawing, shows)
+
+
+def about_the_evidence(found: js.Evidence, task: Task, results: dict[str, Any]) -> reports.Html:
+    """The numbers, and the examples that matter most."""
+    (X, Y), (_, Y_raw) = task.train, task.split.train
+    judges = np.linspace(0, X.shape[1] - 1, min(JUDGES, X.shape[1])).astype(int)
+    effect = np.asarray(js.influence(found.posterior, X, Y, X[:, judges], Y[:, judges]), float).mean(axis=0)
+    most = np.argsort(-abs(effect))[:MOST_INFLUENTIAL]
+    rows = [[int(k) + 1, " ".join(f"{value:.6g}" for value in Y_raw[:, k]), f"{effect[k]:+.3g}"] for k in most]
+    numbers = [[name.replace("_", " "), shown] for name in ("l2", "noise", "log_evidence", "effective_parameters")
+               if (shown := results[name]) is not None]  # fmt: skip
+    return reports.section(
+        "How sure is it?",
+        "The weight decay and the noise are those of the highest evidence, log p(targets); the data determine the "
+        "effective parameters, and the weight decay the others.",
+        reports.table([["", ""], *([name, in_short(value)] for name, value in numbers)]),
+        "The examples that matter most. Without one of them, the loss of the others would change by so much on "
+        "average: up where it helps, down where it harms, as a wrong label does.",
+        reports.table([["training example", "target", "change of the loss"], *rows]),
+    )
+
+
+def in_short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{one:.4g}" for one in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
