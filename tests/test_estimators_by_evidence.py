@@ -67,25 +67,20 @@ def test_a_regressor_has_the_error_bars_of_fit_evidence_in_the_units_of_y(tmp_pa
         one.predict(X_new, return_std=True)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_a_classifier_has_the_moderated_probabilities(n_classes):
+def test_a_classifier_is_trained_by_the_evidence_and_has_a_posterior():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))
-    y = np.digitize(X[:, 0] + 0.3 * rng.normal(size=60), [0.0] if n_classes == 2 else [-0.5, 0.5])
-    labels = np.array(["a", "b", "c"])[y]
+    labels = np.array(["a", "b", "c"])[np.digitize(X[:, 0] + 0.3 * rng.normal(size=60), [-0.5, 0.5])]
     classifier = ShallowClassifier(alpha="evidence", **SMALL).fit(csr_array(X), labels, sample_weight=np.full(60, 2.0))
     P = classifier.predict_proba(X)
-    assert P.shape == (60, n_classes)
-    np.testing.assert_allclose(P.sum(axis=1), 1, rtol=1e-12)
     np.testing.assert_array_equal(classifier.predict(X), classifier.classes_[P.argmax(axis=1)])
-    np.testing.assert_array_equal(classifier.predict_log_proba(X), np.log(P))
-    (network,), (gaussian,) = classifier.members_, classifier.posteriors_
-    with jax.enable_x64(True):
-        moderated, plain = np.asarray(gaussian.predict_proba(X.T)), np.asarray(js.forward(network, X.T).A2)
-    assert_close(P[:, -1], moderated[-1], "float64")
-    assert (abs(moderated - 0.5) < abs(plain - 0.5)).all() or n_classes == 3
     assert classifier.score(X, labels) > 0.8
     assert classifier.noise_ is None
+    assert 0 < classifier.alpha_ < 100
+    (gaussian,) = classifier.posteriors_
+    with jax.enable_x64(True):
+        moderated = np.asarray(gaussian.predict_proba(X.T)).T
+    assert moderated.max(axis=1).mean() < P.max(axis=1).mean()
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")

@@ -14,7 +14,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from jaxshallow.estimators.base import BaseShallow
-from jaxshallow.estimators.evidence import moderated
 from jaxshallow.estimators.predicting import log_probabilities, probabilities
 from jaxshallow.estimators.settings import is_stochastic
 
@@ -34,8 +33,8 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             goes far below the default. Small problems are trained in NumPy, in the dtype of X; JAX trains larger ones
             in float32, unless its x64 is on; lbfgs and lm always compute in the dtype of X.
         alpha: weight decay, a number, or "evidence" for the one that `fit_evidence` finds, without a grid or examples
-            held out. Then the network is trained to a minimum, by "lm" or else by L-BFGS, from `n_members` starts;
-            probabilities are the mean over the posterior (Laplace). Up to some thousand weights; scale X.
+            held out. Then networks are trained to a minimum, by "lm" or else by L-BFGS, from `n_members` starts. For up
+            to some thousand weights; scale X.
         early_stopping: hold out `validation_fraction` of the examples; stop when their cost (finer than their accuracy)
             has not fallen by `tol` for `n_iter_no_change` epochs, and keep the best network.
         verbose: print each iteration; for an ensemble or a search show a progress bar (needs rich).
@@ -54,8 +53,9 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
         loss_curve_, validation_loss_curve_, validation_scores_: cost, and cost and score on the validation examples,
             after each epoch; the last two are None without validation.
         best_validation_loss_, best_validation_score_: the best of each; the network kept is that of the lowest loss.
-        alpha_, log_evidence_, posteriors_: what the evidence found, and each member with its error bars (`Gaussian`).
-            None if alpha is a number. `loss_curve_` is then minus the log evidence of each weight decay tried.
+        alpha_, log_evidence_, posteriors_: what the evidence found, and the `Gaussian` of each member, whose
+            `predict_proba` gives moderated probabilities, nearer to chance. None if alpha is a number.
+            `loss_curve_` is then minus the log evidence of each weight decay tried.
         n_iter_, t_, loss_, best_loss_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: as in
             scikit-learn.
 
@@ -91,22 +91,16 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
 
     def predict(self, X: Any) -> np.ndarray:
         """(n_samples,) labels, or (n_samples, n_outputs) of 0 and 1 where an example may have several."""
-        outputs = self._outputs(X) if self.posteriors_ is None else self._by_posteriors(X, moderated)
+        outputs = self._outputs(X)
         return self._binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(n_samples, n_classes) probabilities, the mean over the members, in the wider dtype of X and `coefs_`.
-
-        With alpha="evidence", they are the mean over the posterior: nearer to chance where the network is unsure.
-        """
-        if self.posteriors_ is None:
-            return self._predicted(X, probabilities)
-        P = self._by_posteriors(X, moderated)
-        return np.concatenate([1 - P, P], axis=1) if P.shape[1] == 1 else P
+        """(n_samples, n_classes) probabilities, the mean over the members, in the wider dtype of X and `coefs_`."""
+        return self._predicted(X, probabilities)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """(n_samples, n_classes) their logarithms, which are finite where a probability is too small for a float."""
-        return self._predicted(X, log_probabilities) if self.posteriors_ is None else np.log(self.predict_proba(X))
+        return self._predicted(X, log_probabilities)
 
     @property
     def _output(self) -> str:

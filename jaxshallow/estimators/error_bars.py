@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxshallow.bayes import Gaussian
 from jaxshallow.bayes.loading import gaussian_of
-from jaxshallow.estimators.evidence import Scores, predicted_by, train_by_evidence
+from jaxshallow.estimators.evidence import deviations, train_by_evidence
 from jaxshallow.estimators.examples import Data
 from jaxshallow.estimators.networks import FLOATS, NetworksMixin
 from jaxshallow.estimators.settings import Recipe
@@ -59,12 +59,12 @@ class ErrorBarsMixin(NetworksMixin):
         gaussian = gaussian_of(saved)
         self.posteriors_ = None if gaussian is None else [jax.tree.map(np.asarray, gaussian)]
 
-    def _by_posteriors(self, X: Any, of: Scores) -> np.ndarray:
-        """(n_samples, n_outputs) what `of` makes of each part of the rows."""
+    def _deviations(self, X: Any) -> np.ndarray:
+        """(n_samples, n_outputs) standard deviation of new targets."""
         check_is_fitted(self)
         if self.posteriors_ is None:
             raise ValueError("error bars are for alpha='evidence', which finds them: fit with it")
         X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        networks = self._networks
-        found = predicted_by(self.posteriors_, networks, dense("X", X) if issparse(X) else X, of, self.device)
+        X, networks = dense("X", X) if issparse(X) else X, self._networks
+        found = deviations(self.posteriors_, networks, X, self.device)
         return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -90,30 +90,18 @@ def standardised(Y: np.ndarray, targets: Scaling | None) -> np.ndarray:
 
 # ---- predicting ----
 
-Scores = Callable[[list[Gaussian], np.ndarray], np.ndarray]  # of the members, for columns: (n_outputs, columns)
 
-
-def deviations(members: list[Gaussian], X: np.ndarray) -> np.ndarray:
-    """The standard deviation of new targets: of each member, and between the members."""
-    means, own = np.array([member.predict(X) for member in members], np.float64).swapaxes(0, 1)
-    return np.sqrt((own**2).mean(axis=0) + means.var(axis=0))
-
-
-def moderated(members: list[Gaussian], X: np.ndarray) -> np.ndarray:
-    """Probabilities, the mean over each member's posterior, and over the members."""
-    return np.array([member.predict_proba(X) for member in members], np.float64).mean(axis=0)
-
-
-def predicted_by(
-    gaussians: Sequence[Gaussian], networks: Sequence[Params], X: np.ndarray, scores: Scores, device: str | None
+def deviations(
+    gaussians: Sequence[Gaussian], networks: Sequence[Params], X: np.ndarray, device: str | None
 ) -> np.ndarray:
-    """(n_samples, n_outputs) scores, in parts whose number of rows is filled up, so that few programs are compiled.
+    """(n_samples, n_outputs) standard deviation of new targets: of each member, and between the members.
+
+    The rows are taken in parts whose number is filled up, so that few programs are compiled.
 
     Args:
         gaussians: error bars.
         networks: to have them around: weights may have been assigned.
         X: rows.
-        scores: `deviations` or `moderated`.
         device: where JAX predicts.
     """
     refuse_after_fork()
@@ -123,5 +111,7 @@ def predicted_by(
         for start in range(0, len(X), PART):
             columns = cast("X", X[start : start + PART].T, dtype)
             m = columns.shape[1]
-            found.append(scores(members, np.pad(columns, ((0, 0), (0, length(m) - m)))).T[:m])
+            padded = np.pad(columns, ((0, 0), (0, length(m) - m)))
+            means, own = np.array([member.predict(padded) for member in members], np.float64).swapaxes(0, 1)
+            found.append(np.sqrt((own**2).mean(axis=0) + means.var(axis=0)).T[:m])
     return np.concatenate(found)

@@ -11,7 +11,6 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from jaxshallow.estimators.base import BaseShallow
-from jaxshallow.estimators.evidence import deviations
 from jaxshallow.estimators.settings import LOSSES, is_stochastic
 
 
@@ -70,7 +69,7 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
         Raises:
             ValueError: `return_std`, and alpha was a number.
         """
-        found = [self._outputs(X), self._by_posteriors(X, deviations)] if return_std else [self._outputs(X)]
+        found = [self._outputs(X), self._deviations(X)] if return_std else [self._outputs(X)]
         found = [outputs[:, 0] if outputs.shape[1] == 1 else outputs for outputs in found]
         return tuple(found) if return_std else found[0]
 

@@ -61,7 +61,9 @@ def run(options: Options) -> list[Path]:
     """Write each file; return those whose answers differ from the model's."""
     if not options.paths:
         raise ValueError("give a PATH or more to write to, after MODEL")
-    params, metadata = saved.network(options.model)
+    params, metadata, error_bars = saved.model(options.model)
+    if error_bars and params.task == "regression":
+        running.remark(f"{options.model} knows deviations, too; these files hold the network alone")
     with jax.enable_x64(params.W1.dtype == np.float64):
         return write(options, params, metadata)
 

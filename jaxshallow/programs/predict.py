@@ -8,6 +8,8 @@ The model comes from train, sweep or an estimator's `save`. Its features are fou
 columns are copied. Where a feature is called "prediction", the predictions are called "predicted prediction". The table
 is read and written in parts, so it may be larger than memory.
 
+A model of train --l2 evidence knows how sure it is of a number: "deviation" is the standard deviation of new targets.
+
 Exit codes: 0 success, 1 could not write, 2 wrong usage, 130 Ctrl-C, which leaves an older file of that name as it was.
 """
 
@@ -24,6 +26,7 @@ import numpy as np
 
 import jaxshallow as js
 from jaxshallow import tables
+from jaxshallow.bayes.loading import gaussian_of
 from jaxshallow.many import bucket
 from jaxshallow.params import ONE_CLASS
 from jaxshallow.programs import running, saved
@@ -55,7 +58,9 @@ class Model:
     """A network, with the columns and labels from its file."""
 
     def __init__(self, path: Path):
-        self.params, metadata = saved.network(path)
+        found = saved.model(path)
+        self.params, metadata = found.params, found.metadata
+        self.gaussian = gaussian_of(found) if self.params.task == "regression" else None
         if not (metadata.get("columns") or metadata.get("feature_names")):
             raise ValueError(f"{path} does not say which columns its {self.params.W1.shape[1]} features are")
         known = saved.known(path, self.params, metadata)
@@ -66,7 +71,7 @@ class Model:
         self.labels = np.array(known["labels"])
         if len(set(self.columns())) < len(self.columns()):
             raise ValueError(f"{path}: each of its labels must differ from the others, got {known['labels']}")
-        self.outputs = jax.jit(lambda params, X: js.forward(params, X).A2)
+        self.plain = jax.jit(lambda params, X: js.forward(params, X).A2)
 
     @property
     def names_a_class(self) -> bool:
@@ -78,7 +83,9 @@ class Model:
         n_y = len(self.params.W2)
         names = [*(["prediction"] if self.names_a_class else []), *(f"P({label})" for label in self.labels)]
         if self.params.task == "regression":
-            names = ["prediction"] if n_y == 1 else [f"prediction {k}" for k in range(n_y)]
+            ends = [""] if n_y == 1 else [f" {k}" for k in range(n_y)]
+            names = [f"prediction{end}" for end in ends]
+            names += [] if self.gaussian is None else [f"deviation{end}" for end in ends]
         while taken := set(names).intersection(self.features):
             names = [f"predicted {name}" if name in taken else name for name in names]
         return names
@@ -89,12 +96,19 @@ class Model:
         X = tables.encode(frame, self.known, where, first_row)
         X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # so that not every length compiles again
         with jax.enable_x64(self.params.W1.dtype == np.float64), np.errstate(over="ignore"):
-            A2 = np.asarray(self.outputs(self.params, X), np.float64)[:, :m]
+            A2 = np.asarray(self.outputs(X), np.float64)[:, :m]
         within = (np.abs(X[:, :m]) <= float(jnp.finfo(self.params.W1.dtype).max)).all(axis=0)
         if not (finite := within & np.isfinite(A2).all(axis=0)).all():
             row = first_row + int(finite.argmin())
             raise ValueError(f"{where}: the numbers in row {row} are too large for {self.params.W1.dtype}")
         return frame.hstack(pl.DataFrame(dict(zip(self.columns(), self._found(A2), strict=True))))
+
+    def outputs(self, X: np.ndarray) -> Any:
+        """(n_y, m) A2; below it the deviations, where they are known."""
+        A2 = self.plain(self.params, X)
+        if self.gaussian is None:
+            return A2
+        return jnp.concatenate([A2, self.gaussian.predict(X.astype(self.params.W1.dtype))[1]])
 
     def _found(self, A2: np.ndarray) -> list[Any]:
         if not self.names_a_class:
