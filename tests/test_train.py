@@ -17,7 +17,7 @@ from cases import runner
 
 import jaxshallow as js
 from jaxshallow import data, tables
-from jaxshallow.programs import course, reporting, train, train_files
+from jaxshallow.programs import course, predict, reporting, train, train_files
 from jaxshallow.programs.examples import split
 from jaxshallow.programs.options import OWN_STEPS
 
@@ -307,3 +307,49 @@ def test_help_starts_with_examples(script):
     path = Path(__file__).parents[1] / "scripts" / script
     shown = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=True).stdout
     assert shown.index("Examples:") < shown.index("options")
+
+
+# ---- by the evidence ----
+
+
+def test_the_evidence_finds_the_weight_decay_and_the_model_predicts_with_deviations(capsys, tmp_path):
+    random = np.random.default_rng(0)
+    x = random.uniform(-2, 2, 40)
+    y = 50 + 20 * (np.sin(2 * x) + 0.1 * random.normal(size=40))
+    table = tmp_path / "curve.csv"
+    np.savetxt(table, np.stack([x, y], axis=1), delimiter=",", header="time,height", comments="")
+    options = ["--data", str(table), "--l2", "evidence", "--epochs", "30", "--precision", "float64", "--report"]
+    code, results, _ = run(capsys, tmp_path, *options)
+    assert code == 0
+    assert 0 < results["l2"] < 1
+    assert 1.4 < results["noise"][0] < 2.6  # 2 made the data, ± 2 / √(2 · 40)
+    assert {"evidence.png", "report.html", "model.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+    page = (tmp_path / "report.html").read_text()
+    assert "How sure is it?" in page
+    history = json.loads((tmp_path / "history.json").read_text())["history"]
+    assert len(history["l2"]) == len(history["log_evidence"]) == results["weight_decays_tried"]
+
+    assert predict.main([str(tmp_path / "model.safetensors"), str(table), "--out", str(tmp_path / "p.csv")]) == 0
+    found = pl.read_csv(tmp_path / "p.csv")
+    assert found.columns == ["time", "height", "prediction", "deviation"]
+    with jax.enable_x64(True):
+        mean, deviation = js.load_posterior(tmp_path / "model.safetensors").predict(x[None])
+    np.testing.assert_allclose(found["prediction"], np.asarray(mean)[0], rtol=1e-12)
+    np.testing.assert_allclose(found["deviation"], np.asarray(deviation)[0], rtol=1e-12)
+    missed = (found["prediction"] - found["height"]).abs() < 2 * found["deviation"]
+    assert missed.mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--optimizer", "adam"], "--optimizer must be lm or lbfgs, got adam"),
+        (["--batch-size", "10"], "--batch-size is not for --l2 evidence"),
+        (["--resume"], "the evidence begins anew"),
+        (["--precision", "bfloat16"], "--precision must be float32 or float64 for --l2 evidence"),
+    ],
+)
+def test_what_does_not_go_with_the_evidence_is_refused(capsys, tmp_path, options, message):
+    code, _, errors = run(capsys, tmp_path, "--l2", "evidence", *options)
+    assert code == 2
+    assert message in errors
