@@ -229,3 +229,40 @@ def test_the_live_table_shows_the_best_kinds_first(capsys, monkeypatch):
         show(js.Progress(0.5, 0.3, lowest, np.array([9, 9, 0, 9, 0, 0]), 1.0, 1.0, lambda: None))
     text = capsys.readouterr().out
     assert text.index("50%, best 0.3000, 1 s left") < text.index("1 of 2") < text.index("2 of 2") < text.index("0 of 2")
+
+
+# ---- by the evidence ----
+
+
+def test_the_evidence_compares_widths_and_the_best_network_is_saved_with_its_error_bars(capsys, tmp_path):
+    random = np.random.default_rng(0)
+    x = random.uniform(-2, 2, 40)
+    table = tmp_path / "curve.csv"
+    y = 50 + 20 * (np.sin(3 * x) + 0.1 * random.normal(size=40))
+    np.savetxt(table, np.stack([x, y], axis=1), delimiter=",", header="time,height", comments="")
+    options = ["--data", str(table), "--n-h", "1,4", "--scale", "1", "--evidence", "--seeds", "3", "--epochs", "30"]
+    code, results, _ = run(capsys, tmp_path, *options, "--report")
+    assert code == 0
+    best, other = results["kinds"]
+    assert (best["n_h"], other["n_h"]) == (4, 1)
+    assert best["log_evidence"] > other["log_evidence"] + 5
+    frame = pl.read_csv(tmp_path / "sweep.csv")
+    assert frame.height == results["networks"] == 6
+    assert frame["log_evidence"].max() == pytest.approx(results["saved"]["log_evidence"])
+    assert {"sweep_evidence.png", "sweep_report.html"} <= {path.name for path in tmp_path.iterdir()}
+    mean, deviation = js.load_posterior(tmp_path / "sweep.safetensors").predict(x[None].astype(np.float32))
+    assert (abs(np.asarray(mean)[0] - y) < 2 * np.asarray(deviation)[0]).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--l2", "0,1"], "--l2 is not for --evidence"),
+        (["--folds", "3"], "--folds is not for --evidence"),
+        (["--learning-rate", "0.1"], "--learning-rate is not for --evidence"),
+    ],
+)
+def test_what_does_not_go_with_the_evidence_is_refused(capsys, tmp_path, options, message):
+    code, _, errors = run(capsys, tmp_path, "--evidence", *options)
+    assert code == 2
+    assert message in errors

@@ -345,7 +345,7 @@ def test_the_evidence_finds_the_weight_decay_and_the_model_predicts_with_deviati
     [
         (["--optimizer", "adam"], "--optimizer must be lm or lbfgs, got adam"),
         (["--batch-size", "10"], "--batch-size is not for --l2 evidence"),
-        (["--resume"], "the evidence begins anew"),
+        (["--resume"], "--resume is not for --l2 evidence, which begins anew"),
         (["--precision", "bfloat16"], "--precision must be float32 or float64 for --l2 evidence"),
     ],
 )

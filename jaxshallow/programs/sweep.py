@@ -6,6 +6,7 @@ Examples:
     jaxshallow sweep --data digits --n-h 16:256:log --learning-rate 1e-4:1e-1:log --random 20 --folds 3
         --optimizer adam --batch-size 200 --hidden relu --scale glorot --epochs 100 --patience 10
     jaxshallow sweep --data table.csv --target price --n-h 4,16,64 --l2 0,0.1,1 --validation 0.25
+    jaxshallow sweep --data diabetes --n-h 1,2,4,8 --evidence
 
 Lists such as 2,8,32 form a grid. --random N draws N kinds of networks from lists and ranges; a range is low:high or
 low:high:log. The best network of the kind with the lowest mean cost is saved. With --folds, a new network of that kind
@@ -42,6 +43,7 @@ from jaxshallow.programs.progress import live
 from jaxshallow.programs.running import Interrupted, Outcome, exit_code, interruptible, say
 from jaxshallow.programs.scores import score
 from jaxshallow.programs.sweep_best import best_network
+from jaxshallow.programs.sweep_evidence import run_by_evidence
 from jaxshallow.programs.sweep_examples import Parts, divide
 from jaxshallow.programs.sweep_kinds import Found, measured
 from jaxshallow.programs.sweep_options import Options
@@ -78,6 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_and_show(options: Options) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     with jax.enable_x64(options.precision == "float64"):
+        if options.evidence:
+            results, table, _ = run_by_evidence(options)
+            running.show(results, table, options)
+            return 0
         (results, table, ok), signalled = run(options)
     running.show(results, table, options)
     if not results["finished"]:

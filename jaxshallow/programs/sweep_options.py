@@ -31,6 +31,9 @@ class Options(RunOptions):
     """Passes over the data; with full batches, one step each."""
     batch_size: int | None = None
     """Examples a step; all of them (full batch) if not given."""
+    evidence: bool = False
+    """Compare without held-out examples, by the evidence, which also chooses each network's weight decay.
+    For small networks, trained by lm, or by lbfgs if that is the --optimizer, from 5 starts or --seeds."""
     folds: int | None = None
     """Cross-validate with this many folds, stratified for classes."""
     validation: float = 0.0

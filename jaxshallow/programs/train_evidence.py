@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 import jaxshallow as js
 from jaxshallow import plots, reports
 from jaxshallow.params import size_of
-from jaxshallow.programs import reporting, running
+from jaxshallow.programs import by_evidence, reporting, running
 from jaxshallow.programs.options import weight_scale
 from jaxshallow.programs.progress import Clock
 from jaxshallow.programs.running import Outcome
@@ -21,22 +20,20 @@ from jaxshallow.programs.train_results import beside_boundary, table_of
 from jaxshallow.programs.train_task import Task, Trained, prepare, results_of
 
 STARTS = 5
-EPOCHS = 200  # of one weight decay, at most
-OPTIMIZERS = {"sgd": "levenberg_marquardt", "lm": "levenberg_marquardt", "lbfgs": "lbfgs"}  # sgd is the default
 MOST_INFLUENTIAL = 10
 JUDGES = 1_000  # examples whose loss tells how influential another is
 
 
 def run_by_evidence(options: Options) -> Outcome:
     """Train from several starts, by the evidence; write the model with its error bars, and a picture."""
-    check(options)
+    by_evidence.check(options, "--l2 evidence")
     task = prepare(options)
     running.say(f"{STARTS} starts, each with several weight decays")
     with Clock() as clock:
-        found = by_evidence(task, options)
+        found = by_evidence.fit(starts_of(task, options), task.train, options)
         model = unscaled(found.posterior, task)
     trained = Trained(
-        found.params, model.params, found.l2, OPTIMIZERS[options.optimizer], 0, clock.compiling,
+        found.params, model.params, found.l2, by_evidence.OPTIMIZERS[options.optimizer], 0, clock.compiling,
         clock.total - clock.compiling,
     )  # fmt: skip
     results = results_of(task, trained, options) | {
@@ -53,38 +50,13 @@ def run_by_evidence(options: Options) -> Outcome:
     return Outcome(results, table_of(results, ok=True), True)
 
 
-def check(options: Options) -> None:
-    """ValueError for options that do not go with it."""
-    if options.optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"--l2 evidence needs a minimum: --optimizer must be lm or lbfgs, got {options.optimizer}; or leave it out"
-        )
-    if options.batch_size is not None:
-        raise ValueError("--batch-size is not for --l2 evidence, which takes all examples in each step")
-    if options.resume:
-        raise ValueError("--resume goes on with a training with a number for --l2: the evidence begins anew each time")
-    if options.precision == "bfloat16":
-        raise ValueError("--precision must be float32 or float64 for --l2 evidence, got bfloat16")
-
-
-def by_evidence(task: Task, options: Options) -> js.Evidence:
-    """The best of several starts; what is said of it is a remark."""
-    keys = jax.random.split(jax.random.key(options.seed), STARTS)
+def starts_of(task: Task, options: Options) -> list[js.Params]:
     (n_h, n_x), n_y = task.start.W1.shape, len(task.start.W2)
-    starts = [
+    return [
         js.init(key, n_x, n_h, n_y, hidden=options.hidden, output=task.start.output, dtype=options.precision,
                 scale=weight_scale(options.scale))
-        for key in keys
+        for key in jax.random.split(jax.random.key(options.seed), STARTS)
     ]  # fmt: skip
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", UserWarning)
-        found = js.fit_evidence(
-            starts, *task.train, optimizer=OPTIMIZERS[options.optimizer], epochs=min(options.epochs, EPOCHS),
-            **({} if options.patience is None else {"patience": options.patience}),
-        )  # fmt: skip
-    for warning in said:
-        running.remark(str(warning.message))
-    return found
 
 
 def unscaled(posterior: js.Posterior, task: Task) -> js.Gaussian:
