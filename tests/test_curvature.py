@@ -76,7 +76,7 @@ def test_second_derivatives_of_one_example_match_autodiff(hidden, output, n_y, x
 
 
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS)
-def test_second_derivatives_match_autodiff_in_float32(hidden, output, n_y):
+def test_second_derivatives_match_autodiff_in_float32(hidden, output, n_y, as_users_compile):
     assert_both_ways(draw(hidden, output, n_y, dtype=np.float32), "float32")
 
 
@@ -182,7 +182,7 @@ def test_second_derivatives_run_under_jit_and_vmap(fn, x64):
 
 
 @pytest.mark.parametrize("m", THREAD_EDGES)
-def test_second_derivatives_at_the_sizes_at_which_threads_split(m):
+def test_second_derivatives_at_the_sizes_at_which_threads_split(m, as_users_compile):
     params, X, Y, weights, l2 = draw("tanh", "sigmoid", 1, m=m, n_x=2, n_h=3, dtype=np.float32)
     problem = params, X, Y, direction(params), weights, np.float32(l2)
     with jax.enable_x64(True):
