@@ -154,7 +154,8 @@ def test_it_holds_at_the_ends_of_the_range(no_loops, name):
         hidden=options["hidden"],
         output=options.get("output", "sigmoid"),
     )
-    certificate = js.certify(params, full(x, 3, 7), full(y, 1, 7), precisions=ONE)
+    weights = {"underflow": full(1.0, 7)}.get(name)  # for the sake of programs that are there already
+    certificate = js.certify(params, full(x, 3, 7), full(y, 1, 7), weights=weights, precisions=ONE)
     assert certificate.ok, str(certificate)
 
 
@@ -390,7 +391,8 @@ def _without_keepdims(params, X, Y, **_):
         ({"params": "NaN"}, ValueError, "W2 must be finite, got nan at \\(0, 0\\)"),
     ],
 )
-def test_wrong_input_is_refused(change, error, message):
+def test_wrong_input_is_refused(certify_only, change, error, message):
+    certify_only(lambda execution: execution.name in change.get("executions", ()))
     params, X, Y = problem()
     if change.get("params") == "NaN":
         params = replace(params, W2=jnp.asarray(params.W2).at[0, 0].set(jnp.nan))
