@@ -49,7 +49,7 @@ def test_the_written_model_is_the_one_that_was_scored(capsys, tmp_path):
     options = train.Options(data="blobs", validation=0.25)
     _, (X, Y), (X_validation, Y_validation) = train.split(data.load("blobs"), options)
     assert X.shape[1] == results["examples"] == 150
-    assert float(js.cost(params, X, Y)) == results["train"]["cost"]
+    assert float(jax.jit(js.cost)(params, X, Y)) == results["train"]["cost"]
     assert (np.asarray(js.predict(params, X_validation)) == Y_validation[0]).mean() == results["validation"]["accuracy"]
     history = json.loads((tmp_path / "history.json").read_text())["history"]
     assert len(history["cost"]) == len(history["validation_cost"]) == 300
