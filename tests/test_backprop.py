@@ -45,7 +45,7 @@ def test_manual_grads_match_numpy(hidden, output, n_y, m, x64):
 
 
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS, ids=HIDDEN)
-def test_manual_grads_match_autodiff_in_float32(hidden, output, n_y, as_users_compile):
+def test_manual_grads_match_autodiff_in_float32(hidden, output, n_y):
     case = draw(hidden, output, n_y, dtype=np.float32)
     assert_all_penalties(case, jax.grad(js.cost), "float32")
     assert_all_penalties(case, reference_grads, "float32")

@@ -40,7 +40,7 @@ def test_clipped_grads_are_the_mean_of_the_clipped_gradients(x64, hidden, output
         )
 
 
-def test_norms_and_clipping_hold_in_float32(as_users_compile):
+def test_norms_and_clipping_hold_in_float32():
     params, X, Y, *_ = draw("tanh", "softmax", 3, m=7, dtype=np.float32)
     assert_close(js.per_example_grad_norms(params, X, Y), reference_norms(params, X, Y), "float32")
     assert_close(js.clipped_grads(params, X, Y, 0.5), reference_clipped_grads(params, X, Y, 0.5), "float32")

@@ -12,6 +12,7 @@ from jaxshallow.programs import train
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
