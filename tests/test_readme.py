@@ -16,7 +16,12 @@ pytestmark = pytest.mark.usefixtures("compiled_lightly")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", range(len(BLOCKS)))
+def of_block(number):
+    long = pytest.mark.usefixtures("long_run")
+    return pytest.param(number, marks=[long] * ("js.fit_many(" in BLOCKS[number]))
+
+
+@pytest.mark.parametrize("block", [of_block(number) for number in range(len(BLOCKS))])
 def test_the_python_of_the_readme_runs(block, capsys, tmp_path, monkeypatch, certify_only):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
