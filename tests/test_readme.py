@@ -12,17 +12,13 @@ from jaxshallow.programs import train
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-pytestmark = pytest.mark.usefixtures("compiled_lightly")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def of_block(number):
-    long = pytest.mark.usefixtures("long_run")
-    return pytest.param(number, marks=[long] * ("js.fit_many(" in BLOCKS[number]))
-
-
-@pytest.mark.parametrize("block", [of_block(number) for number in range(len(BLOCKS))])
-def test_the_python_of_the_readme_runs(block, capsys, tmp_path, monkeypatch, certify_only):
+@pytest.mark.parametrize("block", range(len(BLOCKS)))
+def test_the_python_of_the_readme_runs(block, request, capsys, tmp_path, monkeypatch, certify_only):
+    if "js.fit_many(" not in BLOCKS[block]:  # a long run
+        request.getfixturevalue("little_optimization")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
     if "out/model.safetensors" in BLOCKS[block]:  # which the command above it has written
