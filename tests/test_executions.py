@@ -7,6 +7,8 @@ from cases import HEADS, assert_close, draw, reference_forward
 
 import jaxshallow as js
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 FORWARD = [js.forward_loop, js.forward_scan, js.forward_vmap]
 GRADIENT = [js.manual_grads_loop, js.manual_grads_scan, js.manual_grads_vmap]
 

@@ -25,6 +25,8 @@ from jax import export
 
 import jaxshallow as js
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 # ---- forward propagation and cost against NumPy ----
 
 
@@ -329,7 +331,6 @@ def everything(params, X, Y, w):
     return each, tiles, numbers, plain, weighted, clipped
 
 
-@pytest.mark.usefixtures("little_optimization")
 def test_users_export_with_symbolic_sizes(x64):
     """One program for every number of examples, below a tile and above, and every size of network."""
     names = {"X": "n, m", "Y": "1, m", "w": "m", "W1": "h, n", "b1": "h, 1", "W2": "1, h", "b2": "1, 1"}
