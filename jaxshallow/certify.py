@@ -71,8 +71,8 @@ def certify(
     Example:
         >>> import jax
         >>> from jaxshallow import init
-        >>> params = init(jax.random.key(0), n_x=2, n_h=3, hidden="tanh", scale=1.0)
-        >>> X = jax.random.normal(jax.random.key(1), (2, 7))
+        >>> params = init(jax.random.key(0), n_x=3, n_h=4, hidden="tanh", scale=1.0)
+        >>> X = jax.random.normal(jax.random.key(1), (3, 7))
         >>> certify(params, X, X[:1] > 0, precisions=["highest"]).ok
         True
     """

@@ -4,6 +4,7 @@ import gc
 import os
 import tempfile
 from dataclasses import replace
+from importlib.metadata import version
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin while they wait, and all matrices here are small
@@ -11,13 +12,23 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin while the
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     compiled = tempfile.TemporaryDirectory(prefix="jaxshallow-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+# A CPU's code in one part, and from XLA's emitters of before MLIR, takes half the time to make. jaxlib 0.11 and later
+# have no others; `as_users_compile` is for what hangs on them.
+if "xla_cpu_parallel_codegen_split_count" not in os.environ.get("XLA_FLAGS", ""):
+    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_parallel_codegen_split_count=1"]
+    if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+        flags.append("--xla_cpu_use_fusion_emitters=false")
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 import jax
 import numpy as np
 import pytest
+from jax._src import compiler
 
 from jaxshallow.certificate import comparison
 
+EMITTERS = "xla_cpu_use_fusion_emitters"
+CHOICE_OF_EMITTERS = EMITTERS in os.environ["XLA_FLAGS"]
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # Without it a GPU multiplies float32 matrices in TF32, with 10 bits of mantissa.
@@ -67,6 +78,27 @@ def forget_programs():
 
 
 @pytest.fixture
+def as_users_compile():
+    """For tests whose point is what the compiler makes of the equations: with the emitters that users have."""
+
+
+@pytest.fixture(autouse=True)
+def emitters(request):
+    """What was compiled with those of users serves no test without them, nor the other way round."""
+    asked = "as_users_compile" in request.fixturenames and CHOICE_OF_EMITTERS
+    if asked != (compiler.get_compile_options is with_emitters):
+        jax.clear_caches()
+        compiler.get_compile_options = with_emitters if asked else options_of
+
+
+options_of = compiler.get_compile_options
+
+
+def with_emitters(*args, env_options_overrides=None, **options):
+    return options_of(*args, env_options_overrides={**(env_options_overrides or {}), EMITTERS: True}, **options)
+
+
+@pytest.fixture
 def little_optimization():
     """For tests whose time is nearly all compiling, and whose point is not what the compiler makes of the equations."""
     jax.config.update("jax_disable_most_optimizations", True)
@@ -81,8 +113,8 @@ def long_run():
 
 @pytest.fixture
 def compiled_lightly(request):
-    """`little_optimization` for a whole file, but for its long runs."""
-    if "long_run" not in request.fixturenames:
+    """`little_optimization` for a whole file, but for its long runs and what hangs on the compiler."""
+    if not {"long_run", "as_users_compile"} & set(request.fixturenames):
         request.getfixturevalue("little_optimization")
 
 

@@ -9,6 +9,8 @@ import jaxshallow as js
 from jaxshallow.activations import HIDDEN as NAMED
 from jaxshallow.activations import OUTPUTS, resolve, second_derivative
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 # From far in one tail to far in the other, through 0.
 Z = np.concatenate([[-1000.0, -40.0], np.linspace(-6, 6, 49), [40.0, 1000.0]]).reshape(1, -1)
 

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 
 import jaxshallow as js
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 # ---- one gradient, four ways: by hand, by autodiff, by finite differences, by NumPy ----
 
 

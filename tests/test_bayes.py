@@ -18,7 +18,7 @@ from jaxshallow.bayes.climbing import Climb, Point
 from jaxshallow.bayes.gaussian import BIAS_DEVIATION, compiled_posterior
 from jaxshallow.tiles import jacobians
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")  # as optax's own promote
+pytestmark = pytest.mark.usefixtures("standard_promotion", "compiled_lightly")  # optax's own promote
 
 HEADS = [("sigmoid", 1), ("sigmoid", 2), ("softmax", 3), ("identity", 1), ("identity", 2), ("exp", 2)]
 far_from_minimum = pytest.mark.filterwarnings("ignore:the network is not at a minimum")
@@ -65,7 +65,7 @@ def dense(case, noise):
 
 @far_from_minimum
 @pytest.mark.parametrize(("output", "n_y"), HEADS)
-def test_the_posterior_and_its_evidence_are_those_of_dense_algebra(output, n_y, x64, little_optimization):
+def test_the_posterior_and_its_evidence_are_those_of_dense_algebra(output, n_y, x64):
     case = draw("tanh", output, n_y)
     params, X, Y, weights, l2 = case
     noise = 0.7 if output == "identity" else 1.0
@@ -176,7 +176,7 @@ def test_predictions_are_means_over_the_posterior_of_the_outputs(output, n_y, x6
 
 @far_from_minimum
 @pytest.mark.parametrize(("output", "n_y"), [("softmax", 3), ("identity", 2)])
-def test_predictions_run_in_tiles_and_under_jit(output, n_y, x64, monkeypatch, little_optimization):
+def test_predictions_run_in_tiles_and_under_jit(output, n_y, x64, monkeypatch):
     params, X, Y, *_ = draw("tanh", output, n_y, m=50)
     posterior = js.laplace(params, X, Y, l2=0.3)
 
@@ -210,7 +210,7 @@ def test_single_and_half_precision_are_near_double(x64):
 
 @far_from_minimum
 @pytest.mark.parametrize(("output", "n_y"), [("sigmoid", 1), ("softmax", 3), ("identity", 1), ("exp", 2)])
-def test_leave_one_out_and_influence_are_those_of_dense_algebra(output, n_y, x64, monkeypatch, little_optimization):
+def test_leave_one_out_and_influence_are_those_of_dense_algebra(output, n_y, x64, monkeypatch):
     case = draw("tanh", output, n_y, m=12)._replace(l2=300.0)  # else the rates of exp go beyond all bounds
     params, X, Y, weights, l2 = case
     noise = 0.7 if output == "identity" else 1.0
@@ -287,7 +287,7 @@ def test_leave_one_out_and_influence_are_those_of_true_retraining(output, x64):
 
 
 @far_from_minimum
-def test_where_the_hessian_is_no_precision_the_gauss_newton_matrix_is(x64, little_optimization):
+def test_where_the_hessian_is_no_precision_the_gauss_newton_matrix_is(x64):
     params, X, Y, *_ = draw("tanh", "identity", 1, m=12)
     posterior = js.laplace(params, X, Y, l2=0.01)
     assert np.linalg.eigvalsh(jax.jit(js.hessian)(params, X, Y)).min() < 0  # far from a minimum
@@ -295,7 +295,7 @@ def test_where_the_hessian_is_no_precision_the_gauss_newton_matrix_is(x64, littl
 
 
 @far_from_minimum
-def test_leave_one_out_says_what_it_needs(little_optimization):
+def test_leave_one_out_says_what_it_needs():
     params, X, Y, *_ = draw(dtype=np.float32)
     with pytest.raises(ValueError, match="l2 must be given with a network"):
         js.leave_one_out(params, X, Y)
@@ -447,7 +447,7 @@ def test_label_audit_finds_wrong_labels_of_digits():
 # ---- what cannot be ----
 
 
-def test_what_is_no_posterior_is_refused_with_a_way_out(little_optimization):
+def test_what_is_no_posterior_is_refused_with_a_way_out():
     params, X, Y = teacher(dtype=np.float32)
     with pytest.raises(ValueError, match="l2 must be above 0 and finite, got 0"):
         js.laplace(params, X, Y, l2=0)
@@ -471,7 +471,7 @@ def test_what_is_no_posterior_is_refused_with_a_way_out(little_optimization):
         js.laplace(wide, jnp.ones((999, 2)), jnp.ones((1, 2)), l2=1.0)
 
 
-def test_a_network_that_is_not_at_a_minimum_is_told_of_with_a_way_out(little_optimization):
+def test_a_network_that_is_not_at_a_minimum_is_told_of_with_a_way_out():
     params, X, Y = teacher(dtype=np.float32)
     with pytest.warns(UserWarning, match=r"not at a minimum.* standard deviations .*levenberg_marquardt\(\)"):
         far = js.laplace(jax.tree.map(lambda W: 1.1 * W, params), X, Y, l2=0.1, noise=0.1)

@@ -15,6 +15,8 @@ from jax.experimental.sparse import BCOO
 import jaxshallow as js
 from jaxshallow import checks
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 FUNCTIONS = {**RESULTS, "score": lambda params, X, Y, weights, l2: js.score(params, X, Y)}
 
 # What each function is given, by the argument that may be wrong.

@@ -12,6 +12,8 @@ from jaxshallow import curvature
 from jaxshallow.activations import OUTPUTS
 from jaxshallow.params import size_of
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 HEADS_AND_COUNTS = [*HEADS, ("exp", 1), ("exp", 2)]
 
 
@@ -66,48 +68,56 @@ def assert_both_ways(case, tolerance, given=lambda weights: weights):
 
 @pytest.mark.parametrize(("output", "n_y"), HEADS_AND_COUNTS)
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
-def test_second_derivatives_match_autodiff(hidden, output, n_y, x64, little_optimization):
+def test_second_derivatives_match_autodiff(hidden, output, n_y, x64):
     assert_both_ways(draw(hidden, output, n_y), "float64")
 
 
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS)
-def test_second_derivatives_of_one_example_match_autodiff(hidden, output, n_y, x64, little_optimization):
+def test_second_derivatives_of_one_example_match_autodiff(hidden, output, n_y, x64):
     assert_both_ways(draw(hidden, output, n_y, m=1), "float64", given=lambda alike: None)
 
 
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS)
-def test_second_derivatives_match_autodiff_in_float32(hidden, output, n_y):
+def test_second_derivatives_match_autodiff_in_float32(hidden, output, n_y, as_users_compile):
     assert_both_ways(draw(hidden, output, n_y, dtype=np.float32), "float32")
 
 
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS)
 def test_hessian_vector_is_the_derivative_of_the_gradient(hidden, output, n_y, x64):
     params, X, Y, weights, l2 = draw(hidden, output, n_y)
-    V, keywords = direction(params), {"weights": weights, "l2": l2}
-    _, along = jax.jvp(lambda params: js.manual_grads(params, X, Y, **keywords), (params,), (V,))
-    assert_close(js.hessian_vector(params, X, Y, V, **keywords), along, "float64")
+
+    @jax.jit
+    def both(params, V, X, Y, weights, l2):
+        keywords = {"weights": weights, "l2": l2}
+        _, along = jax.jvp(lambda params: js.manual_grads(params, X, Y, **keywords), (params,), (V,))
+        return js.hessian_vector(params, X, Y, V, **keywords), along
+
+    assert_close(*both(params, direction(params), X, Y, weights, l2), "float64")
 
 
 @pytest.mark.parametrize(("hidden", "output", "n_y"), [*PAIRS, ("tanh", "exp", 2)])
 def test_the_acceleration_is_that_of_the_outputs_along_a_line(hidden, output, n_y, x64):
     params, X, Y, weights, _ = draw(hidden, output, n_y)
-    V = direction(params)
 
-    def Z2(t):
-        return js.forward(jax.tree.map(lambda W, d: W + t * d, params, V), X).Z2
+    @jax.jit
+    def both(params, V, X, Y, weights):
+        def Z2(t):
+            return js.forward(jax.tree.map(lambda W, d: W + t * d, params, V), X).Z2
 
-    along = lambda f: lambda t: jax.jvp(f, (t,), (1.0,))[1]  # noqa: E731
-    _, RRA2 = jax.jvp(OUTPUTS[output].activation, (Z2(0.0),), (along(along(Z2))(0.0),))
-    _, back = jax.vjp(lambda params: js.forward(params, X).Z2, params)
-    (expected,) = back(weights[None] * RRA2 / weights.sum())
-    assert_close(curvature.acceleration(params, X, Y, V, weights=weights), expected, "float64")
+        along = lambda f: lambda t: jax.jvp(f, (t,), (1.0,))[1]  # noqa: E731
+        _, RRA2 = jax.jvp(OUTPUTS[output].activation, (Z2(0.0),), (along(along(Z2))(0.0),))
+        _, back = jax.vjp(lambda params: js.forward(params, X).Z2, params)
+        (expected,) = back(weights[None] * RRA2 / weights.sum())
+        return curvature.acceleration(params, X, Y, V, weights=weights), expected
+
+    assert_close(*both(params, direction(params), X, Y, weights), "float64")
 
 
 @pytest.mark.parametrize(("output", "n_y"), HEADS_AND_COUNTS)
 def test_gauss_newton_is_symmetric_and_positive_semidefinite(output, n_y, x64):
     # More parameters than examples: it is singular, and only rounding is below 0.
     params, X, Y, _, _ = draw("tanh", output, n_y, m=2)
-    G = np.asarray(js.gauss_newton(params, X, Y))
+    G = np.asarray(jax.jit(js.gauss_newton)(params, X, Y))
     assert_close(G, G.T, "float64")
     assert np.linalg.matrix_rank(G) <= 2 * n_y < len(G)
     assert np.linalg.eigvalsh(G).min() > -1e-12 * np.linalg.eigvalsh(G).max()
@@ -116,27 +126,36 @@ def test_gauss_newton_is_symmetric_and_positive_semidefinite(output, n_y, x64):
 def test_a_network_that_fits_has_its_gauss_newton_matrix_as_hessian(x64):
     params, X, _, _, _ = draw("tanh", "identity", 3)
     Y = js.forward(params, X).A2
-    assert_close(js.hessian(params, X, Y), js.gauss_newton(params, X, Y), "float64")
+    assert_close(jax.jit(js.hessian)(params, X, Y), jax.jit(js.gauss_newton)(params, X, Y), "float64")
 
 
 @pytest.mark.parametrize("m", [1, 7])
 @pytest.mark.parametrize(("hidden", "output", "n_y"), PAIRS)
 def test_the_jacobian_is_the_derivative_of_z2(hidden, output, n_y, m, x64):
     params, X = draw(hidden, output, n_y, m=m)[:2]
-    θ, unravel = ravel_pytree(jax.tree.map(jnp.asarray, params))
-    expected = jax.jacobian(lambda θ: js.forward(unravel(θ), X).Z2)(θ)
-    assert_close(js.jacobian(params, X), jnp.moveaxis(expected, -1, 1), "float64")
+
+    @jax.jit
+    def both(params, X):
+        θ, unravel = ravel_pytree(params)
+        expected = jax.jacobian(lambda θ: js.forward(unravel(θ), X).Z2)(θ)
+        return js.jacobian(params, X), jnp.moveaxis(expected, -1, 1)
+
+    assert_close(*both(params, X), "float64")
 
 
 @pytest.mark.parametrize(("output", "n_y"), HEADS)
 def test_the_kernel_is_the_product_of_two_jacobians(output, n_y, x64):
     params, X = draw("sigmoid", output, n_y)[:2]
     X2 = draw(m=3).X
-    for kernel, J, J2 in (
-        (js.ntk(params, X, X2), js.jacobian(params, X), js.jacobian(params, X2)),
-        (js.ntk(params, X), js.jacobian(params, X), js.jacobian(params, X)),
-    ):
-        expected = jnp.einsum("kpm,lpn->klmn", J, J2)
+    kernels, J, J2 = jax.jit(
+        lambda params, X, X2: (
+            (js.ntk(params, X, X2), js.ntk(params, X)),
+            js.jacobian(params, X),
+            js.jacobian(params, X2),
+        )
+    )(params, X, X2)
+    for kernel, other in zip(kernels, (J2, J), strict=True):
+        expected = np.einsum("kpm,lpn->klmn", J, other)
         assert_close(kernel, expected[0, 0] if n_y == 1 else expected, "float64")
 
 
@@ -144,8 +163,8 @@ def test_the_kernel_is_the_product_of_two_jacobians(output, n_y, x64):
 def test_a_weight_of_0_removes_an_example_from_every_second_derivative(output, n_y, x64):
     params, X, Y, weights, l2 = draw("tanh", output, n_y)
     V, without = direction(params), weights * (np.arange(7) > 0)
-    expected = by_hand(params, X[:, 1:], Y[:, 1:], V, weights[1:], l2)
-    assert_close(by_hand(params, X, Y, V, without, l2), expected, "float64")
+    expected = jax.jit(by_hand)(params, X[:, 1:], Y[:, 1:], V, weights[1:], l2)
+    assert_close(jax.jit(by_hand)(params, X, Y, V, without, l2), expected, "float64")
 
 
 # ---- executions: tiles, devices, jit, vmap, and the sizes at which threads split ----
@@ -163,12 +182,12 @@ def test_second_derivatives_stream(fn, x64):
     case = draw("tanh", "softmax", 3, m=50)
     arguments = arguments_of(fn, case)
     for keywords in ({}, {"weights": case.weights, "l2": 0.3}):
-        assert_close(js.stream(fn, tile=8)(*arguments, **keywords), fn(*arguments, **keywords), "float64")
+        assert_close(js.stream(fn, tile=8)(*arguments, **keywords), jax.jit(fn)(*arguments, **keywords), "float64")
 
 
 def test_the_jacobian_streams(x64):
     params, X = draw("tanh", "softmax", 3, m=50)[:2]
-    assert_close(js.stream(js.jacobian, tile=8)(params, X), js.jacobian(params, X), "float64")
+    assert_close(js.stream(js.jacobian, tile=8)(params, X), jax.jit(js.jacobian)(params, X), "float64")
 
 
 @pytest.mark.parametrize("fn", OF_EXAMPLES)
@@ -182,7 +201,7 @@ def test_second_derivatives_run_under_jit_and_vmap(fn, x64):
 
 
 @pytest.mark.parametrize("m", THREAD_EDGES)
-def test_second_derivatives_at_the_sizes_at_which_threads_split(m):
+def test_second_derivatives_at_the_sizes_at_which_threads_split(m, as_users_compile):
     params, X, Y, weights, l2 = draw("tanh", "sigmoid", 1, m=m, n_x=2, n_h=3, dtype=np.float32)
     problem = params, X, Y, direction(params), weights, np.float32(l2)
     with jax.enable_x64(True):

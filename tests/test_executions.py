@@ -7,6 +7,8 @@ from cases import HEADS, assert_close, draw, reference_forward
 
 import jaxshallow as js
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 FORWARD = [js.forward_loop, js.forward_scan, js.forward_vmap]
 GRADIENT = [js.manual_grads_loop, js.manual_grads_scan, js.manual_grads_vmap]
 
@@ -39,7 +41,7 @@ def test_every_execution_is_the_gradient(x64, execution, output, n_y, m, weighte
 
 
 @pytest.mark.parametrize("m", [16385, 32769])
-def test_vmap_holds_at_sizes_where_threads_split_the_work(m):
+def test_vmap_holds_at_sizes_where_threads_split_the_work(m, as_users_compile):
     """Compilers have been caught wrong in the last column there: each entry counts, not the mean."""
     params, X = draw("tanh", "softmax", 3, m=m, dtype=np.float32)[:2]
     cache, expected = jax.jit(js.forward_vmap)(params, X), reference_forward(params, X)
@@ -47,7 +49,7 @@ def test_vmap_holds_at_sizes_where_threads_split_the_work(m):
     np.testing.assert_allclose(np.asarray(cache.A2)[:, -1], expected[-1][:, -1], rtol=1e-5)  # ~100 roundings of 6e-8
 
 
-def test_vmap_compiles_to_the_same_products_as_the_matrix_form_forward():
+def test_vmap_compiles_to_the_same_products_as_the_matrix_form_forward(as_users_compile):
     if jax.default_backend() != "cpu":
         pytest.skip("products have other names in programs for other devices")
     params, X = draw(m=50, dtype=np.float32)[:2]

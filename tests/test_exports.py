@@ -23,6 +23,8 @@ import jaxshallow as js
 from jaxshallow.exports import exporting, standalone
 from jaxshallow.programs import export as script
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 NAMED = [hidden for hidden in cases.HIDDEN.values() if isinstance(hidden, str)]
 # Age with a fill, a colour that must be there, a yes or no that must, a size whose text may be missing.
 COLUMNS = [
@@ -131,7 +133,7 @@ def test_narrow_dtypes_are_widened_to_float32(tmp_path, dtype):
         (cases.OWN_PAIR, "identity", 3, jnp.bfloat16),
     ],
 )
-def test_the_artifact_of_jax_answers_for_every_m(tmp_path, little_optimization, hidden, output, n_y, dtype):
+def test_the_artifact_of_jax_answers_for_every_m(tmp_path, hidden, output, n_y, dtype):
     case = balanced(hidden, output, n_y, dtype)
     js.export(case.params, tmp_path / "model.jax")
     for m in (1, 7):
@@ -432,7 +434,7 @@ def full(*_):
 
 
 @pytest.fixture
-def saved(tmp_path, little_optimization):
+def saved(tmp_path):
     """A model, and what the program is asked to write."""
     js.save(tmp_path / "model.safetensors", cases.draw("tanh", "softmax", 3, n_x=6, dtype=np.float32).params, METADATA)
     return [str(tmp_path / f"model{suffix}") for suffix in (".safetensors", ".onnx", ".py", ".jax")]

@@ -27,16 +27,7 @@ from jaxshallow.tiles import streaming
 KEY = jax.random.key(3)
 
 
-AS_COMPILED_FOR_USERS = {"test_each_network_is_the_one_that_fit_trains_alone", "test_chunks_do_not_matter"}
-
-
-pytestmark = pytest.mark.usefixtures("standard_promotion")
-
-
-@pytest.fixture(autouse=True)
-def compiled_lightly(request):
-    if request.node.originalname not in AS_COMPILED_FOR_USERS:
-        request.getfixturevalue("little_optimization")
+pytestmark = pytest.mark.usefixtures("standard_promotion", "compiled_lightly")
 
 
 # All free at once: widths on both sides of buckets, activations with g(0) ≠ 0, every kind of scale.
@@ -84,7 +75,7 @@ def by_hand(config, X, Y, *, epochs, params=None, weights=None):
     ("optimizer", "batch_size", "configs"),
     [("sgd", None, CONFIGS), ("adam", 6, CONFIGS), ("momentum", None, CONFIGS[1:3])],
 )
-def test_each_network_is_the_one_that_fit_trains_alone(x64, optimizer, batch_size, configs):
+def test_each_network_is_the_one_that_fit_trains_alone(x64, as_users_compile, optimizer, batch_size, configs):
     case, (name, by_fit) = draw(m=20), OPTIMIZERS[optimizer]
     settings = {"epochs": 15, "batch_size": batch_size}
     many = js.fit_many(KEY, case.X, case.Y, configs, optimizer=name, **settings)
@@ -133,7 +124,7 @@ def test_padding_stays_exactly_zero():
 
 
 @pytest.mark.parametrize("elements", [1, 10**9])
-def test_chunks_do_not_matter(x64, monkeypatch, elements):
+def test_chunks_do_not_matter(x64, monkeypatch, elements, as_users_compile):
     case = draw(m=20)
     configs = {"n_h": [3, 4, 4, 2, 1], "seed": range(5), "hidden": "tanh", "learning_rate": 0.5}
     expected = js.fit_many(KEY, case.X, case.Y, configs, epochs=20)

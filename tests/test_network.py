@@ -25,6 +25,8 @@ from jax import export
 
 import jaxshallow as js
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 # ---- forward propagation and cost against NumPy ----
 
 
@@ -70,7 +72,7 @@ def test_many_examples_have_the_shapes_of_the_notes():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("output", "n_y"), HEADS)
-def test_cost_and_gradient_are_finite_and_right_at_extreme_Z2(output, n_y, dtype, request):
+def test_cost_and_gradient_are_finite_and_right_at_extreme_Z2(output, n_y, dtype, request, as_users_compile):
     if dtype == np.float64:
         request.getfixturevalue("x64")
     case = draw("identity", output, n_y, n_x=2, n_h=2, m=4, dtype=dtype)
@@ -142,7 +144,7 @@ ARCHITECTURES = {"2-4-1": ("tanh", "sigmoid", 1, 2, 4), "3-3-3": ("sigmoid", "so
 
 @pytest.mark.parametrize("m", THREAD_EDGES)
 @pytest.mark.parametrize(("hidden", "output", "n_y", "n_x", "n_h"), ARCHITECTURES.values(), ids=ARCHITECTURES)
-def test_compiled_results_match_numpy_at_thread_edges(hidden, output, n_y, n_x, n_h, m):
+def test_compiled_results_match_numpy_at_thread_edges(hidden, output, n_y, n_x, n_h, m, as_users_compile):
     case = draw(hidden, output, n_y, n_x=n_x, n_h=n_h, m=m, dtype=np.float32)
     args, keywords = case[:3], {"weights": case.weights, "l2": case.l2}
     assert_close(jax.jit(js.forward)(*args[:2]), reference_forward(*args[:2]), "float32, each example")
@@ -154,7 +156,7 @@ def test_compiled_results_match_numpy_at_thread_edges(hidden, output, n_y, n_x, 
 
 @pytest.mark.parametrize("m", THREAD_EDGES)
 @pytest.mark.parametrize(("n_y", "n_x", "n_h"), [(1, 2, 4), (3, 3, 3)])
-def test_no_example_is_lost_at_thread_edges(n_y, n_x, n_h, m):
+def test_no_example_is_lost_at_thread_edges(n_y, n_x, n_h, m, as_users_compile):
     # Integers throughout, so that every sum over examples is exact in float32, in any order: one lost or doubled
     # example shows, where it has a loss and is not 0.
     case = draw("identity", "identity", n_y, n_x=n_x, n_h=n_h, m=m, dtype=np.float32)
@@ -173,7 +175,7 @@ def test_no_example_is_lost_at_thread_edges(n_y, n_x, n_h, m):
 
 
 @pytest.mark.parametrize(("output", "n_y"), [("sigmoid", 1), ("softmax", 3), ("identity", 3)])
-def test_jit_changes_no_answer(output, n_y, x64):
+def test_jit_changes_no_answer(output, n_y, x64, as_users_compile):
     case = draw("tanh", output, n_y)
     assert_close(jax.jit(every_function)(*case), every_function(*case), "float64")
 
@@ -241,7 +243,7 @@ def test_the_dtype_of_the_parameters_is_the_dtype_of_every_result(output, data_d
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
-def test_bfloat16_answers_are_the_reference_rounded(output):
+def test_bfloat16_answers_are_the_reference_rounded(output, as_users_compile):
     case = draw("tanh", output, 3, dtype=jnp.bfloat16)
     assert_close(jax.jit(js.forward)(*case[:2]), reference_forward(*case[:2]), "bfloat16")
     keywords = {"weights": case.weights, "l2": case.l2}
@@ -329,7 +331,6 @@ def everything(params, X, Y, w):
     return each, tiles, numbers, plain, weighted, clipped
 
 
-@pytest.mark.usefixtures("little_optimization")
 def test_users_export_with_symbolic_sizes(x64):
     """One program for every number of examples, below a tile and above, and every size of network."""
     names = {"X": "n, m", "Y": "1, m", "w": "m", "W1": "h, n", "b1": "h, 1", "W2": "1, h", "b2": "1, 1"}

@@ -9,6 +9,8 @@ from cases import OWN_PAIR, TOLERANCES, assert_close, assert_same, draw
 
 import jaxshallow as js
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 KEY = jax.random.key
 
 

@@ -16,6 +16,8 @@ from cases import (
 
 import jaxshallow as js
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 CASES = pytest.mark.parametrize(
     ("hidden", "output", "n_y", "m"),
     [*((*pair, 7) for pair in PAIRS), *(("tanh", *head, 1) for head in HEADS)],

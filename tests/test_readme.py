@@ -16,7 +16,9 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize("block", range(len(BLOCKS)))
-def test_the_python_of_the_readme_runs(block, capsys, tmp_path, monkeypatch, certify_only):
+def test_the_python_of_the_readme_runs(block, request, capsys, tmp_path, monkeypatch, certify_only):
+    if "js.fit_many(" not in BLOCKS[block]:  # a long run
+        request.getfixturevalue("little_optimization")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
     if "out/model.safetensors" in BLOCKS[block]:  # which the command above it has written

@@ -17,6 +17,8 @@ from jaxshallow import plots, reports
 from jaxshallow.programs import train
 from jaxshallow.reports import live, pages
 
+pytestmark = pytest.mark.usefixtures("compiled_lightly")
+
 EVIL = "<script>alert(1)</script> <!-- <script> \" & '"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

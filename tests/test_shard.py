@@ -130,7 +130,7 @@ def test_a_mesh_of_two_axes_and_explicit_axes_serve_as_well(x64):
 
 
 @on_eight_devices
-def test_examples_that_are_split_already_stay_where_they_are():
+def test_examples_that_are_split_already_stay_where_they_are(as_users_compile):
     params, X, Y, *_ = draw(n_x=3, n_h=50, m=800, dtype=np.float32)
     columns = NamedSharding(mesh(), PartitionSpec(None, "a"))
     X, Y = (jax.device_put(array, columns) for array in (X, Y))
@@ -177,7 +177,7 @@ def test_many_networks_are_spread_over_devices(x64):
 
 
 @on_eight_devices
-def test_the_certificate_covers_stream_shard_and_both_together(certify_only):
+def test_the_certificate_covers_stream_shard_and_both_together(certify_only, as_users_compile):
     certify_only(lambda one: one.compiled or one.name == "vmap" or one.run is js.cost_and_grads, lambda one: False)
     params, X, Y, *_ = draw("tanh", m=24, dtype=np.float32)
     X, Y, _ = on(explicit(8), (None, "a"), X, Y)

@@ -118,7 +118,7 @@ def test_a_tile_without_weight_counts_nothing(x64, weights):
 
 @pytest.mark.parametrize("m", THREAD_EDGES)
 @pytest.mark.parametrize("tile", [None, 4096])
-def test_it_holds_at_sizes_where_threads_split_the_work(m, tile):
+def test_it_holds_at_sizes_where_threads_split_the_work(m, tile, as_users_compile):
     params, X, Y, *_ = draw("tanh", "softmax", 3, m=m, dtype=np.float32)
     mean = jax.jit(js.stream(js.cost_and_grads, tile))(params, X, Y)
     assert_close(mean, reference_cost_and_grads(params, X, Y), "float32, sums over many examples")
@@ -126,7 +126,7 @@ def test_it_holds_at_sizes_where_threads_split_the_work(m, tile):
     assert_close(losses, reference_losses(params, X, Y), "float32, each example")
 
 
-def test_thousands_of_tiles_add_up_in_bfloat16():
+def test_thousands_of_tiles_add_up_in_bfloat16(as_users_compile):
     """Its sums stop growing at 256 equal terms; over tiles they are taken in float32."""
     params, X, Y, *_ = draw(m=4096, dtype=np.float32)
     params, X, Y = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), (params, X, Y))

@@ -200,6 +200,7 @@ def test_ctrl_c_keeps_what_there_is(capsys, tmp_path, monkeypatch):
         return real(*arguments, callback=note, **settings)
 
     monkeypatch.setattr(js, "fit_many", pressed)
+    before = signal.getsignal(signal.SIGINT)
     code, results, errors = run(capsys, tmp_path, "--n-h", "2,50", "--seeds", "2", "--epochs", "1000")
     assert code == 130
     assert results["finished"] is False
@@ -208,7 +209,7 @@ def test_ctrl_c_keeps_what_there_is(capsys, tmp_path, monkeypatch):
     frame = pl.read_csv(tmp_path / "sweep.csv")
     assert 0 < frame["epochs"].max() < 1000
     assert np.isfinite(js.load(tmp_path / "sweep.safetensors").W1).all()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_full_disk_is_reported_and_exits_with_1(capsys, tmp_path, monkeypatch):

@@ -113,10 +113,10 @@ def fit_evidence(
 
     Example:
         >>> from jaxshallow import init
-        >>> X = jnp.linspace(-2.0, 2.0, 60)[None]
+        >>> X = jnp.linspace(-2.0, 2.0, 50)[None]
         >>> Y = jnp.sin(2 * X) + 0.1 * jax.random.normal(jax.random.key(1), X.shape)
         >>> starts = [
-        ...     init(key, n_x=1, n_h=5, hidden="tanh", output="identity", scale=1.0)
+        ...     init(key, n_x=1, n_h=4, hidden="tanh", output="identity", scale=1.0)
         ...     for key in jax.random.split(jax.random.key(0), 4)
         ... ]
         >>> found = fit_evidence(starts, X, Y)

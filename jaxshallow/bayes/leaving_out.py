@@ -113,7 +113,7 @@ def leave_one_out(
     Example:
         >>> import jax
         >>> from jaxshallow import fit, init, levenberg_marquardt, score
-        >>> X = jnp.linspace(-2.0, 2.0, 40)[None]
+        >>> X = jnp.linspace(-2.0, 2.0, 50)[None]
         >>> Y = jnp.sin(2 * X) + 0.1 * jax.random.normal(jax.random.key(1), X.shape)
         >>> params = init(jax.random.key(0), n_x=1, n_h=4, hidden="tanh", output="identity", scale=1.0)
         >>> trained = fit(params, X, Y, optimizer=levenberg_marquardt(), epochs=200, l2=0.01).params

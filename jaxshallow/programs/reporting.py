@@ -19,6 +19,7 @@ from jaxshallow import data, plots, reports
 from jaxshallow.params import ONE_CLASS
 from jaxshallow.programs.examples import Examples
 from jaxshallow.programs.options import RunOptions, option, started_as
+from jaxshallow.programs.scores import forward
 from jaxshallow.store.files import version
 
 MOST_COLUMNS = 100
@@ -44,7 +45,7 @@ def pictures_of(params: js.Params, dataset: data.Dataset, examples: Examples, of
         A2: (n_y, m) outputs for them; None to compute them.
     """
     X, Y = examples
-    A2 = np.asarray(js.forward(params, X).A2 if A2 is None else A2, np.float64)
+    A2 = np.asarray(forward(params, X).A2 if A2 is None else A2, np.float64)
     if params.task == "regression":
         found = residuals_of(dataset, Y, A2, of)
     elif params.task in ONE_CLASS:

@@ -9,6 +9,7 @@ import numpy as np
 
 import jaxshallow as js
 from jaxshallow import data
+from jaxshallow.programs.scores import forward
 from jaxshallow.programs.sweep_examples import Parts
 from jaxshallow.programs.sweep_kinds import Found
 
@@ -55,5 +56,5 @@ def out_of_fold(found: Found, parts: Parts) -> np.ndarray | None:
     for j, config in enumerate(found.trained.configs):
         if without_fold(config) == alike and found.trained.epochs[j]:
             rows = parts.folds[config["fold"]][1]
-            A2[:, rows] = js.forward(found.trained.params(j), X[:, rows]).A2
+            A2[:, rows] = forward(found.trained.params(j), X[:, rows]).A2
     return A2 if np.isfinite(A2).all() else None

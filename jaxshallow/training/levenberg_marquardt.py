@@ -72,7 +72,7 @@ def levenberg_marquardt(damping: float = 1e-3) -> optax.GradientTransformationEx
     Example:
         >>> from jaxshallow import fit, init
         >>> X = jnp.linspace(-2.0, 2.0, 50)[None]
-        >>> params = init(jax.random.key(0), n_x=1, n_h=5, hidden="tanh", output="identity", scale=1.0)
+        >>> params = init(jax.random.key(0), n_x=1, n_h=4, hidden="tanh", output="identity", scale=1.0)
         >>> result = fit(params, X, jnp.sin(2 * X), optimizer=levenberg_marquardt(), epochs=100)
         >>> bool(result.history.cost[-1] < 1e-3 * result.history.cost[0])
         True
