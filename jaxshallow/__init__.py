@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         laplace,
         leave_one_out,
         load_posterior,
+        trained_without,
     )
     from jaxshallow.certificate import Certificate
     from jaxshallow.exports import export
@@ -104,6 +105,7 @@ __all__ = [
     "score",
     "shard",
     "stream",
+    "trained_without",
     "update",
 ]
 
@@ -124,6 +126,7 @@ ON_FIRST_USE = {
     "laplace": "bayes",
     "leave_one_out": "bayes",
     "load_posterior": "bayes",
+    "trained_without": "bayes",
 }
 
 

@@ -243,17 +243,6 @@ def test_leave_one_out_and_influence_are_those_of_dense_algebra(output, n_y, x64
     assert_close(tiles, found[:7], "float64")
 
 
-def retrained(params, X, Y, l2):
-    """The networks that have not seen example i, each trained from `params` to its own minimum."""
-    m, alike = X.shape[1], {"n_h": len(params.W1), "hidden": params.hidden, "l2": l2}
-    configs = [{**alike, "weights": (np.arange(m) != i).astype(float)} for i in range(m)]
-    many = js.fit_many(
-        jax.random.key(0), X, Y, configs, epochs=100, optimizer="levenberg_marquardt", output=params.output,
-        first=[params] * m,
-    )  # fmt: skip
-    return [many.params(i) for i in range(m)]
-
-
 @pytest.mark.parametrize("output", ["identity", "softmax"])
 def test_leave_one_out_and_influence_are_those_of_true_retraining(output, x64):
     """One step in the place of hundreds: of the changes, 5 % and 15 % are left out (numbers), 20 and 25 % (classes).
@@ -270,7 +259,7 @@ def test_leave_one_out_and_influence_are_those_of_true_retraining(output, x64):
         Y = np.eye(3)[:, np.digitize(X[0] * X[1] + 0.5 * X[0] + 0.5 * rng.normal(size=40), [-0.5, 0.5])]
         start, l2 = js.init(jax.random.key(1), 2, 3, 3, hidden="tanh", output=output, scale=1.0), 1.0
     params = trained(start, X, Y, l2=l2, epochs=300)
-    networks = retrained(params, X, Y, l2)
+    networks = js.trained_without(params, X, Y, range(40), l2=l2)
     A2, L = js.forward(params, X).A2, js.losses(params, X, Y)
     change = np.stack([js.forward(one, X[:, [i]]).A2[:, 0] for i, one in enumerate(networks)], axis=1) - A2
     of_losses = np.stack([js.losses(one, X, Y) - L for one in networks], axis=1)
@@ -284,6 +273,13 @@ def test_leave_one_out_and_influence_are_those_of_true_retraining(output, x64):
     assert np.linalg.norm(found - of_losses) < rough * np.linalg.norm(of_losses)
     assert np.corrcoef(found.ravel(), of_losses.ravel())[0, 1] > 0.97
     assert_close(js.leave_one_out(params, X, Y, l2=l2), js.leave_one_out(posterior, X, Y), "float64")
+
+
+def test_an_example_to_leave_out_must_be_one():
+    params, X, Y = teacher(m=5, dtype=np.float32)
+    for examples in ([5], [-1], [0.5], 3):
+        with pytest.raises(ValueError, match="examples must be numbers from 0 to 4"):
+            js.trained_without(params, X, Y, examples, l2=1.0)
 
 
 @far_from_minimum

@@ -79,6 +79,7 @@ ORDER = {
         "gaussian",
         "leaving_out",
         "starts",
+        "retraining",
         "climbing",
         "evidence",
         "labels",

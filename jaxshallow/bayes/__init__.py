@@ -8,6 +8,7 @@ The files; each imports only from those above it:
     gaussian     `laplace`: its precision, its evidence, and what cannot be
     leaving_out  `leave_one_out`, `influence`: the network without an example
     starts       several starts, checked together, and trained by `fit_many`
+    retraining   `trained_without`: what `leave_one_out` foretells, truly trained
     climbing     to the highest evidence of one start
     evidence     `fit_evidence`: l2 and noise without a validation set
     labels       `label_audit`: labels that surprise networks which have not seen them
@@ -19,6 +20,7 @@ from jaxshallow.bayes.labels import LabelAudit, label_audit
 from jaxshallow.bayes.leaving_out import influence, leave_one_out
 from jaxshallow.bayes.loading import load_posterior
 from jaxshallow.bayes.posterior import Gaussian, Posterior
+from jaxshallow.bayes.retraining import trained_without
 
 __all__ = [
     "Evidence",
@@ -32,4 +34,5 @@ __all__ = [
     "laplace",
     "leave_one_out",
     "load_posterior",
+    "trained_without",
 ]

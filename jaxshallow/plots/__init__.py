@@ -4,7 +4,7 @@ figures    figures, colours, files
 plane      two features: decision boundaries, hidden units
 answers    confusion matrix, calibration, residuals, weights as images
 curves     learning curves, and the results of many networks
-certainty  a curve with its error band, the evidence for weight decays
+certainty  error bands, the evidence for weight decays, leaving examples out
 timings    times of executions and of other libraries
 """
 
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxshallow.plots.answers import calibration, confusion_matrix, residuals, weight_images
-from jaxshallow.plots.certainty import error_band, evidence
+from jaxshallow.plots.certainty import error_band, evidence, foretold
 from jaxshallow.plots.curves import heat_map, learning_curves, scatter_map, spread
 from jaxshallow.plots.figures import COLOURS, LINES, MARKERS, encoded, figure, plain, save
 from jaxshallow.plots.plane import classes_of, decision_boundary, hidden_units, limits
@@ -36,6 +36,7 @@ __all__ = [
     "error_band",
     "evidence",
     "figure",
+    "foretold",
     "heat_map",
     "hidden_units",
     "learning_curves",

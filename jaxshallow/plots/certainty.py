@@ -1,4 +1,4 @@
-"""Pictures of how sure a network is: a curve with its error band, and the evidence for weight decays."""
+"""Pictures of how sure a network is: error bands, the evidence for weight decays, leaving examples out."""
 
 from __future__ import annotations
 
@@ -72,5 +72,28 @@ def evidence(ax: Axes, l2: ArrayLike, log_evidence: ArrayLike, best: float) -> A
     ax.set_xscale("log")
     ax.legend(frameon=False)
     ax.set(xlabel="weight decay l2", ylabel="log evidence")
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def foretold(ax: Axes, one_step: ArrayLike, trained_again: ArrayLike) -> Axes:
+    """What leaving an example out does to its loss: by one step of Newton, against networks trained again without it.
+
+    Args:
+        ax: where to draw.
+        one_step: (k,) the change of the loss of each example, as `influence` says it.
+        trained_again: (k,) the same of networks that were trained without the example.
+
+    Raises:
+        ValueError: they are not of one length.
+    """
+    one_step, trained_again = np.asarray(one_step, float), np.asarray(trained_again, float)
+    if one_step.ndim != 1 or one_step.shape != trained_again.shape:
+        raise ValueError(f"one_step and trained_again must be (k,) both, got {one_step.shape}, {trained_again.shape}")
+    both = np.concatenate([one_step, trained_again])
+    ends = [both.min(), both.max()]
+    ax.plot(ends, ends, "--", color="#777777", linewidth=1)
+    ax.plot(one_step, trained_again, "o", color=COLOURS[0], markersize=5, alpha=0.6, markeredgewidth=0)
+    ax.set(xlabel="change of an example's loss without it: one step", ylabel="trained again without it")
     ax.grid(alpha=0.3)
     return ax

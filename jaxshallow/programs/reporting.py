@@ -147,7 +147,8 @@ def about_the_data(dataset: data.Dataset) -> reports.Html:
         numbers = [None] * 3 if column.categories else [float(x.min()), float(x.mean()), float(x.max())]
         rows.append([column.name, kind, gaps, *numbers])
     n_x, m = dataset.X.shape
-    pieces: list[str] = [f"{dataset.name}: {m:,} examples of {len(dataset.columns):,} columns, n_x = {n_x:,}."]
+    columns = f"{len(dataset.columns):,} column{'s' * (len(dataset.columns) > 1)}"
+    pieces: list[str] = [f"{dataset.name}: {m:,} examples of {columns}, n_x = {n_x:,}."]
     if dataset.target:
         pieces.append(f"The target is {dataset.target}.")
     if dataset.balance:

@@ -9,7 +9,7 @@ import numpy as np
 
 import jaxshallow as js
 from jaxshallow import plots, reports
-from jaxshallow.params import size_of
+from jaxshallow.params import ONE_CLASS, size_of
 from jaxshallow.programs import by_evidence, reporting, running
 from jaxshallow.programs.options import weight_scale
 from jaxshallow.programs.progress import Clock
@@ -21,6 +21,7 @@ from jaxshallow.programs.train_task import Task, Trained, prepare, results_of
 
 STARTS = 5
 MOST_INFLUENTIAL = 10
+TRAINED_AGAIN = 20
 JUDGES = 1_000  # examples whose loss tells how influential another is
 
 
@@ -85,7 +86,7 @@ def about_the_evidence(found: js.Evidence, task: Task, results: dict[str, Any]) 
     judges = np.linspace(0, X.shape[1] - 1, min(JUDGES, X.shape[1])).astype(int)
     effect = np.asarray(js.influence(found.posterior, X, Y, X[:, judges], Y[:, judges]), float).mean(axis=0)
     most = np.argsort(-abs(effect))[:MOST_INFLUENTIAL]
-    rows = [[int(k) + 1, " ".join(f"{value:.6g}" for value in Y_raw[:, k]), f"{effect[k]:+.3g}"] for k in most]
+    rows = [[int(k) + 1, target_in_words(found.params, task, Y_raw[:, k]), f"{effect[k]:+.3g}"] for k in most]
     numbers = [[name.replace("_", " "), shown] for name in ("l2", "noise", "log_evidence", "effective_parameters")
                if (shown := results[name]) is not None]  # fmt: skip
     return reports.section(
@@ -96,7 +97,28 @@ def about_the_evidence(found: js.Evidence, task: Task, results: dict[str, Any]) 
         "The examples that matter most. Without one of them, the loss of the others would change by so much on "
         "average: up where it helps, down where it harms, as a wrong label does.",
         reports.table([["training example", "target", "change of the loss"], *rows]),
+        *reporting.shown([leaving_out(found, X, Y)]),
     )
+
+
+def target_in_words(params: js.Params, task: Task, y: np.ndarray) -> str:
+    """A label, or numbers."""
+    if params.task in ONE_CLASS:
+        return str(task.split.dataset.labels[int(plots.classes_of(params, y[:, None])[0])])
+    return " ".join(f"{value:.6g}" for value in y)
+
+
+def leaving_out(found: js.Evidence, X: np.ndarray, Y: np.ndarray) -> reporting.Picture:
+    """Is it so? Some examples, for which networks are trained again."""
+    some = np.unique(np.linspace(0, X.shape[1] - 1, TRAINED_AGAIN).astype(int))
+    networks = js.trained_without(found.params, X, Y, some.tolist(), l2=found.l2)
+    one_step = np.asarray(js.influence(found.posterior, X, Y, X[:, some], Y[:, some]))[np.arange(len(some)), some]
+    changes = [
+        (js.losses(network, X[:, [k]], Y[:, [k]]) - js.losses(found.params, X[:, [k]], Y[:, [k]])).item()
+        for k, network in zip(some, networks, strict=True)
+    ]
+    shows = f"Is it so? For {len(some)} examples, networks were trained again without them"
+    return reporting.picture("leaving_out", shows, plots.foretold, one_step, changes)
 
 
 def in_short(value: Any) -> str:
