@@ -390,8 +390,12 @@ def test_where_the_dtype_holds_no_further_posterior_the_last_one_stays(monkeypat
 def climbed(evidence_of, next_l2_of, first, rounds=30, tol=0.02):
     """A climb on made evidence, until it rests."""
 
+    (network,) = several(2, 1, dtype=np.float32)
+
     def point(l2):
-        return Point(l2, 1.0, evidence_of(l2), next_l2_of(l2), None).within(1e-10, 1e10)
+        return Point(l2, 1.0, evidence_of(l2), next_l2_of(l2), jax.tree.map(lambda W: 1e3 * W, network)).within(
+            1e-10, 1e10
+        )
 
     climb = Climb([point(l2) for l2 in first], tol)
     for _ in range(rounds):
@@ -408,6 +412,14 @@ def test_no_step_lowers_the_evidence_and_the_top_is_found_where_mackays_step_lea
     climb = climbed(lambda l2: -(np.log(l2 / top) ** 2), lambda l2: top * bias * (l2 / top) ** 0.2, list(first))
     assert abs(np.log(climb.best.l2 / max(top, fixed_point))) < 0.15
     assert len(climb.points) < 20
+
+
+def test_of_targets_that_are_noise_the_network_is_switched_off(x64, little_optimization):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(2, 50)), rng.normal(size=(1, 50))
+    found = js.fit_evidence(several(3, 2, n_x=2), X, Y)
+    assert found.posterior.effective_parameters < 1.5  # the mean of Y
+    assert abs(found.noise - Y.std()) < 0.05
 
 
 def test_a_climb_begins_where_there_is_a_posterior_and_stops_at_the_edge_of_it():

@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxshallow.params import Params
 
 LONGEST = math.log(10)  # step of log l2
 FREE = 0.1  # step of log l2 up that may be left undone
+HALF = 0.5  # a weight: a network with less is switched off
 CLEAR = 0.9  # of the way to a point that is lower: what goes further is refuted
 
 
@@ -39,10 +42,18 @@ class Point(NamedTuple):
         """The log evidence, or −∞ where MacKay asks for more weight decay."""
         return -math.inf if math.log(self.next_l2 / self.l2) > FREE else self.log_evidence
 
+    @property
+    def determined(self) -> float:
+        """How many weights the data determine, γ without the biases' share: of a network that is switched off, none."""
+        squares = sum(float(np.sum(np.square(W))) for W in (self.params.W1, self.params.W2))
+        return self.next_l2 * squares / self.noise**2
+
     def within(self, low: float, high: float) -> Point:
-        """The same, whose next l2 lies between these, and which has −∞ in the place of no number."""
+        """The same, whose next l2 lies between these, and is its own where nothing could tell of a better one."""
         if not math.isfinite(self.log_evidence):
             return self._replace(log_evidence=-math.inf, next_l2=self.l2)
+        if self.determined < HALF:
+            return self._replace(next_l2=self.l2)
         return self._replace(next_l2=min(max(self.next_l2, low), high))
 
 
@@ -103,7 +114,7 @@ class Climb:
     def at_an_edge(self) -> bool:
         """Whether MacKay's step leads to where there is no posterior."""
         beyond = self.neighbours[self.step > 0]
-        return beyond is not None and not math.isfinite(beyond.log_evidence)
+        return abs(self.step) > self.tol and beyond is not None and not math.isfinite(beyond.log_evidence)
 
 
 def vertex(below: Point, best: Point, above: Point) -> float:
