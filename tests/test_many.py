@@ -321,6 +321,27 @@ def test_patience_stops_each_network_as_fit_does(x64):
         assert_close(many.validation_cost[k], reference_cost(many.params(k), *validation), "float64, after training")
 
 
+def test_when_all_networks_of_a_program_have_stopped_no_step_is_computed(x64):
+    case, steps = draw(m=20), []
+
+    def counted(learning_rate):
+        plain = optax.sgd(learning_rate)
+
+        def update(grads, state, params=None):
+            jax.debug.callback(lambda: steps.append(1))
+            # A sum over all entries, so that networks train in a stack, not side by side.
+            size = sum((g**2).sum() for g in jax.tree.leaves(grads))
+            return plain.update(jax.tree.map(lambda g: g / (1 + size), grads), state, params)
+
+        return optax.GradientTransformation(plain.init, update)
+
+    configs = {"n_h": 4, "hidden": "tanh", "learning_rate": [0.1, 0.2], "scale": "glorot"}
+    many = js.fit_many(KEY, case.X, case.Y, configs, epochs=50, patience=3, tol=1e9, optimizer=counted)
+    jax.effects_barrier()
+    assert many.epochs.tolist() == [4, 4]  # the first is lower than none
+    assert len(steps) <= 2 * 4 + 2  # and what tracing and a warm-up may add
+
+
 @pytest.mark.parametrize("n_h", [4, 3])  # as wide as the others, and not: then all stand side by side
 def test_a_network_that_diverges_stops_alone(x64, n_h):
     case = draw("tanh", "identity", m=20)

@@ -40,7 +40,11 @@ class Point(NamedTuple):
     @property
     def worth(self) -> float:
         """The log evidence, or −∞ where MacKay asks for more weight decay."""
-        return -math.inf if math.log(self.next_l2 / self.l2) > FREE else self.log_evidence
+        return -math.inf if self.asks_for_more else self.log_evidence
+
+    @property
+    def asks_for_more(self) -> bool:
+        return math.log(self.next_l2 / self.l2) > FREE
 
     @property
     def determined(self) -> float:

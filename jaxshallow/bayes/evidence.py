@@ -25,7 +25,9 @@ from jaxshallow.bounded import bounded_jit
 from jaxshallow.checks import check_tol
 from jaxshallow.params import Params, check_sizes
 
-FIRST = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+FIRST = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)  # noise falls with l2
+STILL = 1e-3  # of a log likelihood, in the epochs of `patience`
+SMALL_NOISE = 0.1  # of the deviation of the targets, before it is known
 
 
 class EvidenceHistory(NamedTuple):
@@ -99,7 +101,7 @@ def fit_evidence(
         noise: standard deviation of the noise of Y, > 0; None: it is found. For identity only.
         rounds: of training and update, at most.
         tol: l2 stands still if its next step is at most this share.
-        epochs, patience: a round ends after so many epochs, or so many without a lower cost.
+        epochs, patience: a round ends after so many epochs, or so many in which the cost falls by next to nothing.
         optimizer: as in `fit_many`. For more than some thousand parameters, "lbfgs".
 
     Returns:
@@ -131,15 +133,23 @@ def fit_evidence(
     total = task.X.shape[1] if task.weights is None else float(task.weights.sum())
     eps = float(jnp.finfo(task.X.dtype).eps)
 
+    climbs = [Climb([], tol) for _ in networks]
+    least = 1.0 if networks[0].output != "identity" else SMALL_NOISE * float(jnp.std(task.Y))
+
     def seen(starts: Sequence[Params], l2s: list[float]) -> list[Point]:
-        """Train networks, and ask the evidence of each."""
-        tried = trained(starts, task, l2s, epochs=epochs, patience=patience, optimizer=optimizer)
+        """Train networks until their log likelihoods stand still, and ask the evidence of each."""
+        noise = min([least, *(point.noise for climb in climbs for point in climb.points)])
+        options = {"epochs": epochs, "patience": patience, "optimizer": optimizer, "tol": STILL * noise**2 / total}
+        tried = trained(starts, task, l2s, **options)
         found = zip(l2s, *looked_at(tried, task, np.array(l2s)), tried, strict=True)
         return [Point(*one).within(total * eps, total / eps) for one in found]  # beyond, λ is as 0, or all is
 
     # One program serves all rounds, since all of them train as many networks.
-    first = [seen(networks, [one] * len(networks)) for one in (FIRST if l2 is None else [float(task.l2)])]
-    climbs = [Climb(list(points), tol) for points in zip(*first, strict=True)]
+    for one in FIRST if l2 is None else [float(task.l2)]:
+        for climb, point in zip(climbs, seen(networks, [one] * len(networks)), strict=True):
+            climb.points.append(point)
+        if all(climb.points[-1].asks_for_more for climb in climbs):
+            break  # and so would those with less
     for _ in range(rounds - 1):
         if not any(climb.moves for climb in climbs):
             break

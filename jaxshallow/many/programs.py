@@ -177,11 +177,11 @@ def train_stack(
             unpacked(state), X, Y, weights, validation and (*validation, validation_weights), order,
             network["learning_rate"], network["l2"], tol,
             optimizer=_optimizer_of(recipe, network), grads=grads, validation_cost_of=_validation_cost,
-            epochs=epochs, patience=patience, last=last, rules=rules,
+            epochs=epochs, patience=patience, last=last, rules=rules, axis="networks",
         )  # fmt: skip
         return packed(after), seen
 
-    return jax.vmap(one)(states, networks, weights, validation_weights)
+    return jax.vmap(one, axis_name="networks")(states, networks, weights, validation_weights)
 
 
 def _validation_cost(params: Params, X: Array, Y: Array, weights: Array | None) -> Array:

@@ -134,6 +134,7 @@ def run_epochs(
     patience: int | None,
     last: int | None = None,
     rules: Rules = OUR_RULES,
+    axis: str | None = None,
 ) -> tuple[State, tuple[History, Array]]:
     """The compiled loop of `fit` and, under vmap, of `fit_many`; the arguments are theirs.
 
@@ -142,6 +143,7 @@ def run_epochs(
         validation_cost_of: the cost on `validation`, called as `validation_cost_of(params, *validation)`.
         epochs: how many to run.
         last: as `last_batch` gives it.
+        axis: the name of the axis that vmap maps over, if it does: when all have stopped, no step is computed.
 
     Returns:
         The new `State`, and for each epoch its `History` and whether it was run.
@@ -156,7 +158,11 @@ def run_epochs(
     def choose(which: Array, new: Any, old: Any) -> Any:
         return jax.tree.map(partial(jnp.where, which), new, old)
 
-    kind = Kind(step, (validation_cost_of, score if rules.validation_score else None), choose, rules.on_plateau)
+    def any_goes(going: Array) -> Array:
+        return going if axis is None else lax.pmax(going.astype(jnp.int32), axis) > 0
+
+    seen = validation_cost_of, score if rules.validation_score else None
+    kind = Kind(step, seen, choose, rules.on_plateau, any_goes, alone=axis is None)
     return loop(
         kind, state, X, Y, weights, validation, order, l2, tol,
         epochs=epochs, patience=patience, last=last, batches_alone=rules.batches_alone,
@@ -171,12 +177,16 @@ class Kind(NamedTuple):
         seen: the validation cost and score, functions of the network and `validation`; None for no score.
         choose: (which, new, old) -> for each network its new arrays where `which` says so, else its old ones.
         on_plateau: as in `Rules`.
+        any_goes: whether any of those that train together still goes on.
+        alone: whether it is one network by itself.
     """
 
     step: Callable[..., tuple[Carry, Array]]
     seen: tuple[Callable[..., Array] | None, ...]
     choose: Callable[[Array, Any, Any], Any]
     on_plateau: Callable[[Any], tuple[Any, Array]] | None
+    any_goes: Callable[[Array], Array] = jnp.any
+    alone: bool = False
 
 
 def loop(
@@ -224,16 +234,16 @@ def loop(
 
         def run(state: State, order: Array | None) -> tuple[State, tuple[History, Array]]:
             after, (seen, _) = epoch(state, order)
-            return _chosen(kind, going, after, state) if going.ndim else after, (seen, going)
+            return after if kind.alone else _chosen(kind, going, after, state), (seen, going)
 
         idle = state, (History(nothing, *(None if of is None else nothing for of in validated_by)), going)
-        return lax.cond(going.any(), run, lambda *_: idle, state, order)
+        return lax.cond(kind.any_goes(going), run, lambda *_: idle, state, order)
 
     return lax.scan(epoch if patience is None else epoch_unless_stopped, state, order, length=epochs)
 
 
 def _chosen(kind: Kind, which: Array, new: State, old: State) -> State:
-    """Of K networks side by side: the new states of those that `which` names."""
+    """Of networks that train together: the new states of those that `which` names."""
     params, opt_state, best = kind.choose(which, *((one.params, one.opt_state, one.best_params) for one in (new, old)))
     cost, idle = (jnp.where(which, *pair) for pair in zip(new[2:4], old[2:4], strict=True))
     return State(params, opt_state, cost, idle, best)
