@@ -33,6 +33,7 @@ except ImportError as error:
 
 import jax
 from bench import (  # noqa: F401  (enter their contestants)
+    by_evidence,
     derivatives,
     many_networks,
     many_tables,

@@ -24,8 +24,9 @@ import jaxshallow as js
 
 # The files of scripts/bench, from the bottom.
 ORDER = [
-    "stopwatch", "search_program", "tables_program", "rows", "processes", "work", "one_network", "many_networks",
-    "derivatives", "second_order", "searches", "many_tables", "start_up", "measuring", "__init__",
+    "stopwatch", "search_program", "tables_program", "rows", "regressions", "processes", "work", "one_network",
+    "many_networks", "derivatives", "second_order", "starts_program", "by_evidence", "searches", "many_tables",
+    "start_up", "measuring", "__init__",
 ]  # fmt: skip
 
 GRADIENT = [
@@ -56,6 +57,11 @@ CONTESTANTS = {
     "W5c": [f"{OURS}, fit_many", f"{OURS}, fit_many, a device per core", *MANY],
     "W6a": [f"{OURS}, plain", f"{OURS}, clipped", f"{OURS}, norms alone", *CLIPPED],
     "W6b": [f"{OURS}, plain", f"{OURS}, clipped", f"{OURS}, norms alone", *CLIPPED],
+    "L1c": [f"{OURS}, cold", f"{OURS}, cached", "scikit-learn, lbfgs"],
+    "L2a": [f"{OURS}, evidence", f"{OURS}, evidence, 4 starts", "scikit-learn, GridSearchCV"],
+    "L2b": [f"{OURS}, evidence", f"{OURS}, evidence, 4 starts", "scikit-learn, GridSearchCV"],
+    "L3": [f"{OURS}, laplace", "laplace-torch"],
+    "L4": [f"{OURS}, evidence"],
     "C1": [f"{OURS}, hessian_vector", "jax, forward over reverse", "jax, reverse over forward"],
     "C2": [f"{OURS}, gauss_newton", "limit: its product"],
     "L1a": [f"{OURS}, fit_many", *SECOND_ORDER],

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 OURS = "jaxshallow"
 LIMIT = "limit: "
+ERROR, COVERED = "thousandths of the deviation", "% within"  # of the rows L2 and L4
 RMSE, STEPS = "thousandths median rmse", (25, 50, 100, 200, 400, 800)  # of the rows L1
 
 Times = dict[str, float]  # each contestant's median, in seconds, and the figures that it reports, see `figure`
@@ -225,6 +226,60 @@ ROWS = {
             ("L1b", "10-20-1 tanh regression, 5,000 examples", "table"),
         )
     },
+    "L1c": Row(
+        "the curve of L1a in a new process: {starts} starts, {steps} steps of ours",
+        quick={"starts": 2, "steps": 5},
+        full={"starts": 20, "steps": 100},
+        aims=[
+            *(
+                (f"× scikit-learn's lbfgs, {how}", ratio("scikit-learn, lbfgs", f"{OURS}, {how}"), "≥ 1")
+                for how in ("cold", "cached")
+            ),
+            ("of its error", ratio(figure(RMSE, f"{OURS}, cold"), figure(RMSE, "scikit-learn, lbfgs")), "≤ 1"),
+        ],
+    ),
+    **{
+        name: Row(
+            f"{{n_h}} tanh units, {title}: the weight decay",
+            quick={"name": "diabetes", "n_h": 2} if name == "L2a" else None,
+            full={"name": table, "n_h": 10},
+            aims=[
+                (f"× grid search, {how}", ratio("scikit-learn, GridSearchCV", f"{OURS}, {how}"), aim)
+                for how, aim in (("evidence", "≥ 10"), ("evidence, 4 starts", ""))
+            ]
+            + [
+                (
+                    f"of its error, {how}",
+                    ratio(figure(ERROR, f"{OURS}, {how}"), figure(ERROR, "scikit-learn, GridSearchCV")),
+                    "≤ 1",
+                )
+                for how in ("evidence", "evidence, 4 starts")
+            ],
+        )
+        for name, title, table in (
+            ("L2a", "diabetes, 442 rows", "diabetes"),
+            ("L2b", "concrete, 1,030 rows", "concrete"),
+        )
+    },
+    "L3": Row(
+        "10-20-1 tanh, m = {m:,}: a posterior, and 1,000 error bars",
+        quick={"m": 200},
+        full={"m": 5000},
+        aims=[
+            ("× laplace-torch", ratio("laplace-torch", f"{OURS}, laplace"), "≥ 5"),
+            (
+                "of its deviations",
+                ratio(*(figure("thousandths mean deviation", who) for who in (f"{OURS}, laplace", "laplace-torch"))),
+                "",
+            ),
+        ],
+    ),
+    "L4": Row(
+        "{n_h} tanh units, by the evidence: held-out targets within the intervals",
+        quick={"tables": ["diabetes"], "n_h": 2},
+        full={"tables": ["diabetes", "Boston", "concrete", "Sacramento", "CPS1985"], "n_h": 10},
+        aims=[],
+    ),
     "C1": Row(
         "{n_x}-{n_h}-1 tanh, m = {m:,}: the Hessian times a vector",
         quick={"n_x": 20, "n_h": 64, "m": 10_000},

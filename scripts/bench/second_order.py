@@ -11,8 +11,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +20,11 @@ import jax
 import numpy as np
 
 import jaxshallow as js
+from bench.processes import cached, measured
+from bench.regressions import by_scikit_learn, regression, starts_of
 from bench.rows import OURS, RMSE, STEPS, Measured, Run, contestant
 
 STARTS = "L1a L1b"
-
-
-def regression(problem: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """X (n_x, m), Y (1, m), both in float64 and standardised, and the hidden units that are to learn it."""
-    if problem == "curve":
-        x = np.linspace(-3, 3, 200)[None]
-        return x / x.std(), np.sin(2 * x) + 0.3 * np.cos(5 * x), 10
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(10, 5000))
-    Y = np.sin(X[:1] * X[1:2]) + np.tanh(X[2:3] - X[3:4]) + 0.1 * X[4:5] ** 2 + 0.05 * rng.normal(size=(1, 5000))
-    return X, (Y - Y.mean()) / Y.std(), 20
-
-
-def starts_of(problem: str, starts: int) -> list[list[np.ndarray]]:
-    """W1, b1, W2 and b2 of each start, the same for all who can be given them."""
-    X, _, n_h = regression(problem)
-    rng, n_x = np.random.default_rng(1), len(X)
-    sizes = [((n_h, n_x), n_x**-0.5), ((n_h, 1), 1.0), ((1, n_h), n_h**-0.5), ((1, 1), 0.0)]
-    return [[rng.normal(size=size) * scale for size, scale in sizes] for _ in range(starts)]
 
 
 def all_starts(fit: Callable[[int], float], starts: int) -> Run:
@@ -63,26 +46,28 @@ def network_of(W1: Any, b1: Any, W2: Any, b2: Any) -> js.Params:
     return js.Params(W1, b1, W2, b2, hidden="tanh", output="identity")
 
 
-@contestant(STARTS, f"{OURS}, fit_many", "jax")
-def l1_fit_many(problem: str, starts: int) -> Run:
-    """For fewer and for more steps, each from the beginning; its time is that of the most."""
+def fitted(problem: str, starts: int, steps: int) -> float:
+    """The median rmse of all starts."""
     X, Y, n_h = regression(problem)
     configs = {"n_h": n_h, "hidden": "tanh", "seed": list(range(starts))}
     first = [network_of(*start) for start in starts_of(problem, starts)]
+    with jax.enable_x64(True):
+        many = js.fit_many(
+            jax.random.key(0), X, Y, configs,
+            epochs=steps, optimizer="levenberg_marquardt", output="identity", first=first, dtype=np.float64,
+        )  # fmt: skip
+    return float(np.median(np.sqrt(2 * many.cost)))
 
-    def rmse_after(steps: int) -> float:
-        with jax.enable_x64(True):
-            many = js.fit_many(
-                jax.random.key(0), X, Y, configs,
-                epochs=steps, optimizer="levenberg_marquardt", output="identity", first=first, dtype=np.float64,
-            )  # fmt: skip
-        return 1e3 * float(np.median(np.sqrt(2 * many.cost)))
+
+@contestant(STARTS, f"{OURS}, fit_many", "jax")
+def l1_fit_many(problem: str, starts: int) -> Run:
+    """For fewer and for more steps, each from the beginning; its time is that of the most."""
 
     def run() -> Measured:
         figures = {}
         for steps in STEPS:
             start = time.perf_counter()
-            figures[f"{RMSE} after {steps} steps"] = rmse_after(steps)
+            figures[f"{RMSE} after {steps} steps"] = 1e3 * fitted(problem, starts, steps)
             figures[f"s for {steps} steps"] = time.perf_counter() - start
         return Measured(figures[f"s for {STEPS[-1]} steps"], figures)
 
@@ -94,22 +79,7 @@ def l1_fit_many(problem: str, starts: int) -> Run:
 
 @contestant(STARTS, "scikit-learn, lbfgs", "numpy")
 def l1_scikit_learn(problem: str, starts: int) -> Run:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPRegressor
-
-    X, Y, n_h = regression(problem)
-    x, y = np.ascontiguousarray(X.T), Y[0]
-
-    def fit(seed: int) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            network = MLPRegressor(
-                hidden_layer_sizes=(n_h,), activation="tanh", solver="lbfgs", alpha=0, random_state=seed,
-                max_iter=2000, max_fun=30_000, tol=1e-9,
-            ).fit(x, y)  # fmt: skip
-        return float(np.sqrt(np.mean((network.predict(x) - y) ** 2)))
-
-    return all_starts(fit, starts)
+    return all_starts(partial(by_scikit_learn, problem), starts)
 
 
 @contestant(STARTS, "MINPACK, SciPy's least_squares", "numpy")
@@ -238,3 +208,21 @@ def l1_torch(problem: str, starts: int) -> Run:
         return Measured(time.perf_counter() - start, {RMSE: 1e3 * float(np.median(rmse))})
 
     return run
+
+
+# ---- L1c: the same curve in a new process ----
+
+
+@contestant("L1c", f"{OURS}, cold", "new processes")
+def l1c_cold(starts: int, steps: int) -> Run:
+    return lambda: measured("starts_program", library=OURS, starts=starts, steps=steps)
+
+
+@contestant("L1c", f"{OURS}, cached", "new processes")
+def l1c_cached(starts: int, steps: int) -> Run:
+    return cached("starts_program", library=OURS, starts=starts, steps=steps)
+
+
+@contestant("L1c", "scikit-learn, lbfgs", "new processes")
+def l1c_scikit_learn(starts: int, steps: int) -> Run:
+    return lambda: measured("starts_program", library="scikit-learn", starts=starts, steps=steps)
