@@ -150,7 +150,8 @@ def report(row: Row, size: dict[str, Any], runs: dict[str, list[Measured]], left
 
 
 def medians_of_figures(runs: list[Measured]) -> dict[str, float]:
-    return {name: float(np.median([run.figures[name] for run in runs])) for name in runs[0].figures}
+    names = dict.fromkeys(name for run in runs for name in run.figures)  # a part may take no time in some of them
+    return {name: float(np.median([run.figures.get(name, 0.0) for run in runs])) for name in names}
 
 
 def reached(value: float, aim: str) -> bool | None:

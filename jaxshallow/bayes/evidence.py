@@ -26,7 +26,7 @@ from jaxshallow.checks import check_tol
 from jaxshallow.params import Params, check_sizes
 
 FIRST = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)  # noise falls with l2
-STILL = 1e-3  # of a log likelihood, in the epochs of `patience`
+STILL = 0.01  # of a log likelihood, in the epochs of `patience`
 SMALL_NOISE = 0.1  # of the deviation of the targets, before it is known
 
 
@@ -82,7 +82,7 @@ def fit_evidence(
     rounds: int = 30,
     tol: float = 0.05,
     epochs: int = 200,
-    patience: int = 20,
+    patience: int = 10,
     optimizer: str | Callable[..., optax.GradientTransformation] = "levenberg_marquardt",
 ) -> Evidence:
     """Train a network and find its weight decay, and the noise of its targets, by the evidence: no validation set.
