@@ -102,5 +102,7 @@ def test_what_does_not_go_with_the_evidence_is_refused():
         ShallowRegressor(alpha="evidence", **SMALL).fit(X, y, X_val=X, y_val=y)
     with pytest.raises(ValueError, match="partial_fit needs a number for alpha"):
         ShallowRegressor(alpha="evidence").partial_fit(X, y)
+    with pytest.raises(ValueError, match="needs more than 1 sample"):
+        ShallowRegressor(alpha="evidence", **SMALL).fit(X[:1], y[:1])
     with pytest.raises(ValueError, match="Y must vary"):
         ShallowRegressor(alpha="evidence", **SMALL).fit(X, np.full_like(y, 3.0))

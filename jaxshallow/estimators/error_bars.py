@@ -27,8 +27,10 @@ class ErrorBarsMixin(NetworksMixin):
     validation_loss_curve_: list[float] | None
     validation_scores_: list[float] | None
     best_validation_score_: float | None
+    best_loss_: float | None
     _best_first: np.ndarray
     _state: State | None
+    _curves: Any
     alpha_: float | None = None
     noise_: float | np.ndarray | None = None
     log_evidence_: float | None = None
@@ -45,9 +47,9 @@ class ErrorBarsMixin(NetworksMixin):
         self.alpha_, self.noise_, self.log_evidence_ = evidence.l2, found.noise, evidence.log_evidence
         self.n_iter_ = len(evidence.history.l2)
         self.loss_curve_ = (-evidence.history.log_evidence).tolist()
-        self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
+        self.loss_ = self.best_loss_ = -evidence.log_evidence
         self.validation_loss_curve_ = self.validation_scores_ = self.best_validation_score_ = None
-        self.t_ = 0
+        self.t_, self._curves = 0, None
         return self
 
     def _forget_error_bars(self) -> None:

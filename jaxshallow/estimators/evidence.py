@@ -53,6 +53,8 @@ def train_by_evidence(recipe: Recipe, data: Data, start: State | None, alpha: fl
     refuse_after_fork()
     dtype, params = data.examples.X.dtype, recipe.params
     targets = scaling(data.examples.Y.T) if data.output == "identity" else None
+    if targets is not None and len(data.examples.X) == 1:
+        raise ValueError("alpha='evidence' needs more than 1 sample: from one it cannot tell noise")
     examples, _ = data._replace(examples=data.examples._replace(Y=standardised(data.examples.Y, targets))).columns(
         dtype
     )
