@@ -37,6 +37,7 @@ ORDER = {
     "training": ["scaling", "keys", "epochs", "tall", "resume", "levenberg_marquardt", "fitting"],
     "tables": [
         "layout",
+        "encodings",
         "plain",
         "decimals",
         "dataset",
@@ -110,6 +111,7 @@ ORDER = {
         "classifier",
         "regressor",
         "search",
+        "encoders",
     ],
     "plots": ["figures", "plane", "answers", "curves", "certainty", "timings"],
     "reports": ["html", "live", "pages"],
