@@ -37,7 +37,6 @@ ORDER = {
     "training": ["scaling", "keys", "epochs", "tall", "resume", "levenberg_marquardt", "fitting"],
     "tables": [
         "layout",
-        "encodings",
         "plain",
         "decimals",
         "dataset",
@@ -111,7 +110,6 @@ ORDER = {
         "classifier",
         "regressor",
         "search",
-        "encoders",
     ],
     "plots": ["figures", "plane", "answers", "curves", "certainty", "timings"],
     "reports": ["html", "live", "pages"],

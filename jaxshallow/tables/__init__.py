@@ -1,7 +1,6 @@
 """Tables from files: columns of numbers and categories, with missing values, become X and Y.
 
 layout    what a table of text is: separator, header, rows, missing values, numbers; the rules of all readers
-encodings maps of numbers before a network sees them: smooth clipping, piecewise-linear encoding
 plain     may polars read a table of text?
 decimals  decimal commas and marks between thousands
 dataset   `Dataset` and `Column`: what a table becomes
