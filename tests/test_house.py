@@ -49,6 +49,8 @@ ORDER = {
         "tiles",
         "remarks",
         "load",
+        "edges",
+        "encodings",
     ],
     "data": [],
     "many": [
