@@ -112,6 +112,7 @@ ORDER = {
         "classifier",
         "regressor",
         "search",
+        "encoders",
     ],
     "plots": ["figures", "plane", "answers", "curves", "certainty", "timings"],
     "reports": ["html", "live", "pages"],

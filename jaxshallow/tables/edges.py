@@ -37,14 +37,15 @@ def quantile_edges(x: np.ndarray, n_bins: int) -> np.ndarray:
     return well_apart(values)
 
 
-def tree_edges(x: np.ndarray, y: np.ndarray, n_bins: int, *, classes: bool, smallest: int = 1) -> np.ndarray:
+def tree_edges(x: np.ndarray, y: np.ndarray, n_bins: int, smallest: int = 1) -> np.ndarray:
     """Edges where a decision tree that sees this column alone splits it to predict y.
+
+    The tree lowers the squared error; of classes as one-hot rows that is the Gini impurity.
 
     Args:
         x: (m,) the known values of a column.
-        y: (m,) or (m, n_y) their targets.
+        y: (m,) or (m, n_y) their targets, numbers.
         n_bins: bins at most, the leaves of the tree.
-        classes: whether y is classes or numbers.
         smallest: the fewest examples in a bin.
 
     Returns:
@@ -55,16 +56,15 @@ def tree_edges(x: np.ndarray, y: np.ndarray, n_bins: int, *, classes: bool, smal
 
     Example:
         >>> x = np.arange(8.0)
-        >>> tree_edges(x, x > 4, 4, classes=True)
+        >>> tree_edges(x, x > 4, n_bins=4)
         array([0. , 4.5, 7. ])
     """
-    tree = require("sklearn.tree", "sklearn")
+    trees = require("sklearn.tree", "sklearn")
     values, ranks = np.unique(x, return_inverse=True)
     if len(values) <= 2:
         return well_apart(values)
-    kind: Any = tree.DecisionTreeClassifier if classes else tree.DecisionTreeRegressor
-    # The tree computes in float32, where ranks differ and values need not.
-    found = kind(max_leaf_nodes=n_bins, min_samples_leaf=smallest, random_state=0).fit(ranks[:, None], y).tree_
+    tree: Any = trees.DecisionTreeRegressor(max_leaf_nodes=n_bins, min_samples_leaf=smallest, random_state=0)
+    found = tree.fit(ranks[:, None], y).tree_  # it computes in float32, where ranks differ and values need not
     below = np.floor(found.threshold[found.feature >= 0]).astype(int)
     halfway = values[below] + (values[below + 1] - values[below]) / 2
     return well_apart(np.unique([values[0], *halfway, values[-1]]).astype(x.dtype))
