@@ -137,9 +137,13 @@ class PiecewiseLinear:
         X = _rows(X, len(self.columns))
         source, *ramps = self.ramps
         low, width, least, most, missing = (_held(array, X.dtype) for array in ramps)
-        X = X[source]
-        with np.errstate(over="ignore"):
-            return np.where(np.isnan(X), missing, np.clip((X - low) / width, least, most))
+        Z, gaps = X[source], np.isnan(X)[source]
+        with np.errstate(over="ignore"):  # in place, since rows are many
+            Z -= low
+            Z /= width
+        np.clip(Z, least, most, out=Z)
+        np.copyto(Z, missing, where=gaps)
+        return Z
 
     def feature_names(self, names: Sequence[str]) -> tuple[str, ...]:
         """The names of the encoded rows, of the columns' names."""
@@ -290,7 +294,7 @@ def _rows(X: np.ndarray, n_x: int) -> np.ndarray:
     if X.ndim != 2 or len(X) != n_x:
         fix = ": examples are columns, use X.T" if X.ndim == 2 and X.shape[1] == n_x else ""
         raise ValueError(f"X must be (n_x, m) = ({n_x}, m), got {X.shape}{fix}")
-    return X if X.dtype == np.float32 else X.astype(np.float64)
+    return np.ascontiguousarray(X, np.float32 if X.dtype == np.float32 else np.float64)
 
 
 def _held(values: np.ndarray, dtype: Any) -> np.ndarray:
