@@ -49,6 +49,8 @@ ORDER = {
         "tiles",
         "remarks",
         "load",
+        "edges",
+        "encodings",
     ],
     "data": [],
     "many": [
@@ -110,6 +112,7 @@ ORDER = {
         "classifier",
         "regressor",
         "search",
+        "encoders",
     ],
     "plots": ["figures", "plane", "answers", "curves", "certainty", "timings"],
     "reports": ["html", "live", "pages"],

@@ -13,6 +13,8 @@ arrays    .npz and .npy, read by NumPy
 tiles     `Tiles`: a Parquet file that is larger than memory
 remarks   what looks suspicious
 load      `load_table`
+edges     where the bins of a column of numbers lie
+encodings what makes a column of numbers easy for one hidden layer: piecewise-linear bins, smooth clipping
 """
 
 from jaxshallow.tables.columns import columns_of, encode, known_numbers
