@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pytest
 from bench import processes, search_program, stopwatch, work
-from bench.rows import OURS, ROWS, Measured
+from bench.rows import FROM_STARTS, OURS, ROWS, Measured
 from cases import runner
 
 import jaxshallow as js
@@ -64,8 +64,8 @@ CONTESTANTS = {
     "L4": [f"{OURS}, evidence"],
     "C1": [f"{OURS}, hessian_vector", "jax, forward over reverse", "jax, reverse over forward"],
     "C2": [f"{OURS}, gauss_newton", "limit: its product"],
-    "L1a": [f"{OURS}, fit_many", *SECOND_ORDER],
-    "L1b": [f"{OURS}, fit_many", *SECOND_ORDER],
+    "L1a": [FROM_STARTS, *SECOND_ORDER],
+    "L1b": [FROM_STARTS, *SECOND_ORDER],
     "W7": [f"{OURS}, warm cache", f"{OURS}, cold", "import jax alone", "scikit-learn", "PyTorch"],
 }  # fmt: skip
 
