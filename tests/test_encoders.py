@@ -45,6 +45,7 @@ def test_the_contract_of_scikit_learn_is_kept(estimator, check):
 def test_the_transformers_are_the_maps_of_tables_with_examples_as_rows():
     for encoder, fitted in (
         (PiecewiseLinearEncoder(7), fit_piecewise_linear(X.T, n_bins=7)),
+        (PiecewiseLinearEncoder(7, linear=False), fit_piecewise_linear(X.T, n_bins=7, linear=False)),
         (RobustSmoothClipper(), fit_smooth_clip(X.T)),
     ):
         assert encoder.fit(X).encoding_ == fitted
@@ -58,10 +59,14 @@ def test_float32_stays_float32_and_every_number_is_finite(encoder):
     assert np.isfinite(encoded).all()
 
 
+def n_bins(encoder, m):
+    return encoder.fit(np.arange(m)[:, None]).encoding_.columns[0].n_bins
+
+
 def test_there_are_16_bins_or_fewer_on_few_rows():
     for m, bins in ((20, 2), (100, 5), (1000, 16)):
-        assert len(PiecewiseLinearEncoder().fit(np.arange(m)[:, None]).get_feature_names_out()) == bins
-    assert len(PiecewiseLinearEncoder(48).fit(np.arange(100)[:, None]).get_feature_names_out()) == 48
+        assert n_bins(PiecewiseLinearEncoder(), m) == bins
+    assert n_bins(PiecewiseLinearEncoder(48), 100) == 48
 
 
 def test_a_table_comes_out_with_a_name_for_every_column():
@@ -71,7 +76,7 @@ def test_a_table_comes_out_with_a_name_for_every_column():
     assert isinstance(table, pl.DataFrame)
     assert table.columns == encoder.get_feature_names_out().tolist()
     named = encoder.get_feature_names_out(names).tolist()
-    assert named == ["age_bin0", "age_bin1", "male", "gap", "gap_missing"]
+    assert named == ["age", "age_bin0", "age_bin1", "male", "gap", "gap_missing"]
     clipper = RobustSmoothClipper().set_output(transform="polars").fit(rows)
     assert clipper.transform(rows).columns == ["x0", "x1", "x2", "x3"]
     assert clipper.get_feature_names_out(names).tolist() == names
@@ -99,6 +104,7 @@ def test_few_whole_numbers_are_classes_and_many_are_numbers():
         ({"n_bins": 1}, "n_bins must be 'auto' or an integer of at least 2, got 1"),
         ({"n_bins": True}, "n_bins must be 'auto' or an integer of at least 2, got True"),
         ({"n_bins": 2.5}, "n_bins must be 'auto' or an integer of at least 2, got 2.5"),
+        ({"linear": "yes"}, "linear must be True or False, got 'yes'"),
         ({"edges": "uniform"}, "edges must be one of quantile, tree, got 'uniform'"),
         ({"edges": "tree"}, "requires y to be passed, but the target y is None: use edges='quantile'"),
     ],

@@ -82,6 +82,17 @@ def test_any_line_in_each_bin_is_a_weighted_sum_of_the_rows():
     np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_a_row_of_the_number_itself_is_standardised_and_held_at_the_ends_of_the_outer_bins():
+    x = COLUMNS["long tails"]
+    (bins,), encoding = (found := fit_piecewise_linear(x[None])).columns, found
+    np.testing.assert_allclose(encoding.apply(x[None])[0], (x - x.mean()) / x.std(), rtol=1e-9, atol=1e-12)
+    low, high = 2 * bins.edges[0] - bins.edges[1], 2 * bins.edges[-1] - bins.edges[-2]
+    np.testing.assert_array_equal(*encoding.apply(np.array([[high, 2 * high]])).T)
+    np.testing.assert_array_equal(*encoding.apply(np.array([[low, 2 * low]])).T)
+    without = fit_piecewise_linear(x[None], linear=False)
+    np.testing.assert_array_equal(without.apply(x[None]), encoding.apply(x[None])[1:])
+
+
 def test_a_missing_value_is_a_row_of_its_own_where_training_had_some():
     encoded, gaps = ENCODINGS["piecewise linear"].apply(X), np.isnan(GAPS)
     np.testing.assert_array_equal(rows_of("gaps", encoded)[-1], gaps)
@@ -97,21 +108,21 @@ def test_where_training_had_none_the_median_stands_for_a_missing_value():
     np.testing.assert_array_equal(*encoding.apply(given).T)
 
 
-def test_few_values_have_a_row_less_than_values_and_a_constant_has_none():
+def test_few_values_have_a_bin_less_than_values_and_a_constant_has_none():
     source = ENCODINGS["piecewise linear"].ramps.source.tolist()
     rows = {name: source.count(k) for k, name in enumerate(NAMES)}
     assert rows["two values"] == 1
-    assert rows["four values"] == 3
+    assert rows["four values"] == 4  # the number itself and three bins
     assert rows["constant"] == 0
-    assert rows["numbers"] == 16
-    assert rows["gaps"] == 17
+    assert rows["numbers"] == 17
+    assert rows["gaps"] == 18
     encoded = ENCODINGS["piecewise linear"].apply(X)
     np.testing.assert_array_equal(rows_of("two values", encoded)[0], COLUMNS["two values"])
 
 
 def test_names_tell_the_column_the_bin_and_what_is_missing():
-    encoding = PiecewiseLinear((Bins((0.0, 1.0, 2.0), None), Bins((0.0, 1.0), 0.0), Bins((), 7.0)))
-    assert encoding.feature_names(["age", "male", "same"]) == ("age_bin0", "age_bin1", "age_missing", "male")
+    encoding = PiecewiseLinear((Bins((0.0, 1.0, 2.0), None, (1.0, 0.5)), Bins((0.0, 1.0), 0.0), Bins((), 7.0)))
+    assert encoding.feature_names(["age", "male", "same"]) == ("age", "age_bin0", "age_bin1", "age_missing", "male")
 
 
 # ---- smooth clip ----
@@ -148,7 +159,7 @@ def test_every_number_has_a_bounded_answer_and_so_has_none(encoding):
     for given in (X, np.tile(EVERY_NUMBER, (len(X), 1))):
         encoded = encoding.apply(given)
         assert encoded.dtype == np.float64
-        assert np.abs(encoded).max() <= 3
+        assert np.abs(encoded).max() <= 3 if isinstance(encoding, SmoothClip) else np.isfinite(encoded).all()
 
 
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
@@ -220,7 +231,7 @@ def test_tree_edges_are_as_many_and_as_far_apart_as_asked():
 
 # ---- what can be wrong ----
 
-BINS = {"edges": [0.0, 1.0], "fill": 0.0}
+BINS = {"edges": [0.0, 1.0], "fill": 0.0, "linear": None}
 
 
 @pytest.mark.parametrize(
@@ -234,6 +245,9 @@ BINS = {"edges": [0.0, 1.0], "fill": 0.0}
         ({"kind": "piecewise linear", "columns": [BINS | {"edges": [1.0]}]}, "edges must be none, or two or more"),
         ({"kind": "piecewise linear", "columns": [BINS | {"edges": ["a", "b"]}]}, "must be finite numbers"),
         ({"kind": "piecewise linear", "columns": [BINS | {"fill": float("nan")}]}, "must be finite numbers"),
+        ({"kind": "piecewise linear", "columns": [BINS | {"linear": [1.0, 0.0]}]}, r"linear must be \(center, scale\)"),
+        ({"kind": "piecewise linear", "columns": [BINS | {"linear": [1.0]}]}, r"linear must be \(center, scale\)"),
+        ({"kind": "piecewise linear", "columns": [BINS | {"more": 1}]}, "not an encoding.*more"),
         ({"kind": "smooth clip", "center": [1.0], "factor": []}, "center and factor must be as many"),
         ({"kind": "smooth clip", "center": [1.0], "factor": [None]}, "factor must be finite numbers"),
     ],

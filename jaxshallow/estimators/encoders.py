@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -47,8 +48,9 @@ class PiecewiseLinearEncoder(Encoder):
 
     A network with one hidden layer then sees a function of each feature that may bend at every edge, as a tree sees its
     splits. With edges b₀ < ... < b_T, column t of T is (x − b_{t−1}) / (b_t − b_{t−1}), clipped to [0, 1]; below b₀ and
-    above b_T the first and the last column go on for one more width of their bin, to −1 and 2, and then stay. Scaling
-    before or after it is not needed. 0 and 1 pass unchanged, and a constant column becomes none.
+    above b_T the first and the last column go on for one more width of their bin, to −1 and 2, and then stay. 0 and 1
+    pass unchanged, and a constant column becomes none. Scaling before or after it is not needed; networks behind it
+    like a larger `learning_rate_init`, such as 0.002 to 0.005, and a smaller `beta_2`, such as 0.95.
 
     A missing value, NaN, in a column that had some in `fit` has a column of its own, of 0 and 1, and its bins are 0.
     Where `fit` saw none, the median stands for it.
@@ -59,6 +61,8 @@ class PiecewiseLinearEncoder(Encoder):
         edges: "quantile": bins of about as many values; a value that would fill a bin alone is an edge. "tree": where a
             decision tree that sees the column alone splits it to predict y, with at least 20 rows in a bin, or fewer
             if the table has few.
+        linear: whether a column with several bins also stays itself, standardised, and held where its bins are. A
+            network that must put a long line together from bins learns it less well.
 
     Attributes:
         encoding_: the map, plain and frozen.
@@ -68,7 +72,7 @@ class PiecewiseLinearEncoder(Encoder):
         >>> from sklearn.pipeline import make_pipeline
         >>> from jaxshallow.estimators import ShallowRegressor
         >>> X = np.linspace(0, 1, 200)[:, None]
-        >>> PiecewiseLinearEncoder(n_bins=2).fit(X).transform([[0.25], [0.75], [7.0], [np.nan]])
+        >>> PiecewiseLinearEncoder(n_bins=2, linear=False).fit(X).transform([[0.25], [0.75], [7.0], [np.nan]])
         array([[0.5, 0. ],
                [1. , 0.5],
                [1. , 2. ],
@@ -81,9 +85,10 @@ class PiecewiseLinearEncoder(Encoder):
     Source: Gorishniy, Rubachev and Babenko (2022), On embeddings for numerical features in tabular deep learning.
     """
 
-    def __init__(self, n_bins: int | str = "auto", *, edges: str = "quantile") -> None:
+    def __init__(self, n_bins: int | str = "auto", *, edges: str = "quantile", linear: bool = True) -> None:
         self.n_bins = n_bins
         self.edges = edges
+        self.linear = linear
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the edges.
@@ -95,23 +100,30 @@ class PiecewiseLinearEncoder(Encoder):
         Raises:
             ValueError: a parameter is not what it must be; there is no y for edges="tree".
         """
-        for name, constraint in CONSTRAINTS.items():
-            if not constraint.allows(value := getattr(self, name)):
-                raise ValueError(f"{name} must be {constraint}, got {value!r}")
+        self._check_parameters()
         if self.edges == "quantile":
             X = validate_data(self, X, **NUMBERS)
             n_bins = self._n_bins(len(X))
-            self.encoding_ = fit_piecewise_linear(X.T, lambda values, _: quantile_edges(values, n_bins))
-            return self
+            return self._fit(X, lambda values, _: quantile_edges(values, n_bins))
         if y is None:
             raise ValueError("edges='tree' requires y to be passed, but the target y is None: use edges='quantile'")
         X, y = validate_data(self, X, y, multi_output=True, **NUMBERS)
         Y, n_bins, least = as_numbers(y), self._n_bins(len(X)), smallest(len(X))
-        self.encoding_ = fit_piecewise_linear(X.T, lambda x, known: tree_edges(x, Y[known], n_bins, least))
+        return self._fit(X, lambda values, known: tree_edges(values, Y[known], n_bins, least))
+
+    def _check_parameters(self) -> None:
+        for name, constraint in CONSTRAINTS.items():
+            if not constraint.allows(value := getattr(self, name)):
+                raise ValueError(f"{name} must be {constraint}, got {value!r}")
+        if not isinstance(self.linear, bool | np.bool_):
+            raise ValueError(f"linear must be True or False, got {self.linear!r}")
+
+    def _fit(self, X: np.ndarray, edges_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Self:
+        self.encoding_ = fit_piecewise_linear(X.T, edges_of, linear=bool(self.linear))
         return self
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """`age_bin0`, `age_bin1`, ... and `age_missing`; `age`, if there is one bin."""
+        """`age`, standardised or of one bin, then `age_bin0`, `age_bin1`, ... if there are several, `age_missing`."""
         check_is_fitted(self)
         return np.array(self.encoding_.feature_names(_check_feature_names_in(self, input_features)), dtype=object)
 

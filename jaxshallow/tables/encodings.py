@@ -40,28 +40,32 @@ class Ramps(NamedTuple):
 
 @dataclass(frozen=True)
 class Bins:
-    """How one column of numbers becomes rows: one for each bin, and one that says whether the value is missing.
+    """How one column of numbers becomes rows: the number itself, one for each bin, and one for missing values.
 
     Attributes:
         edges: increasing; bin t is between edges[t] and edges[t + 1]. Empty for a column without two different values.
         fill: the value that stands for a missing one; None if missing values have a row of their own.
+        linear: (center, scale) of a row (x − center) / scale; None if there is no such row.
 
     Example:
-        >>> Bins((0.0, 1.0, 5.0), fill=None).n_rows
-        3
+        >>> Bins((0.0, 1.0, 5.0), fill=None, linear=(2.0, 1.5)).n_rows
+        4
     """
 
     edges: tuple[float, ...]
     fill: float | None
+    linear: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        numbers = self.edges if self.fill is None else (*self.edges, self.fill)
-        if not all(isinstance(number, float | int) and math.isfinite(number) for number in numbers):
-            raise ValueError(f"edges and fill must be finite numbers, got {numbers}")
+        for name, numbers in (("edges", self.edges), ("fill", (self.fill,)), ("linear", self.linear or ())):
+            if not _are_finite(numbers) and numbers != (None,):
+                raise ValueError(f"{name} must be finite numbers, got {numbers}")
         if not all(high - low >= NARROWEST for low, high in itertools.pairwise(self.edges)):
             raise ValueError(f"edges must increase, by at least {NARROWEST:.3g}, got {self.edges}")
         if len(self.edges) == 1:
             raise ValueError(f"edges must be none, or two or more, got {self.edges}")
+        if self.linear is not None and not (self.edges and len(self.linear) == 2 and self.linear[1] >= NARROWEST):
+            raise ValueError(f"linear must be (center, scale), of a column with bins, got {self.linear}")
 
     @property
     def n_bins(self) -> int:
@@ -69,21 +73,28 @@ class Bins:
 
     @property
     def n_rows(self) -> int:
-        return self.n_bins + (self.fill is None)
+        return (self.linear is not None) + self.n_bins + (self.fill is None)
 
     def ramps(self) -> np.ndarray:
         """(n_rows, 5): low, width, least, most and missing of each row."""
-        found = np.zeros((self.n_rows, 5))
-        if self.n_bins:
-            low, width = found[: self.n_bins, 0], found[: self.n_bins, 1]
-            low[:], width[:] = self.edges[:-1], np.diff(self.edges)
-            found[: self.n_bins, 3] = 1
-            found[0, 2], found[self.n_bins - 1, 3] = -1, 2
-            if self.fill is not None:
-                found[:, 4] = np.clip((self.fill - low) / width, found[:, 2], found[:, 3])
-        if self.fill is None:  # 0 for every number, and 1 for none
-            found[-1] = 0, 1, 0, 0, 1
-        return found
+        rows = self._lines()
+        missing = np.zeros(len(rows)) if self.fill is None else _ramp(self.fill, *rows.T)
+        found = np.column_stack([rows, missing])
+        return np.vstack([found, [[0, 1, 0, 0, 1]]]) if self.fill is None else found  # 0 for numbers, 1 for none
+
+    def _lines(self) -> np.ndarray:
+        """Low, width, least and most of the rows that a number decides: x stops one width beyond the outer bins."""
+        if not self.n_bins:
+            return np.zeros((0, 4))
+        low, width = np.array(self.edges[:-1]), np.diff(self.edges)
+        least, most = np.zeros(self.n_bins), np.ones(self.n_bins)
+        least[0], most[-1] = -1, 2
+        rows = np.column_stack([low, width, least, most])
+        if self.linear is None:
+            return rows
+        center, scale = self.linear
+        ends = np.array([low[0] - width[0], self.edges[-1] + width[-1]])
+        return np.vstack([[center, scale, *(ends - center) / scale], rows])
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,8 @@ class PiecewiseLinear:
     With edges b₀ < ... < b_T, row t of T is (x − b_{t−1}) / (b_t − b_{t−1}), clipped to [0, 1]: bins below that of x
     are 1, those above are 0. As in the paper, a value below b₀ or above b_T follows the line of the first or the last
     bin; here at most by one more width of that bin, to −1 or 2, so that no outlier decides a prediction. Two different
-    values, such as 0 and 1, become one row; a constant column becomes none.
+    values, such as 0 and 1, become one row; a constant column becomes none. A row of the number itself may stand before
+    its bins, standardised and held at the same ends: a network need not put together what is a line.
 
     A missing value in a column that had some in training is a row of its own, 1 where it is missing; its other rows are
     0 there, so the network learns what a missing value means, freely. (The paper has no missing values;
@@ -137,11 +149,8 @@ class PiecewiseLinear:
         X = _rows(X, len(self.columns))
         source, *ramps = self.ramps
         low, width, least, most, missing = (_held(array, X.dtype) for array in ramps)
-        Z, gaps = X[source], np.isnan(X)[source]
-        with np.errstate(over="ignore"):  # in place, since rows are many
-            Z -= low
-            Z /= width
-        np.clip(Z, least, most, out=Z)
+        gaps = np.isnan(X)[source]
+        Z = _ramp(X[source], low, width, least, most)
         np.copyto(Z, missing, where=gaps)
         return Z
 
@@ -151,8 +160,7 @@ class PiecewiseLinear:
 
     def as_json(self) -> dict[str, Any]:
         """The encoding as what JSON has, for `from_json`."""
-        columns = [{"edges": list(bins.edges), "fill": bins.fill} for bins in self.columns]
-        return {"kind": "piecewise linear", "columns": columns}
+        return {"kind": "piecewise linear", "columns": [_plain(bins) for bins in self.columns]}
 
 
 @dataclass(frozen=True)
@@ -179,7 +187,7 @@ class SmoothClip:
         if len(self.center) != len(self.factor):
             raise ValueError(f"center and factor must be as many, got {len(self.center)} and {len(self.factor)}")
         for name, values in asdict(self).items():
-            if not all(isinstance(value, float | int) and math.isfinite(value) for value in values):
+            if not _are_finite(values):
                 raise ValueError(f"{name} must be finite numbers, got {values}")
 
     def apply(self, X: np.ndarray) -> np.ndarray:
@@ -225,7 +233,7 @@ def from_json(plain: Any) -> Encoding:
     """
     try:
         if plain["kind"] == "piecewise linear":
-            return PiecewiseLinear(tuple(Bins(tuple(one["edges"]), one["fill"]) for one in plain["columns"]))
+            return PiecewiseLinear(tuple(_from_plain(**one) for one in plain["columns"]))
         if plain["kind"] == "smooth clip":
             return SmoothClip(tuple(plain["center"]), tuple(plain["factor"]))
     except (TypeError, LookupError, ValueError) as error:
@@ -234,7 +242,10 @@ def from_json(plain: Any) -> Encoding:
 
 
 def fit_piecewise_linear(
-    X: np.ndarray, edges_of: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, n_bins: int = 16
+    X: np.ndarray,
+    edges_of: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    n_bins: int = 16,
+    linear: bool = True,
 ) -> PiecewiseLinear:
     """The piecewise-linear encoding of some examples: give the training examples alone.
 
@@ -242,12 +253,14 @@ def fit_piecewise_linear(
         X: (n_x, m) examples as columns, NaN where a value is missing.
         edges_of: (the known values of a column, which of the m examples these are) -> edges; None for quantiles.
         n_bins: bins of a column, at most, for quantiles.
+        linear: whether a column with several bins has a row of the number itself, too, standardised.
 
     Example:
         >>> fit_piecewise_linear(np.array([[1.0, 2.0, 2.0, np.nan], [7.0, 7.0, 7.0, 7.0]]))
-        PiecewiseLinear(columns=(Bins(edges=(1.0, 2.0), fill=None), Bins(edges=(), fill=7.0)))
+        PiecewiseLinear(columns=(Bins(edges=(1.0, 2.0), fill=None, linear=None), Bins(edges=(), fill=7.0, linear=None)))
     """
-    return PiecewiseLinear(tuple(_bins(x, edges_of or (lambda values, _: quantile_edges(values, n_bins))) for x in X))
+    edges_of = edges_of or (lambda values, _: quantile_edges(values, n_bins))
+    return PiecewiseLinear(tuple(_bins(x, edges_of, linear) for x in X))
 
 
 def fit_smooth_clip(X: np.ndarray) -> SmoothClip:
@@ -275,17 +288,48 @@ def _center_and_factor(x: np.ndarray) -> tuple[float, float]:
     return middle, 1 / scale if scale >= NARROWEST else 0.0
 
 
-def _bins(x: np.ndarray, edges_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Bins:
+def _bins(x: np.ndarray, edges_of: Callable[[np.ndarray, np.ndarray], np.ndarray], linear: bool) -> Bins:
     known = ~np.isnan(x)
     values = x[known]
     edges = edges_of(values, known) if len(values) else values
-    return Bins(tuple(edges.tolist()) if len(edges) > 1 else (), float(np.median(values)) if known.all() else None)
+    several = len(edges) > 2  # one bin is the number itself, scaled
+    return Bins(
+        tuple(edges.tolist()) if len(edges) > 1 else (),
+        float(np.median(values)) if known.all() else None,
+        _mean_and_deviation(values.astype(np.float64)) if linear and several else None,
+    )
+
+
+def _mean_and_deviation(x: np.ndarray) -> tuple[float, float]:
+    largest = np.abs(x).max()
+    x = x / largest  # so that no sum and no square overflows
+    return float(x.mean() * largest), max(NARROWEST, float(x.std() * largest))
 
 
 def _names(name: str, bins: Bins) -> list[str]:
-    """`name`, if there is one bin, else `name_bin0` and so on; and `name_missing`."""
+    """`name` for the number itself, or for its only bin; `name_bin0` and so on for several; `name_missing`."""
     own = [name] if bins.n_bins == 1 else [f"{name}_bin{t}" for t in range(bins.n_bins)]
-    return own + [f"{name}_missing"] * (bins.fill is None)
+    return [name] * (bins.linear is not None) + own + [f"{name}_missing"] * (bins.fill is None)
+
+
+def _plain(bins: Bins) -> dict[str, Any]:
+    return {"edges": list(bins.edges), "fill": bins.fill, "linear": bins.linear and list(bins.linear)}
+
+
+def _from_plain(edges: Any, fill: Any, linear: Any) -> Bins:
+    return Bins(tuple(edges), fill, None if linear is None else tuple(linear))
+
+
+def _ramp(x: Any, low: np.ndarray, width: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """clip((x − low) / width, least, most), computed in place, since encoded rows are many."""
+    with np.errstate(over="ignore"):
+        Z = x - low
+        Z /= width
+    return np.clip(Z, least, most, out=Z)
+
+
+def _are_finite(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, float | int) and math.isfinite(value) for value in values)
 
 
 def _rows(X: np.ndarray, n_x: int) -> np.ndarray:
