@@ -63,8 +63,8 @@ def n_bins(encoder, m):
     return encoder.fit(np.arange(m)[:, None]).encoding_.columns[0].n_bins
 
 
-def test_there_are_16_bins_or_fewer_on_few_rows():
-    for m, bins in ((20, 2), (100, 5), (1000, 16)):
+def test_there_are_8_bins_and_up_to_16_on_more_rows():
+    for m, bins in ((5, 4), (20, 8), (400, 10), (1000, 16)):
         assert n_bins(PiecewiseLinearEncoder(), m) == bins
     assert n_bins(PiecewiseLinearEncoder(48), 100) == 48
 

@@ -15,7 +15,8 @@ from jaxshallow.tables.encodings import fit_piecewise_linear, fit_smooth_clip
 
 CONSTRAINTS: dict[str, Integer | OneOf] = {"n_bins": Integer(2, other="auto"), "edges": OneOf(("quantile", "tree"))}
 NUMBERS: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": "allow-nan"}
-MOST_BINS, ROWS_OF_A_BIN = 16, 20  # of "auto"
+FEWEST_BINS, MOST_BINS, ROWS_OF_A_BIN = 8, 16, 40  # of "auto"
+SMALLEST = 20  # rows in a bin of a tree
 MOST_CLASSES = 20  # that whole numbers may be
 
 
@@ -56,8 +57,8 @@ class PiecewiseLinearEncoder(Encoder):
     Where `fit` saw none, the median stands for it.
 
     Args:
-        n_bins: bins of a column, at most: 2 or more. "auto" is 16, or fewer where that would be fewer than 20 rows
-            each. A column with few different values has a bin between each two.
+        n_bins: bins of a column, at most: 2 or more. "auto" is 8 for up to 320 rows, then one for every 40, up to 16. A
+            column with few different values has a bin between each two.
         edges: "quantile": bins of about as many values; a value that would fill a bin alone is an edge. "tree": where a
             decision tree that sees the column alone splits it to predict y, with at least 20 rows in a bin, or fewer
             if the table has few.
@@ -129,7 +130,7 @@ class PiecewiseLinearEncoder(Encoder):
 
     def _n_bins(self, n_samples: int) -> int:
         if isinstance(self.n_bins, str):
-            return min(MOST_BINS, max(2, n_samples // ROWS_OF_A_BIN))
+            return min(MOST_BINS, max(FEWEST_BINS, n_samples // ROWS_OF_A_BIN))
         return int(self.n_bins)
 
     def __sklearn_tags__(self) -> Any:
@@ -184,4 +185,4 @@ def _as_numbers(y: np.ndarray) -> np.ndarray:
 
 def smallest(n_samples: int) -> int:
     """The fewest rows in a bin of a tree."""
-    return max(1, min(ROWS_OF_A_BIN, n_samples // 10))
+    return max(1, min(SMALLEST, n_samples // 10))
