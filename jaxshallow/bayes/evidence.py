@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -130,23 +130,52 @@ def fit_evidence(
     networks, task = checked_starts("fit_evidence", params, X, Y, weights, FIRST[0] if l2 is None else l2, noise)
     if networks[0].output == "identity" and float(jnp.ptp(task.Y, axis=1).max()) == 0:
         raise ValueError("Y must vary: in constant targets there is nothing to learn, and no noise to find")
+    first = FIRST if l2 is None else [float(task.l2)]
+    climbs = climbed(networks, task, first, tol, rounds, epochs=epochs, patience=patience, optimizer=optimizer)
+
+    evidences = np.array([climb.best.log_evidence for climb in climbs])
+    best = max(range(len(climbs)), key=lambda k: (climbs[k].best.worth, evidences[k]))
+    top = climbs[best].best
+    warn_of_no_rest(climbs[best], rounds, task)
+    last = compiled_posterior(top.params, *task._replace(l2=jnp.asarray(top.l2, task.X.dtype)))
+    check(last, stacklevel=3)
+    posterior = last.posterior
+    l2s, noises, log_evidences = (np.array(column) for column in list(zip(*climbs[best].points, strict=True))[:3])
+    return Evidence(
+        params=posterior.params,
+        l2=top.l2,
+        noise=None if posterior.noise is None else top.noise,
+        log_evidence=top.log_evidence,
+        posterior=posterior,
+        history=EvidenceHistory(l2s, None if posterior.noise is None else noises, log_evidences),
+        evidences=evidences,
+        best=best,
+        networks=[climb.best.params for climb in climbs],
+        l2s=np.array([climb.best.l2 for climb in climbs]),
+    )
+
+
+def climbed(
+    networks: list[Params], task: Task, first: Sequence[float], tol: float, rounds: int, **options: Any
+) -> list[Climb]:
+    """The climb of each start: every l2 of `first`, falling, and then those that the evidence asks for.
+
+    One program serves all rounds, since all of them train as many networks.
+    """
     total = task.X.shape[1] if task.weights is None else float(task.weights.sum())
     eps = float(jnp.finfo(task.X.dtype).eps)
-
+    noise = SMALL_NOISE * float(jnp.std(task.Y)) if networks[0].output == "identity" else 1.0
     climbs = [Climb([], tol) for _ in networks]
-    least = 1.0 if networks[0].output != "identity" else SMALL_NOISE * float(jnp.std(task.Y))
 
     def seen(starts: Sequence[Params], l2s: list[float]) -> list[Point]:
         """Train networks until their log likelihoods stand still, and ask the evidence of each."""
-        noise = min([least, *(point.noise for climb in climbs for point in climb.points)])
-        options = {"epochs": epochs, "patience": patience, "optimizer": optimizer, "tol": STILL * noise**2 / total}
-        tried = trained(starts, task, l2s, **options)
+        least = min([noise, *(point.noise for climb in climbs for point in climb.points)])
+        tried = trained(starts, task, l2s, tol=STILL * least**2 / total, **options)
         found = zip(l2s, *looked_at(tried, task, np.array(l2s)), tried, strict=True)
         return [Point(*one).within(total * eps, total / eps) for one in found]  # beyond, λ is as 0, or all is
 
-    # One program serves all rounds, since all of them train as many networks.
-    for one in FIRST if l2 is None else [float(task.l2)]:
-        for climb, point in zip(climbs, seen(networks, [one] * len(networks)), strict=True):
+    for l2 in first:
+        for climb, point in zip(climbs, seen(networks, [l2] * len(networks)), strict=True):
             climb.points.append(point)
         if all(climb.points[-1].asks_for_more for climb in climbs):
             break  # and so would those with less
@@ -155,28 +184,9 @@ def fit_evidence(
             break
         points = seen([climb.best.params for climb in climbs], [climb.next_l2 for climb in climbs])
         for climb, point in zip(climbs, points, strict=True):
-            climb.points += [point] if climb.moves else []
-
-    evidences = np.array([climb.best.log_evidence for climb in climbs])
-    best = max(range(len(climbs)), key=lambda k: (climbs[k].best.worth, evidences[k]))
-    climb = climbs[best]
-    warn_of_no_rest(climb, rounds, task)
-    last = compiled_posterior(climb.best.params, *task._replace(l2=jnp.asarray(climb.best.l2, task.X.dtype)))
-    check(last, stacklevel=3)
-    posterior = last.posterior
-    l2s, noises, log_evidences = (np.array(column) for column in list(zip(*climb.points, strict=True))[:3])
-    return Evidence(
-        params=posterior.params,
-        l2=climb.best.l2,
-        noise=None if posterior.noise is None else climb.best.noise,
-        log_evidence=climb.best.log_evidence,
-        posterior=posterior,
-        history=EvidenceHistory(l2s, None if posterior.noise is None else noises, log_evidences),
-        evidences=evidences,
-        best=best,
-        networks=[climb.best.params for climb in climbs],
-        l2s=np.array([climb.best.l2 for climb in climbs]),
-    )
+            if climb.moves:
+                climb.points.append(point)
+    return climbs
 
 
 def warn_of_no_rest(climb: Climb, rounds: int, task: Task) -> None:

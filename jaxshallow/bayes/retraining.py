@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxshallow.bayes.starts import checked_starts
-from jaxshallow.many import fit_many
+from jaxshallow.bayes.starts import checked_starts, trained
 from jaxshallow.params import Params
 
 
@@ -43,15 +41,16 @@ def trained_without(
         ValueError, TypeError: as `laplace` and `fit_many`; an example is none.
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
         >>> from jaxshallow import fit, init, leave_one_out, levenberg_marquardt
         >>> X = jnp.linspace(-2.0, 2.0, 40)[None]
         >>> Y = jnp.sin(2 * X) + 0.1 * jax.random.normal(jax.random.key(1), X.shape)
         >>> params = init(jax.random.key(0), n_x=1, n_h=4, hidden="tanh", output="identity", scale=1.0)
-        >>> trained = fit(params, X, Y, optimizer=levenberg_marquardt(), epochs=200, l2=0.01).params
-        >>> (one,) = trained_without(trained, X, Y, [3], l2=0.01)
+        >>> network = fit(params, X, Y, optimizer=levenberg_marquardt(), epochs=200, l2=0.01).params
+        >>> (one,) = trained_without(network, X, Y, [3], l2=0.01)
         >>> truth = one.W2 @ jnp.tanh(one.W1 @ X[:, [3]] + one.b1) + one.b2
-        >>> foretold = leave_one_out(trained, X, Y, l2=0.01)[:, [3]]
+        >>> foretold = leave_one_out(network, X, Y, l2=0.01)[:, [3]]
         >>> bool(abs(truth - foretold).item() < 0.01)
         True
     """
@@ -63,11 +62,6 @@ def trained_without(
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not ((chosen >= 0) & (chosen < m)).all():
         raise ValueError(f"examples must be numbers from 0 to {m - 1}, got {examples!r}")
     own = np.ones(m) if task.weights is None else np.asarray(task.weights, float)
-    alike = {"n_h": len(network.W1), "hidden": network.hidden, "l2": float(task.l2)}
-    many = fit_many(
-        jax.random.key(0), task.X, task.Y, [{**alike, "weights": own * (np.arange(m) != i)} for i in chosen],
-        epochs=epochs, optimizer="levenberg_marquardt", output=network.output, first=[network] * len(chosen),
-    )  # fmt: skip
-    if not many.finished:  # Ctrl-C
-        raise KeyboardInterrupt
-    return [many.params(k) for k in range(len(chosen))]
+    without = [own * (np.arange(m) != i) for i in chosen]
+    alike, l2s = [network] * len(chosen), [float(task.l2)] * len(chosen)
+    return trained(alike, task, l2s, without, epochs=epochs, optimizer="levenberg_marquardt")

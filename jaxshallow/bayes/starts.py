@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -50,12 +51,21 @@ def checked_starts(
     return [problem[0] for problem in problems], Task(*problems[0][1:])
 
 
-def trained(networks: Sequence[Params], task: Task, l2s: Sequence[float], **options: Any) -> list[Params]:
-    """The networks, each at the minimum of the cost with its l2."""
-    configs = [{"n_h": len(one.W1), "hidden": one.hidden, "l2": l2} for one, l2 in zip(networks, l2s, strict=True)]
+def trained(
+    networks: Sequence[Params],
+    task: Task,
+    l2s: Sequence[float],
+    weights: Sequence[np.ndarray] | None = None,
+    **options: Any,
+) -> list[Params]:
+    """The networks, each at the minimum of the cost with its l2, and, if given, with its own weights of examples."""
+    configs = [
+        {"n_h": len(one.W1), "hidden": one.hidden, "l2": l2, **({} if weights is None else {"weights": weights[k]})}
+        for k, (one, l2) in enumerate(zip(networks, l2s, strict=True))
+    ]
     many = fit_many(
         jax.random.key(0), task.X, task.Y, configs,
-        weights=task.weights, first=networks, output=networks[0].output, **options,
+        weights=task.weights if weights is None else None, first=networks, output=networks[0].output, **options,
     )  # fmt: skip
     if not many.finished:  # Ctrl-C
         raise KeyboardInterrupt
