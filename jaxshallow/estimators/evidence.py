@@ -70,8 +70,9 @@ def train_by_evidence(recipe: Recipe, data: Data, start: State | None, alpha: fl
             weights=examples.weights, l2=alpha, epochs=params["max_iter"],
             patience=recipe.patience, optimizer="levenberg_marquardt" if params["solver"] == "lm" else "lbfgs",
         )  # fmt: skip
-        best_first = np.argsort(-found.evidences, kind="stable")
-        places = best_first[np.isfinite(found.evidences[best_first])]
+        # The best is that of `fit_evidence`, for which a high evidence is not all.
+        best_first = sorted(range(len(first)), key=lambda k: (k != found.best, -found.evidences[k]))
+        places = np.array([k for k in best_first if np.isfinite(found.evidences[k])])
         posteriors = [
             found.posterior if k == found.best
             else laplace(found.networks[k], examples.X, examples.Y, l2=found.l2s[k], weights=examples.weights)

@@ -190,7 +190,9 @@ def write(found: Found, task: Task, options: Options, results: dict[str, Any]) -
     files = [options.out / "sweep.csv"]
     if results["ok"]:
         files += write_best(found, task, options, results)
-    running.remark_older(options.out, files, ("sweep.safetensors", "sweep_boundaries.png", "sweep_report.html"))
+    running.remark_older(
+        options.out, files, ("sweep.safetensors", "sweep_boundaries.png", "sweep_evidence.png", "sweep_report.html")
+    )
     return [str(file) for file in files]
 
 

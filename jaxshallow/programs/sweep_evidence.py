@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 import jaxshallow as js
 from jaxshallow import data, plots, reports
 from jaxshallow.programs import by_evidence, reporting, running
-from jaxshallow.programs.examples import load, metadata_of, standardizes
+from jaxshallow.programs.examples import Examples, Scalings, load, metadata_of, standardised, standardizes
 from jaxshallow.programs.extra import needs_scripts
 from jaxshallow.programs.options import settings
 from jaxshallow.programs.running import Outcome
@@ -45,21 +44,27 @@ class Found(NamedTuple):
     score: str  # the column to judge by
     measure: str  # accuracy or R2
 
+    @property
+    def label(self) -> str:
+        return f"{'validation ' if self.score != 'score' else ''}{self.measure}"
+
+    @property
+    def format(self) -> str:
+        return ".1%" if self.measure == "accuracy" else ".3f"
+
 
 def run_by_evidence(options: Options) -> Outcome:
     """Train all kinds, and write the table, the pictures and the best network with its error bars."""
     check(options)
     configs, swept = choose(replace(options, seeds=options.seeds or STARTS))
     dataset, parts = divide(load(options), options)
-    features = data.scaling(parts.train[0]) if standardizes(dataset.X, options) else None
+    scalings = {"features": data.scaling(parts.train[0])} if standardizes(dataset.X, options) else {}
     running.say(f"{len(configs):,} networks, each with several weight decays")
     start = time.perf_counter()
-    evidence = by_evidence.fit(
-        starts_of(configs, dataset, options), (scaled(parts.train[0], features), parts.train[1]), options
-    )
+    evidence = by_evidence.fit(starts_of(configs, dataset, options), standardised(parts.train, scalings), options)
     seconds = time.perf_counter() - start
-    found = measured(evidence, configs, swept, parts, features)
-    model = evidence.posterior.unscaled(features, parts.unscale)
+    found = measured(evidence, configs, swept, parts, scalings)
+    model = evidence.posterior.unscaled(scalings.get("features"), parts.unscale)
     X, Y = parts.train
     results: dict[str, Any] = {
         "data": dataset.name,
@@ -91,10 +96,6 @@ def check(options: Options) -> None:
         raise ValueError("--folds is not for --evidence, which compares without held-out examples: leave it out")
 
 
-def scaled(X: np.ndarray, features: data.Scaling | None) -> np.ndarray:
-    return X if features is None else (X - features[0]) / features[1]
-
-
 def starts_of(configs: list[dict[str, Any]], dataset: data.Dataset, options: Options) -> list[js.Params]:
     key = jax.random.key(options.seed)
     return [
@@ -105,14 +106,15 @@ def starts_of(configs: list[dict[str, Any]], dataset: data.Dataset, options: Opt
 
 
 def measured(
-    evidence: js.Evidence, configs: list[dict[str, Any]], swept: list[str], parts: Parts, features: data.Scaling | None
+    evidence: js.Evidence, configs: list[dict[str, Any]], swept: list[str], parts: Parts, scalings: Scalings
 ) -> Found:
     """The evidence and the scores of all networks, and of their kinds."""
     measure = "R2" if parts.unscale is not None else "accuracy"
 
-    def scores(examples: tuple[np.ndarray, np.ndarray]) -> list[float]:
-        X = scaled(examples[0], features).astype(evidence.params.W1.dtype)
-        return [score(network, (X, examples[1]))[measure] for network in evidence.networks]
+    def scores(examples: Examples) -> list[float]:
+        X, Y = standardised(examples, scalings)
+        X = X.astype(evidence.params.W1.dtype)
+        return [score(network, (X, Y))[measure] for network in evidence.networks]
 
     columns: dict[str, Any] = {
         name: [config[name] for config in configs] for name in ("n_h", "hidden", "scale", "seed")
@@ -165,26 +167,22 @@ def draw(found: Found) -> reporting.Picture:
         found.networks.filter(*(pl.col(name) == value for name, value in kind.items()))
         for kind in kinds
     }  # fmt: skip
-    label = f"{'validation ' if found.score != 'score' else ''}{found.measure}"
-    format = ".1%" if found.measure == "accuracy" else ".3f"
     for ax, column, name, shape in (
-        (left, "log_evidence", "log evidence", ".1f"), (right, found.score, label, format),
+        (left, "log_evidence", "log evidence", ".1f"), (right, found.score, found.label, found.format),
     ):  # fmt: skip
         plots.spread(ax, {kind: rows[column].to_list() for kind, rows in of_kind.items()}, ylabel=name, format=shape)
         ax.set(xlabel=", ".join(found.swept))
-    return reporting.Picture("sweep_evidence", drawing, f"The log evidence and the {label} of each kind")
+    return reporting.Picture("sweep_evidence", drawing, f"The log evidence and the {found.label} of each kind")
 
 
 def cells(found: Found) -> list[list[str]]:
     """The headings, then a row for each kind."""
-    format = ".1%" if found.measure == "accuracy" else ".3f"
-    label = f"{'validation ' if found.score != 'score' else ''}{found.measure}"
     return [
-        [*found.swept, "networks", "log evidence", "median", "l2", label],
+        [*found.swept, "networks", "log evidence", "median", "l2", found.label],
         *(
             [
                 *(str(row[name]) for name in found.swept), f"{row['networks']:,}", f"{row['log_evidence']:.1f}",
-                f"{row['median_log_evidence']:.1f}", f"{row['l2']:.3g}", f"{row[found.score]:{format}}",
+                f"{row['median_log_evidence']:.1f}", f"{row['l2']:.3g}", f"{row[found.score]:{found.format}}",
             ]
             for row in found.kinds.iter_rows(named=True)
         ),

@@ -16,7 +16,7 @@ from jaxshallow.programs.progress import Clock
 from jaxshallow.programs.running import Outcome
 from jaxshallow.programs.train_files import write_model, write_record
 from jaxshallow.programs.train_options import Options
-from jaxshallow.programs.train_results import beside_boundary, table_of
+from jaxshallow.programs.train_results import beside_boundary, in_words, table_of
 from jaxshallow.programs.train_task import Task, Trained, prepare, results_of
 
 STARTS = 5
@@ -34,11 +34,10 @@ def run_by_evidence(options: Options) -> Outcome:
         found = by_evidence.fit(starts_of(task, options), task.train, options)
         model = unscaled(found.posterior, task)
     trained = Trained(
-        found.params, model.params, found.l2, by_evidence.OPTIMIZERS[options.optimizer], 0, clock.compiling,
+        found.params, model.params, found.l2, by_evidence.OPTIMIZERS[options.optimizer], None, clock.compiling,
         clock.total - clock.compiling,
     )  # fmt: skip
     results = results_of(task, trained, options) | {
-        "epochs": None,
         "weight_decays_tried": len(found.history.l2),
         "l2": found.l2,
         "noise": None if model.noise is None else np.ravel(model.noise).tolist(),
@@ -83,8 +82,11 @@ def picture(found: js.Evidence, model: js.Gaussian, task: Task, results: dict[st
 def about_the_evidence(found: js.Evidence, task: Task, results: dict[str, Any]) -> reports.Html:
     """The numbers, and the examples that matter most."""
     (X, Y), (_, Y_raw) = task.train, task.split.train
-    judges = np.linspace(0, X.shape[1] - 1, min(JUDGES, X.shape[1])).astype(int)
-    effect = np.asarray(js.influence(found.posterior, X, Y, X[:, judges], Y[:, judges]), float).mean(axis=0)
+    judges, some = spread(X.shape[1], JUDGES), spread(X.shape[1], TRAINED_AGAIN)
+    asked = np.concatenate([judges, some])
+    changes = np.asarray(js.influence(found.posterior, X, Y, X[:, asked], Y[:, asked]), float)
+    of_others = judges[:, None] != np.arange(X.shape[1])
+    effect = (changes[: len(judges)] * of_others).sum(axis=0) / np.maximum(of_others.sum(axis=0), 1)
     most = np.argsort(-abs(effect))[:MOST_INFLUENTIAL]
     rows = [[int(k) + 1, target_in_words(found.params, task, Y_raw[:, k]), f"{effect[k]:+.3g}"] for k in most]
     numbers = [[name.replace("_", " "), shown] for name in ("l2", "noise", "log_evidence", "effective_parameters")
@@ -93,12 +95,17 @@ def about_the_evidence(found: js.Evidence, task: Task, results: dict[str, Any]) 
         "How sure is it?",
         "The weight decay and the noise are those of the highest evidence, log p(targets); the data determine the "
         "effective parameters, and the weight decay the others.",
-        reports.table([["", ""], *([name, in_short(value)] for name, value in numbers)]),
+        reports.table([["", ""], *([name, in_words(value)] for name, value in numbers)]),
         "The examples that matter most. Without one of them, the loss of the others would change by so much on "
         "average: up where it helps, down where it harms, as a wrong label does.",
         reports.table([["training example", "target", "change of the loss"], *rows]),
-        *reporting.shown([leaving_out(found, X, Y)]),
+        *reporting.shown([leaving_out(found, X, Y, some, changes[np.arange(len(judges), len(asked)), some])]),
     )
+
+
+def spread(m: int, n: int) -> np.ndarray:
+    """At most n of m examples, evenly spread."""
+    return np.unique(np.linspace(0, m - 1, min(n, m)).astype(int))
 
 
 def target_in_words(params: js.Params, task: Task, y: np.ndarray) -> str:
@@ -108,20 +115,13 @@ def target_in_words(params: js.Params, task: Task, y: np.ndarray) -> str:
     return " ".join(f"{value:.6g}" for value in y)
 
 
-def leaving_out(found: js.Evidence, X: np.ndarray, Y: np.ndarray) -> reporting.Picture:
-    """Is it so? Some examples, for which networks are trained again."""
-    some = np.unique(np.linspace(0, X.shape[1] - 1, TRAINED_AGAIN).astype(int))
+def leaving_out(
+    found: js.Evidence, X: np.ndarray, Y: np.ndarray, some: np.ndarray, one_step: np.ndarray
+) -> reporting.Picture:
+    """Is it so? Some examples, for which networks are trained again, against what one step says of their losses."""
     networks = js.trained_without(found.params, X, Y, some.tolist(), l2=found.l2)
-    one_step = np.asarray(js.influence(found.posterior, X, Y, X[:, some], Y[:, some]))[np.arange(len(some)), some]
-    changes = [
-        (js.losses(network, X[:, [k]], Y[:, [k]]) - js.losses(found.params, X[:, [k]], Y[:, [k]])).item()
-        for k, network in zip(some, networks, strict=True)
-    ]
+    X, Y = X[:, some], Y[:, some]
+    with_all = np.asarray(js.losses(found.params, X, Y))
+    changes = [js.losses(network, X, Y)[k].item() - with_all[k] for k, network in enumerate(networks)]
     shows = f"Is it so? For {len(some)} examples, networks were trained again without them"
     return reporting.picture("leaving_out", shows, plots.foretold, one_step, changes)
-
-
-def in_short(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(f"{one:.4g}" for one in value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

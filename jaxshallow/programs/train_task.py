@@ -31,7 +31,7 @@ class Trained(NamedTuple):
     params: js.Params
     l2: float
     optimizer: str
-    epochs: int
+    epochs: int | None  # None where a number says little
     compile_seconds: float
     run_seconds: float
 
