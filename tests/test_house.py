@@ -106,6 +106,7 @@ ORDER = {
         "predicting",
         "networks",
         "pool",
+        "given_examples",
         "error_bars",
         "saving",
         "base",

@@ -2,9 +2,9 @@
 
 The files, in the order in which they import each other, from the bottom up: solvers, settings, first, examples,
 results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs, training, evidence, sparse,
-scales, predicting, networks, pool, error_bars, saving, base, classifier, regressor, search; and encoders, transformers
-of numbers for the steps before a network. A fit is one `fit_many`, of an ensemble and of all candidates of a search,
-too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
+scales, predicting, networks, pool, given_examples, error_bars, saving, base, classifier, regressor, search; and
+encoders, transformers of numbers for the steps before a network. A fit is one `fit_many`, of an ensemble and of all
+candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
 
 From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops
 where they do. What differs from them on purpose:

@@ -10,35 +10,29 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxshallow.estimators.choosing import is_for_numpy
-from jaxshallow.estimators.examples import NOT_FINITE, Data, Examples, hold_out
+from jaxshallow.estimators.examples import NOT_FINITE, Data, Examples
+from jaxshallow.estimators.given_examples import ExamplesMixin, Pair
 from jaxshallow.estimators.networks import FLOATS, SHOWN
 from jaxshallow.estimators.pool import current_pool
 from jaxshallow.estimators.predicting import mean_output, predicted
 from jaxshallow.estimators.saving import SavingMixin
-from jaxshallow.estimators.scales import warn_of_another_scale
 from jaxshallow.estimators.settings import EVIDENCE, IN_FULL_BATCHES, LASTING, Recipe, n_hidden
 from jaxshallow.estimators.solvers import rate_of
-from jaxshallow.estimators.sparse import dense
 from jaxshallow.estimators.training import Before, Curves, going_on, lowest, ranked, state_of, train
 from jaxshallow.many import Many
 from jaxshallow.training.epochs import State
 
-Pair = tuple[Any, Any]  # X_val and y_val
-
 
 @dataclass(eq=False, repr=False, match_args=False)
-class BaseShallow(SavingMixin, BaseEstimator):
+class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
     """The fields are the parameters: a dataclass writes the `__init__` that scikit-learn reads them from.
 
-    A subclass says how y becomes targets (`_encoded`), which head these need (`_output`), what its kind of y adds to
-    the weights of examples (`_weights`) and to a file (`_labels`, `_relabel`).
+    A subclass says what `ExamplesMixin` asks it about y, and what its kind of y adds to a file (`_labels`, `_relabel`).
     """
 
     hidden_layer_sizes: int | Sequence[int] | np.ndarray = (100,)
@@ -185,44 +179,6 @@ class BaseShallow(SavingMixin, BaseEstimator):
     def _in_batches(self) -> bool:
         return self.solver not in IN_FULL_BATCHES
 
-    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        """X and y as arrays; with `reset` their columns are those to expect from now on."""
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS,
-            reset=reset,
-        )  # fmt: skip
-        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        return dense("X", X) if issparse(X) else X, y
-
-    def _data(self, examples: Examples, y: np.ndarray, validation: Pair) -> Data:
-        """The training data, with the user's validation examples or, for `early_stopping`, some that are held out."""
-        pool = current_pool.get()
-        shared_seed = pool.seed if pool and self.random_state is None else self.random_state
-        seed = int(check_random_state(shared_seed).randint(2**31 - 1))
-        held_out = self._validation(validation, examples.Y.shape[1])
-        if held_out is None and self.early_stopping:
-            two_classes = self._output == "sigmoid" and examples.Y.shape[1] == 1
-            stratify = examples.Y.astype(bool) if two_classes else y if is_classifier(self) and y.ndim == 1 else None
-            examples, held_out = hold_out(examples, self.validation_fraction, seed, stratify)
-        if held_out is not None and validation[0] is not None:
-            warn_of_another_scale("X", examples.X, held_out.X)
-            if not is_classifier(self):
-                warn_of_another_scale("y", examples.Y, held_out.Y)
-        return Data(examples, held_out, self._output, seed)
-
-    def _validation(self, validation: Pair, n_outputs: int) -> Examples | None:
-        """The user's validation examples; None if there are none."""
-        X_val, y_val = validation
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val must be given together")
-        if X_val is None:
-            return None
-        X, y = self._validated(X_val, y_val, reset=False)
-        Y = self._encoded(y, known=True)
-        if Y.shape[1] != n_outputs:
-            raise ValueError(f"y_val must have {n_outputs} outputs as y has, got {Y.shape[1]}")
-        return Examples(X, Y, None)
-
     def _trained(self, recipe: Recipe, data: Data, start: State | None, incremental: bool) -> tuple[Many, np.ndarray]:
         """Train, in a search with its other candidates: the networks, and the numbers of this estimator's own."""
         pool = current_pool.get()
@@ -284,16 +240,3 @@ class BaseShallow(SavingMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    # ---- what a subclass says of y ----
-
-    def _check_labels(self, y: np.ndarray) -> None:
-        """Refuse y if a warm start cannot go on with it."""
-
-    def _encoded(self, y: np.ndarray, known: bool) -> np.ndarray:
-        """(n_samples, n_outputs) targets; if `known`, y has the labels of an earlier y."""
-        raise NotImplementedError
-
-    def _weights(self, X: np.ndarray, y: np.ndarray, sample_weight: Any, incremental: bool) -> np.ndarray | None:
-        """The weights of examples; None for equal ones."""
-        return None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
