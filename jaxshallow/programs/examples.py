@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import jax
@@ -95,7 +94,7 @@ def metadata_of(dataset: data.Dataset, scalings: Scalings, **more: Any) -> dict[
     """
     return {
         "feature_names": dataset.feature_names,
-        "columns": [asdict(column) for column in dataset.columns],
+        "columns": [column.as_json() for column in dataset.columns],
         "labels": dataset.labels,
         "target": dataset.target,
         "scaling": {
