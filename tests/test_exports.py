@@ -22,6 +22,7 @@ from jax import export as jax_export
 import jaxshallow as js
 from jaxshallow.exports import exporting, standalone
 from jaxshallow.programs import export as script
+from jaxshallow.programs import export_check
 
 pytestmark = pytest.mark.usefixtures("compiled_lightly")
 
@@ -472,8 +473,8 @@ def test_the_program_names_the_file_that_answers_otherwise(capsys, saved, monkey
 
 
 def test_the_program_compares_labels_too(capsys, saved, monkeypatch):
-    right = script.answers
-    monkeypatch.setattr(script, "answers", lambda path, X: (right(path, X)[0] + 1, right(path, X)[1]))
+    right = export_check.answers
+    monkeypatch.setattr(export_check, "answers", lambda path, X: (right(path, X)[0] + 1, right(path, X)[1]))
     assert run(capsys, None, *saved[:2])[0] == 1
 
 

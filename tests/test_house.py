@@ -147,6 +147,7 @@ ORDER = {
         "sweep_evidence",
         "sweep",
         "compare",
+        "export_check",
         "export",
         "predict",
     ],
