@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import jax
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow.bayes import Gaussian
 from jaxshallow.bayes.loading import gaussian_of
 from jaxshallow.estimators.evidence import deviations, train_by_evidence
 from jaxshallow.estimators.examples import Data
-from jaxshallow.estimators.networks import FLOATS, NetworksMixin
+from jaxshallow.estimators.networks import NetworksMixin
 from jaxshallow.estimators.settings import Recipe
 from jaxshallow.estimators.sparse import dense
 from jaxshallow.store import Saved
@@ -29,6 +30,7 @@ class ErrorBarsMixin(NetworksMixin):
     best_validation_score_: float | None
     best_loss_: float | None
     _best_first: np.ndarray
+    _rows: Callable[[Any], Any]
     _state: State | None
     _curves: Any
     alpha_: float | None = None
@@ -66,7 +68,7 @@ class ErrorBarsMixin(NetworksMixin):
         check_is_fitted(self)
         if self.posteriors_ is None:
             raise ValueError("error bars are for alpha='evidence', which finds them: fit with it")
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        X, networks = dense("X", X) if issparse(X) else X, self._networks
+        X, networks = self._rows(X), self._networks
+        X = dense("X", X) if issparse(X) else X
         found = deviations(self.posteriors_, networks, X, self.device)
         return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)

@@ -223,19 +223,32 @@ def _pairs(folds: int | Iterable[tuple[ArrayLike, ArrayLike]], m: int) -> Folds:
 
 
 def for_each_fold(networks: Sequence[dict[str, Any]], examples: Examples) -> list[dict[str, Any]]:
-    """The networks, their own weights as arrays; with folds, each network once per fold.
+    """The networks, their own weights as arrays; with folds, each network once per fold, or on its own fold alone.
 
     Raises:
-        ValueError: weights have another shape, are invalid, or leave nothing to train on.
+        ValueError: weights have another shape, are invalid, or leave nothing to train on; there is no such fold.
     """
     networks = [_with_checked_weights(k, network, examples) for k, network in enumerate(networks)]
+    folds = [_folds_of(k, network, examples) for k, network in enumerate(networks)]
     if examples.folds is None:
         return networks
     everyone = [w for w in (examples.weights, *(network.get("weights") for network in networks)) if w is not None]
     for fold, (train, _) in enumerate(examples.folds):
         if not all(w[train].any() for w in everyone):
             raise ValueError(f"weights must not all be 0 where fold {fold} is trained")
-    return [{**network, "fold": fold} for network in networks for fold in range(len(examples.folds))]
+    return [{**network, "fold": fold} for network, own in zip(networks, folds, strict=True) for fold in own]
+
+
+def _folds_of(k: int, network: Mapping[str, Any], examples: Examples) -> Sequence[int]:
+    """The folds that a network is trained on; 0, without folds."""
+    n = 0 if examples.folds is None else len(examples.folds)
+    if "fold" not in network:
+        return range(max(1, n))
+    fold = network["fold"]
+    if isinstance(fold, bool) or not isinstance(fold, int | np.integer) or not 0 <= fold < n:
+        expected = f"an integer from 0 to {n - 1}" if n else "left out, since there are no folds"
+        raise ValueError(f"configs[{k}]: fold must be {expected}, got {fold!r}")
+    return [int(fold)]
 
 
 def first_of_each(
@@ -251,6 +264,7 @@ def first_of_each(
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
     found = []
     for k, (one, network) in enumerate(zip(first, networks, strict=True)):
+        times = len(_folds_of(k, network, examples))
         like = shapes(network["n_h"], n_x, n_y, dtype)
         if not _is_on_the_host(one, like):  # else thousands would go to a device and back
             try:
@@ -261,8 +275,8 @@ def first_of_each(
         came = (*one.W1.shape, len(one.W2), one.hidden, one.output, one.W1.dtype)
         if came != wanted:
             raise ValueError(f"first[{k}] must have (n_h, n_x, n_y, hidden, output, dtype) = {wanted}, got {came}")
-        found.append(one)
-    return [one for one in found for _ in range(len(examples.folds or (0,)))]
+        found += [one] * times
+    return found
 
 
 def _is_on_the_host(one: Any, like: Params) -> bool:

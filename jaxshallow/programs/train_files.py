@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def write_model(
     results: dict[str, Any],
     picture: reporting.Picture,
     sections: Sequence[reports.Html] = (),
+    known: Mapping[str, Any] = {},
 ) -> list[Path]:
     """Write the model, for raw values, its pictures and the report.
 
@@ -55,13 +56,14 @@ def write_model(
         results: as in the table.
         picture: how the training went.
         sections: of the report, beside those that each has.
+        known: what the model's file says of its columns, where they are not those of the task.
     """
     dataset, train, validation = task.split
     params = model if isinstance(model, Params) else model.params
     # Without the times, so that a resumed run writes the same bytes.
     lasting = json.loads(json_text({name: v for name, v in results.items() if not name.endswith("_seconds")}))
     path, page = options.out / "model.safetensors", options.out / "report.html"
-    store.save(path, model, metadata_of(dataset, task.scalings, results=lasting))
+    store.save(path, model, metadata_of(dataset, task.scalings, results=lasting, **known))
     pictures = [picture]
     if options.report:
         examples, of = (train, "training") if validation is None else (validation, "validation")

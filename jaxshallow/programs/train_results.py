@@ -18,6 +18,7 @@ with needs_scripts():
     from rich.table import Table
 
 EVIDENCE = ("weight_decays_tried", "l2", "noise", "log_evidence", "effective_parameters")  # of --l2 evidence
+CERTAINTY = ("width_of_90%_intervals", "classes_in_90%_sets")  # of --preset
 IN_TABLE = (
     "data",
     "target",
@@ -25,12 +26,15 @@ IN_TABLE = (
     "validation_examples",
     "classes",
     "standardised",
+    "encoding",
     "network",
+    "members",
     "optimizer",
     "device",
     "dtype",
     "epochs",
     *EVIDENCE,
+    *CERTAINTY,
 )
 IN_REPORT = (
     "data",
@@ -54,9 +58,9 @@ def table_of(results: dict[str, Any], ok: bool) -> Table:
             table.add_row(name.replace("_", " "), escape(in_words(value)))
     table.add_row("compile time", f"{results['compile_seconds']:.2f} s")
     table.add_row("run time", f"{results['run_seconds']:.2f} s")
-    for part in ("train", "validation"):
+    for part in ("train", "out_of_fold", "validation"):
         if part in results:
-            table.add_row(part, described(results[part]))
+            table.add_row(part.replace("_", " "), described(results[part]))
     if not ok:
         table.add_row("[red]diverged[/]", "the cost is not finite: try a smaller --learning-rate")
     table.add_row("written", escape("\n".join(results["files"])))
