@@ -374,12 +374,13 @@ def pets(tmp_path):
     return path
 
 
+@pytest.mark.usefixtures("as_in_numpy")
 @pytest.mark.parametrize("target", ["pet", "age"])
 def test_a_preset_makes_one_model_that_predict_and_export_take(capsys, pets, tmp_path, target):
     task = [] if target == "pet" else ["--task", "regression"]
     options = ["--data", str(pets), "--target", target, *task, "--preset", "tables", "--epochs", "8", "--n-h", "4"]
-    code, results, _ = run(capsys, tmp_path, *options, "--validation", "0.2", "--report")
-    assert code == 0
+    code, results, errors = run(capsys, tmp_path, *options, "--validation", "0.2", "--report")
+    assert code == 0, errors
     measure = "accuracy" if target == "pet" else "R2"
     assert set(results["validation"]) == set(results["out_of_fold"]) == {measure}
     assert results["network"].split()[0].split("-")[1] == "32"  # 8 members of 4 units are one network
