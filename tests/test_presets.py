@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, cross_val_score
+from sklearn.utils import estimator_checks
 
 from jaxshallow.estimators import (
     PiecewiseLinearEncoder,
@@ -52,6 +53,26 @@ KINDS = pytest.mark.parametrize(("make", "y"), [(ShallowRegressor, Y), (ShallowC
 
 def answer(estimator, X):
     return estimator.predict(X) if isinstance(estimator, ShallowRegressor) else estimator.predict_proba(X)
+
+
+# ---- scikit-learn's contract ----
+
+# Without bagging, which is trained in JAX; a few seconds each would be minutes.
+CHECKED = [
+    make(preset="tables", **{**QUICK, "max_iter": 100}, bagging=None) for make in (ShallowClassifier, ShallowRegressor)
+]
+UNWEIGHTED = "edges and medians are those of the rows, whatever these weigh"
+CONTRACT = estimator_checks.parametrize_with_checks(
+    CHECKED,
+    expected_failed_checks=lambda _: {
+        f"check_sample_weight_equivalence_on_{kind}_data": UNWEIGHTED for kind in ("dense", "sparse")
+    },
+)
+
+
+@pytest.mark.parametrize(CONTRACT.args[0], list(CONTRACT.args[1]), **CONTRACT.kwargs)
+def test_the_contract_of_scikit_learn_is_kept(estimator, check):
+    check(estimator)
 
 
 # ---- presets ----

@@ -117,7 +117,10 @@ def codes_of(column: Any, known: Words) -> tuple[np.ndarray, tuple[str, ...]]:
     """The numbers of a column's words, NaN where one is missing; a word that is not among the known has the next."""
     values = array_of(column).astype(object)
     place: dict[Any, int] = {}
-    codes = np.fromiter((place.setdefault(value, len(place)) for value in values), int, len(values))
+    try:
+        codes = np.fromiter((place.setdefault(value, len(place)) for value in values), int, len(values))
+    except TypeError as error:
+        raise TypeError(f"a category's argument must be a string or a number: {error}") from error
     texts = [None if is_missing(value) else as_text(value) for value in place]
     words = tuple(sorted({text for text in texts if text is not None})) if known is None else known
     numbers = {word: float(k) for k, word in enumerate(words)}

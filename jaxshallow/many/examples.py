@@ -31,6 +31,8 @@ class FoldExamples(NamedTuple):
         rows: their indices in the examples given; None for all.
         scaling: (mean, deviation) of their features, each (n_x, 1); None if they were not scaled.
         weights: (m,) for networks that have none of their own; None: all 1.
+        validation_weights: of the validation examples: 0 for those that fill a fold up to the length of the longest, so
+            that all folds share a program; None: all 1.
         on_devices: for each device (X, Y, validation); X and Y may have padding that no minibatch uses.
     """
 
@@ -39,6 +41,7 @@ class FoldExamples(NamedTuple):
     rows: np.ndarray | None
     scaling: Scaling | None
     weights: np.ndarray | None
+    validation_weights: np.ndarray | None
     on_devices: list[tuple[Array, Array, tuple[Array, Array] | None]]
 
     def last(self, batch_size: int | None, entries: int) -> int | None:
@@ -98,8 +101,10 @@ class Examples:
     def of_fold(self, fold: int, settings: Settings) -> FoldExamples:
         """The examples of a fold, or all of them, on the devices."""
         X, Y, weights, validation, rows = self.X, self.Y, self.weights, self.validation, None
+        counts = None
         if self.folds is not None:
             rows, held_out = self.folds[fold]
+            held_out, counts = _filled_up(held_out, [len(test) for _, test in self.folds])
             X, Y, validation = X[:, rows], Y[:, rows], (X[:, held_out], Y[:, held_out])
             weights = None if weights is None else weights[rows]
         scaled = self.scaling_of(fold)
@@ -110,12 +115,20 @@ class Examples:
         if settings.batch_size is not None:  # no minibatch takes the columns added
             X, Y = (np.pad(A, ((0, 0), (0, length(max(lengths)) - m))) for A in (X, Y))
         on_devices = [jax.device_put((X, Y, validation), device) for device in settings.devices]
-        return FoldExamples(m, lengths, rows, scaled, weights, on_devices)
+        return FoldExamples(m, lengths, rows, scaled, weights, counts, on_devices)
 
     @property
     def _lengths(self) -> list[int]:
         """How many examples each fold is trained on."""
         return [self.m] if self.folds is None else [len(train) for train, _ in self.folds]
+
+
+def _filled_up(rows: np.ndarray, lengths: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """As many indices as the longest of all lengths, the last repeated, and 0 for those; None if all are as long."""
+    n = max(lengths)
+    if min(lengths) == n:
+        return rows, None
+    return np.pad(rows, (0, n - len(rows)), mode="edge"), np.arange(n) < len(rows)
 
 
 def _standard(X: np.ndarray, by: Scaling) -> np.ndarray:
@@ -133,8 +146,10 @@ def weights_of(settings: Settings, members: np.ndarray, examples: FoldExamples) 
     return np.stack([np.asarray(default if w is None else w[rows], settings.dtype) for w in own])
 
 
-def validation_weights_of(settings: Settings, members: np.ndarray) -> np.ndarray | None:
+def validation_weights_of(settings: Settings, members: np.ndarray, examples: FoldExamples) -> np.ndarray | None:
     """(C, m) weights of the members for the validation examples; None if no network of the run has any."""
+    if examples.validation_weights is not None:
+        return np.tile(examples.validation_weights.astype(settings.dtype), (len(members), 1))
     first = _first("validation_weights", settings)
     if first is None:
         return None
