@@ -28,9 +28,10 @@ where they do. What differs from them on purpose:
 - learning_rate: "cosine" too, for adam and sgd: it falls to 0 in max_iter epochs.
 - class_weight, n_members, device: are new parameters; X_val, y_val in `fit`; save, load. So are preset, encoding,
   categorical_features, max_categories, normalize_y, for tables as they are, and bagging, average, for ensembles;
-  predict_interval and predict_set follow from bagging.
-- members_, validation_loss_curve_, best_validation_loss_; alpha_, noise_, log_evidence_, posteriors_, which are None
-  without the evidence; features_, oof_, oof_score_, None without an encoding or bagging: are new attributes.
+  predict_interval and predict_set follow from bagging; as_one and rows_of give the one network of an ensemble, and what
+  it takes.
+- members_, curves_, validation_loss_curve_, best_validation_loss_; alpha_, noise_, log_evidence_, posteriors_, which are
+  None without the evidence; features_, oof_, oof_score_, None without an encoding or bagging: are new attributes.
 - ValueError: if a cost is not finite, even where the weights are; a change of what must stay in a warm start.
 """
 

@@ -231,9 +231,9 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
         self.t_ = (getattr(self, "t_", 0) if continued else 0) + self.n_iter_ * n_examples * self._in_batches
         # Of all members and of earlier fits: another member may be the best next time.
         curves = [Curves.of(many, k) for k in mine]
-        earlier = getattr(self, "_curves", None) if continued else None
-        self._curves = [*map(Curves.and_then, earlier, curves)] if earlier else curves
-        self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = self._curves[self._best_first[0]]
+        earlier = getattr(self, "curves_", None) if continued else None
+        self.curves_ = [*map(Curves.and_then, earlier, curves)] if earlier else curves
+        self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = self.curves_[self._best_first[0]]
         self.loss_, self.best_loss_, self.best_validation_score_ = self.loss_curve_[-1], None, None
         if self.validation_loss_curve_ is None or self.validation_scores_ is None:
             self.best_loss_ = lowest(self.loss_curve_)

@@ -71,6 +71,7 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             curves are those of the first.
         loss_curve_, validation_loss_curve_, validation_scores_: cost, and cost and score on the validation examples,
             after each epoch; the last two are None without validation.
+        curves_: the same of each member, in the order of their seeds: `cost`, `validation_cost`, `validation_score`.
         best_validation_loss_, best_validation_score_: the best of each; the network kept is that of the lowest loss.
         alpha_, log_evidence_, posteriors_: what the evidence found, and the `Gaussian` of each member, whose
             `predict_proba` gives moderated probabilities, nearer to chance. None if alpha is a number.

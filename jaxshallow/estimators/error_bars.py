@@ -32,7 +32,7 @@ class ErrorBarsMixin(NetworksMixin):
     _best_first: np.ndarray
     _rows: Callable[[Any], Any]
     _state: State | None
-    _curves: Any
+    curves_: Any
     alpha_: float | None = None
     noise_: float | np.ndarray | None = None
     log_evidence_: float | None = None
@@ -51,7 +51,7 @@ class ErrorBarsMixin(NetworksMixin):
         self.loss_curve_ = (-evidence.history.log_evidence).tolist()
         self.loss_ = self.best_loss_ = -evidence.log_evidence
         self.validation_loss_curve_ = self.validation_scores_ = self.best_validation_score_ = None
-        self.t_, self._curves = 0, None
+        self.t_, self.curves_ = 0, None
         return self
 
     def _forget_error_bars(self) -> None:

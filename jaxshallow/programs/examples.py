@@ -106,4 +106,5 @@ def metadata_of(dataset: data.Dataset, scalings: Scalings, **more: Any) -> dict[
             what: {"mean": mean.ravel().tolist(), "deviation": deviation.ravel().tolist()}
             for what, (mean, deviation) in scalings.items()
         },
-    } | more
+        **more,
+    }

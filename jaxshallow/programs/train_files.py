@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ def write_record(options: Options, files: list[Path], results: dict[str, Any], h
     return [str(file) for file in files]
 
 
+def lasting(results: dict[str, Any]) -> Any:
+    """The results without the times, so that a resumed run writes the same bytes."""
+    return json.loads(json_text({name: v for name, v in results.items() if not name.endswith("_seconds")}))
+
+
 def write_model(
     task: Task,
     model: Params | WithErrorBars,
@@ -45,7 +50,6 @@ def write_model(
     results: dict[str, Any],
     picture: reporting.Picture,
     sections: Sequence[reports.Html] = (),
-    known: Mapping[str, Any] = {},
 ) -> list[Path]:
     """Write the model, for raw values, its pictures and the report.
 
@@ -56,14 +60,11 @@ def write_model(
         results: as in the table.
         picture: how the training went.
         sections: of the report, beside those that each has.
-        known: what the model's file says of its columns, where they are not those of the task.
     """
     dataset, train, validation = task.split
     params = model if isinstance(model, Params) else model.params
-    # Without the times, so that a resumed run writes the same bytes.
-    lasting = json.loads(json_text({name: v for name, v in results.items() if not name.endswith("_seconds")}))
     path, page = options.out / "model.safetensors", options.out / "report.html"
-    store.save(path, model, metadata_of(dataset, task.scalings, results=lasting, **known))
+    store.save(path, model, metadata_of(dataset, task.scalings, results=lasting(results)))
     pictures = [picture]
     if options.report:
         examples, of = (train, "training") if validation is None else (validation, "validation")

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 import jaxshallow as js
-from jaxshallow import data
+from jaxshallow import data, plots, store
 from jaxshallow.programs import examples as given
+from jaxshallow.programs import reporting
 from jaxshallow.programs.extra import needs_scripts
 from jaxshallow.programs.options import option
 from jaxshallow.programs.progress import Clock
 from jaxshallow.programs.running import Outcome, say
-from jaxshallow.programs.train_files import write_model, write_record
+from jaxshallow.programs.train_files import lasting, write_record
 from jaxshallow.programs.train_options import Options
-from jaxshallow.programs.train_results import curves, table_of
-from jaxshallow.programs.train_task import Task
-from jaxshallow.tables.dataset import as_columns
-from jaxshallow.tables.features import Features
+from jaxshallow.programs.train_results import report, table_of
+from jaxshallow.store.files import write_atomically
 
 with needs_scripts():
     import polars as pl
@@ -68,20 +68,9 @@ def run_with_preset(options: Options, named: Collection[str]) -> Outcome:
     say(f"{estimator.n_members} networks, each without one of {estimator.n_members} folds")
     with Clock() as clock:
         fit(estimator, train)
-    features: Any = estimator.features_
-    encoded = encoded_dataset(dataset, frame_of(dataset), estimator)
-    results = results_of(dataset, encoded, estimator, train, validation, options, clock)
-    model = estimator.as_one()
-    X, Y = encoded
-    task = Task(
-        given.Split(encoded, (X[:, train.rows], Y[:, train.rows]),
-                    None if validation is None else (X[:, validation.rows], Y[:, validation.rows])),
-        {}, (X, Y), None, model, jax.random.key(options.seed),
-    )  # fmt: skip
-    history = js.History(np.array(estimator.loss_curve_), np.array(estimator.validation_loss_curve_))
-    picture = curves(encoded, model, history, task.split.train, results)
-    known = known_of(dataset, features)
-    files = write_model(task, model, options, results, picture, known=known)
+    results = results_of(dataset, estimator, train, validation, options, clock)
+    history = js.History(*mean_curves(estimator))
+    files = write(dataset, estimator, train, options, results, history)
     results["files"] = write_record(options, files, results, history)
     return Outcome(results, table_of(results, ok=True), True)
 
@@ -143,20 +132,12 @@ def fit(estimator: Estimator, train: Part) -> None:
             raise KeyboardInterrupt from warning
 
 
-def encoded_dataset(dataset: data.Dataset, frame: pl.DataFrame, estimator: Estimator) -> data.Dataset:
-    """The data set with the rows that the networks take in the place of X."""
-    features: Any = estimator.features_
-    names = features.encoding.feature_names(features.names)
-    return replace(dataset, X=estimator.rows_of(frame).T, columns=as_columns(names))
-
-
 def results_of(
-    dataset: data.Dataset, encoded: data.Dataset, estimator: Estimator, train: Part, validation: Part | None,
-    options: Options, clock: Clock,
+    dataset: data.Dataset, estimator: Estimator, train: Part, validation: Part | None, options: Options, clock: Clock
 ) -> dict[str, Any]:  # fmt: skip
     """The results of a run, without the files."""
     device, measure = jax.devices()[0], "accuracy" if dataset.labels else "R2"
-    n_h = estimator.as_one().W1.shape[0]
+    n_h, n_rows = estimator.as_one().W1.shape
     results: dict[str, Any] = {
         "data": dataset.name,
         "target": dataset.target,
@@ -164,8 +145,8 @@ def results_of(
         "validation_examples": 0 if validation is None else len(validation.y),
         "classes": dataset.balance,
         "standardised": [] if dataset.labels else ["targets"],
-        "encoding": f"{estimator.encoding}, {len(dataset.columns)} columns as {len(encoded.X)} rows",
-        "network": f"{len(encoded.X)}-{n_h}-{len(dataset.Y)} {estimator.activation}, {dataset.output}",
+        "encoding": f"{estimator.encoding}, {len(dataset.columns)} columns as {n_rows} rows",
+        "network": f"{n_rows}-{n_h}-{len(dataset.Y)} {estimator.activation}, {dataset.output}",
         "members": estimator.n_members,
         "optimizer": f"{estimator.solver}, learning rate {estimator.learning_rate_init:g}, falling to 0",
         "device": f"{device.platform} ({device.device_kind})",
@@ -191,7 +172,56 @@ def certainty(estimator: Estimator, train: Part) -> dict[str, Any]:
     return {"width_of_90%_intervals": np.ravel((high - low).mean(axis=0)).tolist()}
 
 
-def known_of(dataset: data.Dataset, features: Features) -> Mapping[str, Any]:
+def mean_curves(estimator: Estimator) -> list[np.ndarray]:
+    """The means of the members' curves: of the cost, and of that of the fold left out. What stopped stays as it was."""
+    curves = estimator.curves_
+    longest = max(len(one.cost) for one in curves)
+    both = ([one.cost for one in curves], [one.validation_cost for one in curves])
+    return [np.mean([np.pad(c, (0, longest - len(c)), mode="edge") for c in of], axis=0) for of in both]
+
+
+# ---- what is written ----
+
+
+def write(
+    dataset: data.Dataset, estimator: Estimator, train: Part, options: Options, results: dict[str, Any],
+    history: js.History,
+) -> list[Path]:  # fmt: skip
+    """Write the model, its pictures and the report; return the files."""
+    path, page, model = options.out / "model.safetensors", options.out / "report.html", estimator.as_one()
+    store.save(path, model, given.metadata_of(dataset, {}, results=lasting(results)) | known_of(dataset, estimator))
+    drawing, (axes,) = plots.figure()
+    axes.set_title(plots.plain(f"{results['data']}: {results['network']}"), loc="left", fontsize=10)
+    plots.learning_curves(axes, history)
+    pictures = [reporting.Picture("learning_curves", drawing, "Learning curves, means over the members")]
+    if options.report:
+        pictures += out_of_fold(dataset, estimator, model, train)
+    files = [path, *reporting.save_all(pictures, options.out)]
+    if options.report:
+        write_atomically(page, report(options, shown(dataset), model, pictures, results).encode())
+        files.append(page)
+    return files
+
+
+def known_of(dataset: data.Dataset, estimator: Estimator) -> dict[str, Any]:
     """What the model's file says of the raw table: its columns, with its decimal mark, and the encoding."""
+    features: Any = estimator.features_
     columns = (replace(own, decimal=raw.decimal) for own, raw in zip(features.columns, dataset.columns, strict=True))
-    return replace(features, columns=tuple(columns)).as_json()
+    known: dict[str, Any] = replace(features, columns=tuple(columns)).as_json()
+    return known
+
+
+def out_of_fold(dataset: data.Dataset, estimator: Estimator, model: js.Params, train: Part) -> list[reporting.Picture]:
+    """What the members get wrong on the fold that each left out."""
+    oof: Any = estimator.oof_
+    A2 = oof.reshape(len(train.y), -1).T
+    A2 = A2[1:] if dataset.output == "sigmoid" else A2
+    examples = (dataset.X[:, train.rows], dataset.Y[:, train.rows])
+    return reporting.pictures_of(model, shown(dataset), examples, "out-of-fold", A2)
+
+
+def shown(dataset: data.Dataset) -> data.Dataset:
+    """The data set as a report shows it, with its gaps counted and filled."""
+    gaps = np.isnan(dataset.X)
+    filled = replace(dataset, X=np.where(gaps, 0, dataset.X), missing=gaps)
+    return filled.filled_from(np.arange(gaps.shape[1]))
