@@ -121,6 +121,7 @@ ORDER = {
         "classifier",
         "regressor",
         "search",
+        "optuna_search",
     ],
     "plots": ["figures", "plane", "answers", "curves", "certainty", "timings"],
     "reports": ["html", "live", "pages"],
