@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
@@ -13,13 +14,14 @@ from jaxshallow.estimators.cells import FROM_DTYPE, cells_of, names_of
 from jaxshallow.estimators.encoders import Encoder, PiecewiseLinearEncoder, RobustSmoothClipper
 from jaxshallow.estimators.examples import Data, Examples
 from jaxshallow.estimators.networks import FLOATS
-from jaxshallow.estimators.settings import EVIDENCE
+from jaxshallow.estimators.settings import EVIDENCE, IN_FULL_BATCHES
 from jaxshallow.estimators.sparse import dense
 from jaxshallow.params import Params
 from jaxshallow.tables.encodings import Encoding, PiecewiseLinear
 from jaxshallow.tables.features import Features, Words, fit_features
 from jaxshallow.training.scaling import Scaling, fold_scaling, scaling
 
+MANY = 2**20  # cells, more than are trained in NumPy, in the dtype of X
 ENCODERS = {"piecewise linear": PiecewiseLinearEncoder, "smooth clip": RobustSmoothClipper}
 
 
@@ -34,6 +36,7 @@ class PreparingMixin:
     categorical_features: Any
     max_categories: int
     alpha: float | str
+    solver: str
     features_: Features | None = None
     _words: tuple[Words, ...]
     _targets: Scaling | None = None
@@ -69,7 +72,7 @@ class PreparingMixin:
     def _rows(self, X: Any) -> Any:
         """X as rows of what networks take, (n_samples, n_rows)."""
         cells = self._given(X, reset=False)
-        return cells if self.features_ is None else self.features_.apply(cells).T
+        return cells if self.features_ is None else self._encoded_rows(cells)
 
     def _prepared(self, data: Data, continues: bool) -> Data:
         """The data as networks take them. What prepares them is learned from the training examples alone."""
@@ -80,11 +83,17 @@ class PreparingMixin:
         return data._replace(examples=self._as_taken(examples), validation=validation and self._as_taken(validation))
 
     def _as_taken(self, examples: Examples) -> Examples:
-        X = examples.X if self.features_ is None else self.features_.apply(examples.X).T
+        X = examples.X if self.features_ is None else self._encoded_rows(examples.X)
         if self._targets is None:
             return examples._replace(X=X)
         mean, deviation = self._targets
         return examples._replace(X=X, Y=(examples.Y - mean.T) / deviation.T)
+
+    def _encoded_rows(self, cells: np.ndarray) -> np.ndarray:
+        """The rows of cells; of many in the dtype in which JAX computes, since they take much room."""
+        assert self.features_ is not None
+        many = cells.size > MANY and self.solver not in IN_FULL_BATCHES
+        return self.features_.apply(cells, jax.dtypes.canonicalize_dtype(cells.dtype) if many else None).T
 
     def _in_units_of_y(self, params: Params) -> Params:
         """A network that was trained for standardised targets, for y itself."""

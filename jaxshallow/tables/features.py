@@ -42,10 +42,10 @@ class Features:
     columns: tuple[Column, ...]
     encoding: Encoding | None
 
-    def apply(self, cells: np.ndarray) -> np.ndarray:
-        """The rows of some cells: (m, n_columns) -> (n_rows, m), in the dtype of the cells."""
+    def apply(self, cells: np.ndarray, dtype: Any = None) -> np.ndarray:
+        """The rows of some cells: (m, n_columns) -> (n_rows, m), in the dtype of the cells or another."""
         rows = raw_rows(cells, self.words, self.columns)
-        return self.encoding.apply(rows) if self.encoding else rows
+        return self.encoding.apply(rows, dtype) if self.encoding else rows.astype(dtype or rows.dtype, copy=False)
 
     @property
     def names(self) -> tuple[str, ...]:
