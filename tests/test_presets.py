@@ -375,6 +375,29 @@ def test_the_share_of_new_targets_in_intervals_and_sets_is_as_asked(how):
     assert chosen.sum(axis=1).mean() < 2.2
 
 
+@KINDS
+def test_a_warm_start_goes_on_with_each_member_on_its_own_fold(make, y):
+    settings = {**QUICK, "learning_rate": "constant", "tol": 0.0, "max_iter": 10, "warm_start": True}
+    estimator = make(preset="tables", **settings).fit(FRAME, y)
+    first, curves = estimator.oof_score_, [one.cost[-1] for one in estimator.curves_]
+    estimator.fit(FRAME, y)
+    assert estimator.oof_score_ != first
+    for one, before in zip(estimator.curves_, curves, strict=True):
+        assert len(one.cost) == 20
+        assert one.cost[10] < 1.5 * before
+    with pytest.raises(ValueError, match="partial_fit does not support bagging"):
+        estimator.partial_fit(FRAME, y)
+
+
+def test_predictions_are_of_the_dtype_of_x_however_many():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    estimator = ShallowRegressor(preset="tables", **{**QUICK, "max_iter": 2}).fit(X, X[:, 0])
+    many = np.tile(X, (6000, 1))
+    assert estimator.predict(X).dtype == estimator.predict(many).dtype == np.float64
+    assert estimator.predict(many.astype(np.float32)).dtype == np.float32
+    np.testing.assert_allclose(estimator.predict(many)[:100], estimator.predict(X), rtol=1e-4, atol=1e-5)
+
+
 def test_several_outputs_have_an_interval_each():
     X = np.random.default_rng(0).normal(size=(120, 2))
     y = np.c_[X[:, 0], 10 * X[:, 1]]

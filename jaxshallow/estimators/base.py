@@ -116,6 +116,8 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.alpha == EVIDENCE:
             raise ValueError("partial_fit needs a number for alpha: the evidence is that of all examples")
+        if self.bagging is not None:
+            raise ValueError("partial_fit does not support bagging, which divides all examples: set bagging=None")
         return self._fit(X, y, sample_weight, (None, None), incremental=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Pair, incremental: bool = False) -> Self:
@@ -260,17 +262,17 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
     def rows_of(self, X: Any) -> np.ndarray:
         """(n_samples, n_rows) what the network takes: X encoded, as `features_` says, or X itself."""
         check_is_fitted(self)
-        rows = self._rows(X)
+        rows = self._encoded_rows(self._given(X, reset=False))
         return dense("X", rows) if issparse(rows) else rows
 
     def _predicted(self, X: Any, of_scores: Callable[..., np.ndarray]) -> np.ndarray:
         """What `of_scores(Z2, output)` makes of the members' Z2."""
         check_is_fitted(self)
-        X, networks = self._rows(X), self._networks
+        X, networks = self._given(X, reset=False), self._networks
         of_scores = functools.partial(of_scores, output=networks[0].output)
         if self.average == "logits":
             of_scores = functools.partial(of_mean, of_scores)
-        found = predicted(networks, X, of_scores, self.device)
+        found = predicted(networks, self._encoded_rows(X), of_scores, self.device)
         with np.errstate(over="ignore"):  # exp of much
             return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)
 

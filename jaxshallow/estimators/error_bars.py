@@ -30,7 +30,8 @@ class ErrorBarsMixin(NetworksMixin):
     best_validation_score_: float | None
     best_loss_: float | None
     _best_first: np.ndarray
-    _rows: Callable[[Any], Any]
+    _given: Callable[..., Any]
+    _encoded_rows: Callable[[Any], Any]
     _state: State | None
     curves_: Any
     alpha_: float | None = None
@@ -68,7 +69,7 @@ class ErrorBarsMixin(NetworksMixin):
         check_is_fitted(self)
         if self.posteriors_ is None:
             raise ValueError("error bars are for alpha='evidence', which finds them: fit with it")
-        X, networks = self._rows(X), self._networks
-        X = dense("X", X) if issparse(X) else X
-        found = deviations(self.posteriors_, networks, X, self.device)
+        X, networks = self._given(X, reset=False), self._networks
+        rows = self._encoded_rows(dense("X", X) if issparse(X) else X)
+        found = deviations(self.posteriors_, networks, rows, self.device)
         return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)

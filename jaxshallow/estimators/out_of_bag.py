@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ class OutOfBagMixin:
     _groups: list[list[Group]]  # for each output
     _best_first: np.ndarray
     _networks: list[Params]
+    _given: Callable[..., Any]
+    _encoded_rows: Callable[[Any], Any]
 
     def _scores_of(self, oof: np.ndarray, y: np.ndarray, Y: np.ndarray) -> np.ndarray:
         """(n_samples, n_outputs) how far off the predictions of unseen examples are."""
@@ -31,9 +33,6 @@ class OutOfBagMixin:
 
     def _scored(self, oof: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         """As `score`."""
-        raise NotImplementedError
-
-    def _rows(self, X: Any) -> Any:
         raise NotImplementedError
 
     def _keep_out_of_bag(self, examples: Examples, bags: Bags | None, y: np.ndarray, Y: np.ndarray) -> None:
@@ -83,7 +82,7 @@ class OutOfBagMixin:
 
     def _by_group(self, X: Any, groups: Sequence[Group]) -> list[np.ndarray]:
         """For each group of examples what the members that have not seen it predict."""
-        rows = self._rows(X)
+        rows = self._encoded_rows(self._given(X, reset=False))
         each = [self._of_members(rows, [place]) for place in range(len(self._networks))]
         return [self._final(np.mean([each[place] for place in group.members], axis=0)) for group in groups]
 

@@ -69,11 +69,6 @@ class PreparingMixin:
             self._words, self._columns = words, list(getattr(self, "feature_names_in_", names_of(X)))
         return X
 
-    def _rows(self, X: Any) -> Any:
-        """X as rows of what networks take, (n_samples, n_rows)."""
-        cells = self._given(X, reset=False)
-        return cells if self.features_ is None else self._encoded_rows(cells)
-
     def _prepared(self, data: Data, continues: bool) -> Data:
         """The data as networks take them. What prepares them is learned from the training examples alone."""
         examples, validation = data.examples, data.validation
@@ -83,15 +78,16 @@ class PreparingMixin:
         return data._replace(examples=self._as_taken(examples), validation=validation and self._as_taken(validation))
 
     def _as_taken(self, examples: Examples) -> Examples:
-        X = examples.X if self.features_ is None else self._encoded_rows(examples.X)
+        X = self._encoded_rows(examples.X)
         if self._targets is None:
             return examples._replace(X=X)
         mean, deviation = self._targets
         return examples._replace(X=X, Y=(examples.Y - mean.T) / deviation.T)
 
-    def _encoded_rows(self, cells: np.ndarray) -> np.ndarray:
-        """The rows of cells; of many in the dtype in which JAX computes, since they take much room."""
-        assert self.features_ is not None
+    def _encoded_rows(self, cells: Any) -> Any:
+        """(n_samples, n_rows) what networks take; of many cells in JAX's dtype, since they take much room."""
+        if self.features_ is None:
+            return cells
         many = cells.size > MANY and self.solver not in IN_FULL_BATCHES
         return self.features_.apply(cells, jax.dtypes.canonicalize_dtype(cells.dtype) if many else None).T
 
