@@ -107,7 +107,7 @@ class Records:
             raise ValueError(f"{self.path} holds tables of at most {rows} rows, not {self.rows}: give another --out")
         for table, of_table in runs.items():
             for who, folds in of_table.items():
-                kept = {fold: found for fold, found in folds.items() if isinstance(found, dict)}
+                kept: dict[str, Found] = {fold: found for fold, found in folds.items() if isinstance(found, dict)}
                 if kept and who not in again:
                     self.runs.setdefault(table, {})[who] = kept
 

@@ -12,7 +12,7 @@ from bench.rows import OURS
 from bench.tabular_contestants import BASELINE
 from bench.tabular_runs import Found
 from bench.tabular_scores import LEAST_ERROR, critical_difference, mean_ranks, mean_ratio, not_apart
-from bench.tabular_tables import FOLDS, TABLES
+from bench.tabular_tables import FOLDS
 from jaxshallow import plots
 
 MEASURES = {"error": LEAST_ERROR, "log loss": LEAST_ERROR, "fit s": 0.0, "predict s": 0.0}  # and the least of a ratio
@@ -73,15 +73,15 @@ def ratios(
 def table_of_scores(half: str, found: dict[str, Any], contestants: Sequence[str]) -> Table:
     """R² or the area under the curve of each contestant on each table, the best in bold."""
     table = Table(title=f"{half}: R² of numbers, area under the curve of classes", title_justify="left")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for who in contestants:
-        table.add_column(who, justify="right")
+        table.add_column(who, justify="right", overflow="fold")
     for name, means in found["means"].items():
         best = min((of_who["error"] for of_who in means.values()), default=np.nan)
         shown = [f"{1 - means[who]['error']:.4f}" if who in means else "" for who in contestants]
         bold = [who in means and means[who]["error"] == best for who in contestants]
         table.add_row(
-            f"{name} ({TABLES[name].task[0]})",
+            name,
             *(f"[bold]{text}[/]" if is_best else text for text, is_best in zip(shown, bold, strict=True)),
         )
     return table
@@ -92,7 +92,7 @@ def table_of_ranks(half: str, found: dict[str, Any]) -> Table:
     difference = f"critical difference {found['critical difference']:.2f}"
     title = f"{half}: {len(found['compared'])} tables, {difference}; geometric means, × {found['baseline']}"
     table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     table.add_column("mean rank", justify="right")
     for name in ("error", "log loss", "time of fit", "time of predict"):
         table.add_column(name, justify="right")
@@ -115,26 +115,25 @@ def critical_difference_diagram(
     names = sorted(ranks, key=lambda who: ranks[who])
     places = [ranks[who] for who in names]
     bars = not_apart(places, difference)
-    low, high = 1, len(names)
-    left = (len(names) + 1) // 2
-    top = 0.5 + 0.3 * len(bars)
+    at_left = (len(names) + 1) // 2
+    below = 0.6 + 0.3 * len(bars)  # the bars
     for k, (name, place) in enumerate(zip(names, places, strict=True)):
-        depth, edge, side = (top + k, low, "right") if k < left else (top + len(names) - 1 - k, high, "left")
+        left = k < at_left
+        edge, depth = (0.8, below + k) if left else (len(names) + 0.2, below + len(names) - 1 - k)
         colour = plots.COLOURS[0] if name.startswith(OURS) else "#777777"
         ax.plot([place, place, edge], [0, depth, depth], color=colour, linewidth=1)
-        gap = -4 if side == "right" else 4
         ax.annotate(
-            f"{name}  {place:.2f}" if side == "right" else f"{place:.2f}  {name}",
-            (edge, depth), (gap, 0), textcoords="offset points", ha=side, va="center",
+            f"{name}  {place:.2f}" if left else f"{place:.2f}  {name}", (edge, depth), (-4 if left else 4, 0),
+            textcoords="offset points", ha="right" if left else "left", va="center",
         )  # fmt: skip
     for k, (first, last) in enumerate(bars):
-        ax.plot([places[first] - 0.05, places[last] + 0.05], [0.35 + 0.3 * k] * 2, color="black", linewidth=3)
-    ax.plot([low, low + difference], [-1.1, -1.1], color="black", linewidth=1, marker="|", markersize=8)
-    ax.annotate(f"critical difference {difference:.2f}", (low, -1.1), (0, 6), textcoords="offset points")
+        ax.plot([places[first] - 0.04, places[last] + 0.04], [0.35 + 0.3 * k] * 2, color="black", linewidth=3)
+    ax.plot([1, 1 + difference], [-1.1, -1.1], color="black", linewidth=1, marker="|", markersize=8)
+    ax.annotate(f"critical difference {difference:.2f}", (1, -1.1), (0, 6), textcoords="offset points")
     ax.spines[["left", "right", "bottom"]].set_visible(False)
-    ax.spines["top"].set_position(("data", 0))
-    ax.spines["top"].set_visible(True)
+    ax.spines["top"].set(visible=True, position=("data", 0), bounds=(1, len(names)))
     ax.xaxis.tick_top()
-    ax.set(xlim=(low, high), ylim=(top + left - 0.5, -1.6), yticks=[], xticks=range(low, high + 1))
+    right = max(len(names) + 0.2, 1.1 + difference)
+    ax.set(xlim=(0.8, right), ylim=(below + at_left - 0.5, -1.6), yticks=[], xticks=range(1, len(names) + 1))
     ax.set_title(title, loc="left", fontsize="medium")
     return ax
