@@ -13,12 +13,9 @@ Exit codes: 0 measured (whether or not the aims are reached), 1 could not write,
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +28,6 @@ try:
 except ImportError as error:
     sys.exit(f"{error}: pip install 'jaxshallow[scripts]'")
 
-import jax
 from bench import (  # noqa: F401  (enter their contestants)
     by_evidence,
     derivatives,
@@ -42,11 +38,14 @@ from bench import (  # noqa: F401  (enter their contestants)
     second_order,
     start_up,
 )
+from bench.machines import headline, machine
 from bench.measuring import Workers, measure
 from bench.rows import LIMIT, OURS, ROWS, Measured, Row, best, figure, limit
 
 from jaxshallow import plots
 from jaxshallow.store.files import json_text, write_atomically
+
+PACKAGES = ("jaxshallow", "jax", "jaxlib", "numpy", "torch", "scikit-learn", "scipy", "opacus", "optimistix")
 
 
 @dataclass
@@ -96,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measured(options: Options, repeats: int, workers: Workers, say: Callable[[str], None]) -> dict[str, Any]:
     """The results of the rows that were asked for, as benchmark.json holds them."""
-    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "repeats": repeats, "rows": {}}
+    results: dict[str, Any] = {"machine": machine(PACKAGES), "quick": options.quick, "repeats": repeats, "rows": {}}
     few = 2 if options.quick else 4
     for name in options.rows or [name for name in ROWS if not options.quick or ROWS[name].quick is not None]:
         row = ROWS[name]
@@ -104,23 +103,6 @@ def measured(options: Options, repeats: int, workers: Workers, say: Callable[[st
         runs, left_out = measure(name, row, size, repeats, few, workers, say)
         results["rows"][name] = report(row, size, runs, left_out)
     return results
-
-
-def machine() -> dict[str, Any]:
-    """The device, its cores, and the versions of all libraries."""
-    versions: dict[str, str | None] = {}
-    for package in ("jaxshallow", "jax", "jaxlib", "numpy", "torch", "scikit-learn", "scipy", "opacus", "optimistix"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    device = jax.devices()[0]
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        cpu = models[0].partition(":")[2].strip() if models else cpu
-    name = cpu if device.platform == "cpu" else device.device_kind
-    return {"device": name, "platform": device.platform, "cores": os.cpu_count(), "versions": versions}
 
 
 def report(row: Row, size: dict[str, Any], runs: dict[str, list[Measured]], left_out: dict[str, str]) -> dict[str, Any]:
@@ -179,9 +161,7 @@ def write(results: dict[str, Any], out: Path) -> str:
 def show(results: dict[str, Any], out: Path) -> None:
     """Prints the machine, a table for each row, and what became of the aims."""
     console = Console(highlight=False)
-    facts = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
-    console.print(f"{facts['device']}, {facts['cores']} cores; {versions}\n", soft_wrap=True)
+    console.print(headline(results["machine"]), soft_wrap=True)
     for name, row in results["rows"].items():
         console.print(table_of_times(name, row))
         for who, figures in row["figures"].items():

@@ -26,7 +26,8 @@ import jaxshallow as js
 ORDER = [
     "stopwatch", "search_program", "tables_program", "rows", "regressions", "processes", "work", "one_network",
     "many_networks", "derivatives", "second_order", "starts_program", "by_evidence", "searches", "many_tables",
-    "start_up", "measuring", "__init__",
+    "start_up", "measuring", "machines", "tabular_tables", "tabular_scores", "tabular_contestants", "tabular_runs",
+    "tabular_summary", "__init__",
 ]  # fmt: skip
 
 GRADIENT = [

@@ -82,9 +82,14 @@ def timed(run: Run) -> Measured:
 
 
 class Workers:
-    """A process for each group of contestants, started when it is first needed."""
+    """A process for each group of contestants, started when it is first needed.
 
-    def __init__(self) -> None:
+    Args:
+        serve: what each process runs: takes messages from its end of a pipe and answers them, until "stop".
+    """
+
+    def __init__(self, serve: Callable[[Connection, str], None] = serve) -> None:
+        self.serve = serve
         self.context = multiprocessing.get_context("spawn")
         self.pipes: dict[str, Connection] = {}
         self.processes: list[SpawnProcess] = []
@@ -92,21 +97,25 @@ class Workers:
     def start(self, group: str) -> None:
         self.pipes[group], theirs = self.context.Pipe()
         # No daemon, because scikit-learn on all cores starts joblib's processes as its children.
-        process = self.context.Process(target=serve, args=(theirs, group))
+        process = self.context.Process(target=self.serve, args=(theirs, group))
         self.processes.append(process)
         process.start()
         theirs.close()
 
     def ask(self, command: str, who: str, contestant: Contestant, size: Sizes) -> Answer:
         """What its group's process answers to "prepare" or "run"."""
-        if contestant.group not in self.pipes:
-            self.start(contestant.group)
-        pipe = self.pipes[contestant.group]
-        pipe.send((command, who, contestant.prepare, size))
+        return self.answer(contestant.group, (command, who, contestant.prepare, size))
+
+    def answer(self, group: str, message: Any) -> Any:
+        """What a group's process answers; a sentence if it died."""
+        if group not in self.pipes:
+            self.start(group)
+        pipe = self.pipes[group]
+        pipe.send(message)
         try:
             return pipe.recv()
         except EOFError:
-            del self.pipes[contestant.group]
+            del self.pipes[group]
             return "its process died: out of memory?"
 
     def drop(self, groups: set[str]) -> None:
