@@ -32,7 +32,7 @@ from bench.machines import headline, machine
 from bench.measuring import Workers
 from bench.tabular_contestants import CONTESTANTS
 from bench.tabular_runs import Records, measure, serve
-from bench.tabular_summary import critical_difference_diagram, summary, table_of_ranks, table_of_scores
+from bench.tabular_summary import coverages, critical_difference_diagram, summary, table_of_ranks, table_of_scores
 from bench.tabular_tables import HALVES, TABLES
 
 from jaxshallow import plots
@@ -176,6 +176,8 @@ def show(records: Records, summaries: dict[str, Any], contestants: Sequence[str]
         console.print(table_of_scores(half, found, contestants))
         if found["compared"]:
             console.print(table_of_ranks(half, found))
+        for who, shares in coverages(found).items():
+            console.print(f"{who}: {shares}")
         console.print()
     for who, why in left_out.items():
         console.print(f"left out: {who}: {why}", soft_wrap=True, markup=False)

@@ -20,6 +20,9 @@ from bench.tabular_tables import CLASSIFICATION, FOLDS, REGRESSION, examples
 from jaxshallow.extras import require
 from jaxshallow.store.files import json_text, write_atomically
 
+LEVEL = 0.9
+COVERAGE = f"share in {LEVEL:.0%} intervals or sets"
+
 Found = dict[str, float] | str  # by measure; or why there is nothing
 
 
@@ -64,7 +67,19 @@ def measured(table: str, rows: int | None, fold: int, who: str) -> dict[str, flo
     fitted = time.perf_counter()
     predicted = (model.predict_proba if task == CLASSIFICATION else model.predict)(X.iloc[test])
     seconds = {"fit s": fitted - start, "predict s": time.perf_counter() - fitted}
-    return scores(y[test], predicted, model.classes_ if task == CLASSIFICATION else None) | seconds
+    found = scores(y[test], predicted, model.classes_ if task == CLASSIFICATION else None) | seconds
+    return found | coverage(model, X.iloc[test], y[test])
+
+
+def coverage(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
+    """The share of targets that lie in the model's intervals or sets, if it gives any."""
+    if hasattr(model, "predict_interval"):
+        low, high = model.predict_interval(X, LEVEL).T
+        return {COVERAGE: float(np.mean((low <= y) & (y <= high)))}
+    if hasattr(model, "predict_set"):
+        chosen = model.predict_set(X, LEVEL)
+        return {COVERAGE: float(chosen[np.arange(len(y)), np.searchsorted(model.classes_, y)].mean())}
+    return {}
 
 
 # ---- in the program's process ----

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bench.rows import OURS
 from bench.tabular_contestants import BASELINE
-from bench.tabular_runs import Found
+from bench.tabular_runs import COVERAGE, Found
 from bench.tabular_scores import LEAST_ERROR, critical_difference, mean_ranks, mean_ratio, not_apart
 from bench.tabular_tables import FOLDS
 from jaxshallow import plots
@@ -43,6 +43,19 @@ def summary(runs: Runs, tables: Sequence[str], contestants: Sequence[str]) -> di
         "ratios": {
             measure: ratios(measure, [means[table] for table in compared], present, baseline) for measure in MEASURES
         },
+    }
+
+
+def coverages(found: dict[str, Any]) -> dict[str, str]:
+    """By contestant that gives intervals or sets: how many targets lay in them, on average and from table to table."""
+    of_tables: dict[str, list[float]] = {}
+    for means in found["means"].values():
+        for who, of_who in means.items():
+            of_tables.setdefault(who, []).extend([of_who[COVERAGE]] if COVERAGE in of_who else [])
+    return {
+        who: f"{COVERAGE}: {np.mean(shares):.1%} on average, {min(shares):.1%} to {max(shares):.1%} of the tables"
+        for who, shares in of_tables.items()
+        if shares
     }
 
 
