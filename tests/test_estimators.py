@@ -216,7 +216,7 @@ def test_an_ensemble_averages_the_probabilities_of_its_members():
     costs = [float(js.cost(m, X.T.astype(np.float32), np.eye(3)[:, y].astype(np.float32))) for m in ensemble.members_]
     assert costs == sorted(costs)
     assert len(set(costs)) == 3
-    with pytest.raises(ValueError, match="a file holds one network, not 3"):
+    with pytest.raises(ValueError, match="a mean of 3 networks"):
         ensemble.save("ensemble.safetensors")
 
 

@@ -78,7 +78,7 @@ def test_numpy_takes_the_steps_of_jax(x64, request, case):
         theirs.t_,
         theirs._best_first.tolist(),
     )
-    curves = [[*one.coefs_, *one.intercepts_, *(c or [] for c in one._curves[0])] for one in (ours, theirs)]
+    curves = [[*one.coefs_, *one.intercepts_, *(c or [] for c in one.curves_[0])] for one in (ours, theirs)]
     states = [one._state if one.solver != "lbfgs" else one._state.params for one in (ours, theirs)]
     for got, expected in (curves, states):
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):

@@ -22,6 +22,7 @@ from jax import export as jax_export
 import jaxshallow as js
 from jaxshallow.exports import exporting, standalone
 from jaxshallow.programs import export as script
+from jaxshallow.programs import export_check
 
 pytestmark = pytest.mark.usefixtures("compiled_lightly")
 
@@ -375,8 +376,8 @@ def test_onnx_says_what_its_inputs_and_labels_are(tmp_path):
         ({}, {"feature_names": ["a", "b", "a"]}, "must have names, each its own"),
         ({}, {"columns": ["age"]}, "must have a name, categories and fill, got 'age'"),
         ({}, {"columns": [{"name": "a", "categories": ["b", 3]}]}, "a name and categories that are text"),
-        ({}, {"columns": [{"name": "a", "fill": [1, 2]}]}, "'a' of a model must have 1 numbers to fill"),
-        ({}, {"columns": [{"name": "a", "fill": [np.nan]}]}, "'a' of a model must have 1 numbers to fill"),
+        ({}, {"columns": [{"name": "a", "fill": [1, 2]}]}, "fill of column 'a' of a model must be 1 numbers"),
+        ({}, {"columns": [{"name": "a", "fill": [np.nan]}]}, "fill of column 'a' of a model must be 1 numbers"),
         ({}, {"labels": ["a", "b", "c"]}, "labels must be 2 for output='sigmoid' with n_y = 1, got 3"),
         ({"output": "identity"}, {"labels": ["a"]}, "labels must be 0 for output='identity' with n_y = 1, got 1"),
     ],
@@ -472,8 +473,8 @@ def test_the_program_names_the_file_that_answers_otherwise(capsys, saved, monkey
 
 
 def test_the_program_compares_labels_too(capsys, saved, monkeypatch):
-    right = script.answers
-    monkeypatch.setattr(script, "answers", lambda path, X: (right(path, X)[0] + 1, right(path, X)[1]))
+    right = export_check.answers
+    monkeypatch.setattr(export_check, "answers", lambda path, X: (right(path, X)[0] + 1, right(path, X)[1]))
     assert run(capsys, None, *saved[:2])[0] == 1
 
 

@@ -229,6 +229,27 @@ def test_folds_train_on_the_others_and_validate_on_themselves(x64):
         assert_close(many.validation_cost[k], held_out, "float64, after training")
 
 
+def test_a_network_may_have_a_fold_of_its_own(x64):
+    case = draw(m=20)
+    all_folds = js.fit_many(KEY, case.X, case.Y, CONFIGS[:2], epochs=4, folds=4)
+    configs = [{**CONFIGS[1], "fold": 3}, {**CONFIGS[0], "fold": 1}]
+    own = js.fit_many(KEY, case.X, case.Y, configs, epochs=4, folds=4)
+    assert [config["fold"] for config in own.configs] == [3, 1]
+    for k, same in enumerate((7, 1)):
+        jax.tree.map(np.testing.assert_array_equal, own.params(k), all_folds.params(same))
+        assert own.validation_cost[k] == all_folds.validation_cost[same]
+
+
+def test_the_rows_of_a_bootstrap_sample_may_repeat(x64):
+    case = draw(m=20)
+    rows = np.array([0, 0, 3, 5, 5, 5, 9, 14])
+    unseen = np.setdiff1d(np.arange(20), rows)
+    many = js.fit_many(KEY, case.X, case.Y, CONFIGS[:1], epochs=4, folds=[(rows, unseen)])
+    counts = np.bincount(rows, minlength=20).astype(float)
+    weighted = js.fit_many(KEY, case.X, case.Y, [{**CONFIGS[0], "weights": counts}], epochs=4)
+    jax.tree.map(lambda *leaves: np.testing.assert_allclose(*leaves, rtol=1e-10), many.params(0), weighted.params(0))
+
+
 def test_a_number_of_folds_cuts_the_examples_in_a_row(x64):
     case = draw(m=7)
     own = np.arange(7.0)
@@ -488,6 +509,8 @@ def test_networks_are_numbered_as_lists_are():
         ({"folds": 2, "weights": np.arange(20) < 10}, ValueError, "weights must not all be 0 where fold 0 is trained"),
         ({"folds": [(range(20), [])]}, ValueError, "train on some examples and validate on some"),
         ({"folds": 1}, ValueError, "folds must be between 2 and m = 20, got 1"),
+        ({"folds": 2, "configs": [{"n_h": 2, "fold": 2}]}, ValueError, "fold must be an integer from 0 to 1, got 2"),
+        ({"configs": [{"n_h": 2, "fold": 0}]}, ValueError, "fold must be left out, since there are no folds, got 0"),
         ({"folds": 2, "validation": (np.ones((3, 2)), np.ones((1, 2)))}, ValueError, "bring their own validation"),
         ({"validation": 0.2}, TypeError, r"validation must be \(X, Y\), got float"),
         ({"output": "softmax"}, ValueError, "softmax needs n_y of at least 2"),

@@ -21,12 +21,14 @@ def test_the_python_of_the_readme_runs(block, request, capsys, tmp_path, monkeyp
         request.getfixturevalue("little_optimization")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     if "out/model.safetensors" in BLOCKS[block]:  # which the command above it has written
         assert train.main(["--data", "iris", "--epochs", "200"]) == 0
     certify = js.certify  # in part: all executions and precisions are another test's, and compile for half a minute
     certify_only(lambda execution: execution.name == "matrix")
     monkeypatch.setattr(js, "certify", lambda *arguments: certify(*arguments, precisions=("highest",)))
-    with jax.numpy_dtype_promotion("standard"), jax.default_matmul_precision("highest"):
+    promotes = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")  # as users have it
+    with promotes[0], promotes[1], jax.default_matmul_precision("highest"):
         capsys.readouterr()
         exec(BLOCKS[block], {})
     assert capsys.readouterr().out

@@ -339,8 +339,8 @@ def test_a_header_that_lacks_an_entry_is_refused(tampered, key):
 
 
 def test_a_later_format_asks_for_an_upgrade(tampered):
-    with pytest.raises(ValueError, match=r"model\.safetensors is of format 3, from jaxshallow 9\.0; .* upgrade"):
-        load(tampered({"format": 3, "version": "9.0"}))
+    with pytest.raises(ValueError, match=r"model\.safetensors is of format 4, from jaxshallow 9\.0; .* upgrade"):
+        load(tampered({"format": 4, "version": "9.0"}))
 
 
 @UNCHECKED

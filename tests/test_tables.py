@@ -269,7 +269,7 @@ def test_a_matrix_in_an_npy_has_its_target_among_its_columns(tmp_path):
 
 def test_options_that_are_not_there_are_refused(table):
     path = table("t.csv", "a,b\n1,2.5\n")
-    with pytest.raises(ValueError, match="missing must be 'error' or 'mean', got 'median'"):
+    with pytest.raises(ValueError, match="missing must be 'error', 'mean' or 'keep', got 'median'"):
         data.load_table(path, missing="median")
     with pytest.raises(ValueError, match="task must be 'classification' or 'regression', got 'guess'"):
         data.load_table(path, task="guess")

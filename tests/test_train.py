@@ -17,7 +17,7 @@ from cases import runner
 
 import jaxshallow as js
 from jaxshallow import data, tables
-from jaxshallow.programs import course, predict, reporting, train, train_files
+from jaxshallow.programs import course, export, predict, reporting, train, train_files
 from jaxshallow.programs.examples import split
 from jaxshallow.programs.options import OWN_STEPS
 
@@ -354,3 +354,62 @@ def test_what_does_not_go_with_the_evidence_is_refused(capsys, tmp_path, options
     code, _, errors = run(capsys, tmp_path, "--l2", "evidence", *options)
     assert code == 2
     assert message in errors
+
+
+# ---- --preset ----
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """A table with text, gaps and decimal commas, to predict a number or a class."""
+    rng = np.random.default_rng(0)
+    lines = ["weight;coat;age;pet"]
+    for k in range(120):
+        weight, coat, age = rng.normal(10, 3), ["long", "short", "curly"][k % 3], rng.integers(1, 15)
+        pet = "cat" if weight + (coat == "short") * 2 < 11 else "dog"
+        written = "" if k % 11 == 0 else f"{weight:.2f}".replace(".", ",")
+        lines.append(f"{written};{'' if k % 17 == 0 else coat};{age};{pet}")
+    path = tmp_path / "pets.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.usefixtures("as_in_numpy")
+@pytest.mark.parametrize("target", ["pet", "age"])
+def test_a_preset_makes_one_model_that_predict_and_export_take(capsys, pets, tmp_path, target):
+    task = [] if target == "pet" else ["--task", "regression"]
+    options = ["--data", str(pets), "--target", target, *task, "--preset", "tables", "--epochs", "8", "--n-h", "4"]
+    code, results, errors = run(capsys, tmp_path, *options, "--validation", "0.2", "--report")
+    assert code == 0, errors
+    measure = "accuracy" if target == "pet" else "R2"
+    assert set(results["validation"]) == set(results["out_of_fold"]) == {measure}
+    assert results["network"].split()[0].split("-")[1] == "32"  # 8 members of 4 units are one network
+    model = tmp_path / "model.safetensors"
+    known = js.read_metadata(model)
+    assert known["columns"][0]["fill"] == [None]
+    assert known["columns"][0]["decimal"] == ","
+    assert known["encoding"]["kind"] == "piecewise linear"
+
+    new = tmp_path / "new.csv"
+    new.write_text("weight;coat;age;pet\n9,25;;4;cat\n;bald;7;dog\n")
+    assert predict.main([str(model), str(new), "--out", str(tmp_path / "answers.csv"), "--quiet"]) == 0
+    header, *rows = (tmp_path / "answers.csv").read_text().splitlines()
+    assert len(rows) == 2
+    files = [str(tmp_path / f"model{suffix}") for suffix in (".py", ".onnx", ".jax")]
+    assert export.main([str(model), *files, "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--l2", "evidence"], "--l2 evidence is not for --preset"),
+        (["--scale=he"], "--scale is not for --preset"),
+        (["--precision", "bfloat16"], "--precision must be float32 or float64 for --preset"),
+        (["--optimizer", "lbfgs"], "solver must be adam, sgd or lm for bagging"),
+        (["--validation", "1"], "--validation must be at least 0 and below 1"),
+    ],
+)
+def test_what_a_preset_leaves_no_room_for_is_said(capsys, tmp_path, options, message):
+    code, _, errors = run(capsys, tmp_path, "--data", "iris", "--preset", "tables", *options)
+    assert code == 2
+    assert message in " ".join(errors.split())

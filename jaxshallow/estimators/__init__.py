@@ -1,10 +1,10 @@
 """Shallow networks as scikit-learn estimators: rows are examples, names and defaults are those of its MLP.
 
-The files, in the order in which they import each other, from the bottom up: solvers, settings, first, examples,
-results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs, training, evidence, sparse,
-scales, predicting, networks, pool, given_examples, error_bars, saving, base, classifier, regressor, search; and
-encoders, transformers of numbers for the steps before a network. A fit is one `fit_many`, of an ensemble and of all
-candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
+The files, in the order in which they import each other, from the bottom up: presets, solvers, settings, encoders,
+cells, first, examples, bags, results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs,
+training, evidence, sparse, scales, predicting, networks, pool, preparing, given_examples, error_bars, saving,
+conformal, out_of_bag, base, classifier, regressor, search, optuna_search. A fit is one `fit_many`, of an ensemble and
+of all candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
 
 From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops
 where they do. What differs from them on purpose:
@@ -25,9 +25,13 @@ where they do. What differs from them on purpose:
 - verbose: for one network the lines of scikit-learn, without those on an adaptive rate; for many a progress bar.
 - partial_fit: the minibatches differ from call to call, a new learning_rate_init takes effect, and with warm_start
   classes may be missing. A regressor with lbfgs has no partial_fit.
-- class_weight, n_members, device: are new parameters; X_val, y_val in `fit`; save, load.
-- members_, validation_loss_curve_, best_validation_loss_; alpha_, noise_, log_evidence_, posteriors_, which are None
-  without the evidence: are new attributes.
+- learning_rate: "cosine" too, for adam and sgd: it falls to 0 in max_iter epochs.
+- class_weight, n_members, device: are new parameters; X_val, y_val in `fit`; save, load. So are preset, encoding,
+  categorical_features, max_categories, normalize_y, for tables as they are, and bagging, average, for ensembles;
+  predict_interval and predict_set follow from bagging; as_one and rows_of give the one network of an ensemble, and
+  what it takes.
+- members_, curves_, validation_loss_curve_, best_validation_loss_; alpha_, noise_, log_evidence_, posteriors_, which
+  are None without the evidence; features_, oof_, oof_score_, None without an encoding or bagging: are new attributes.
 - ValueError: if a cost is not finite, even where the weights are; a change of what must stay in a warm start.
 """
 
@@ -39,6 +43,7 @@ except ImportError as error:
 
 from jaxshallow.estimators.classifier import ShallowClassifier
 from jaxshallow.estimators.encoders import PiecewiseLinearEncoder, RobustSmoothClipper
+from jaxshallow.estimators.optuna_search import ShallowOptunaSearchCV
 from jaxshallow.estimators.regressor import ShallowRegressor
 from jaxshallow.estimators.search import ShallowSearchCV
 
@@ -46,6 +51,7 @@ __all__ = [
     "PiecewiseLinearEncoder",
     "RobustSmoothClipper",
     "ShallowClassifier",
+    "ShallowOptunaSearchCV",
     "ShallowRegressor",
     "ShallowSearchCV",
 ]

@@ -10,26 +10,31 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow.estimators.choosing import is_for_numpy
 from jaxshallow.estimators.examples import NOT_FINITE, Data, Examples
 from jaxshallow.estimators.given_examples import ExamplesMixin, Pair
-from jaxshallow.estimators.networks import FLOATS, SHOWN
+from jaxshallow.estimators.networks import SHOWN, joined
+from jaxshallow.estimators.out_of_bag import OutOfBagMixin
 from jaxshallow.estimators.pool import current_pool
-from jaxshallow.estimators.predicting import mean_output, predicted
+from jaxshallow.estimators.predicting import mean_output, of_mean, predicted
+from jaxshallow.estimators.presets import values_of
 from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.settings import EVIDENCE, IN_FULL_BATCHES, LASTING, Recipe, n_hidden
 from jaxshallow.estimators.solvers import rate_of
+from jaxshallow.estimators.sparse import dense
 from jaxshallow.estimators.training import Before, Curves, going_on, lowest, ranked, state_of, train
 from jaxshallow.many import Many
+from jaxshallow.params import Params
 from jaxshallow.training.epochs import State
 
 
 @dataclass(eq=False, repr=False, match_args=False)
-class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
+class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
     """The fields are the parameters: a dataclass writes the `__init__` that scikit-learn reads them from.
 
     A subclass says what `ExamplesMixin` asks it about y, and what its kind of y adds to a file (`_labels`, `_relabel`).
@@ -61,6 +66,12 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
     max_fun: int = 15000
     n_members: int = 1
     device: str | None = None
+    preset: str | None = None
+    encoding: Any = None
+    categorical_features: Any = None
+    max_categories: int = 64
+    bagging: str | None = None
+    average: str = "outputs"
 
     @property
     def _optimizer(self) -> SimpleNamespace:
@@ -72,6 +83,11 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
         if self.solver == "sgd" and self.learning_rate == "adaptive" and self._state is not None:
             rate = float(rate_of(self._state.opt_state)[self._best_first[0]])
         return SimpleNamespace(learning_rate=rate)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by their names; a `preset` sets its own, unless they are among those given."""
+        own = values_of(params.get("preset"), self.get_params(deep=False))
+        return super().set_params(**{**own, **params})
 
     # ---- fitting ----
 
@@ -100,6 +116,8 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.alpha == EVIDENCE:
             raise ValueError("partial_fit needs a number for alpha: the evidence is that of all examples")
+        if self.bagging is not None:
+            raise ValueError("partial_fit does not support bagging, which divides all examples: set bagging=None")
         return self._fit(X, y, sample_weight, (None, None), incremental=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Pair, incremental: bool = False) -> Self:
@@ -112,7 +130,7 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
             self._check_labels(y)
         Y = self._encoded(y, known=continues or incremental)
         weights = self._weights(X, y, sample_weight, incremental)
-        data = self._data(Examples(X, Y, weights), y, validation)
+        data = self._prepared(self._data(Examples(X, Y, weights), y, validation), continues)
         start = self._start(data, incremental) if continues else None
         if self.alpha == EVIDENCE:
             return self._fit_by_evidence(recipe, data, start)
@@ -120,6 +138,7 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
         self._forget_error_bars()
         state = state_of(many, mine)
         self._keep(many, mine, len(data.examples.X), continued=continues)
+        self._keep_out_of_bag(data.examples, data.bags, y, Y)
         self._begun, self._state = recipe.lasting, None if current_pool.get() else state
         if state is not None and state.idle_epochs is not None:
             self._no_improvement_count = int(state.idle_epochs[self._best_first[0]])  # scikit-learn's name
@@ -144,7 +163,7 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
         head = SHOWN[data.output]
         if getattr(self, "out_activation_", head) != head:
             raise ValueError(f"to go on, loss must stay as it was, for {self.out_activation_} outputs, got {head}")
-        members, known = self._networks, getattr(self, "_state", None)
+        members, known = list(map(self._as_trained, self._networks)), getattr(self, "_state", None)
         for W1, W2 in ((member.W1, member.W2) for member in members):
             if (W1.shape, W2.shape) != ((n_h, n_x), (n_y, n_h)):
                 raise ValueError(
@@ -166,6 +185,8 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=1,
             )
+        if self.learning_rate == "cosine":  # which is to end there
+            return
         at_the_end = ~lost & (many.epochs[kept] == self.max_iter) & (idle[self._best_first] < patience)
         if many.finished and at_the_end.any():
             warnings.warn(
@@ -206,15 +227,15 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
             raise ValueError(
                 f"{NOT_FINITE} Here the cost is not finite: scale X and y, or learning_rate_init is too large"
             )
-        self.members_ = [many.params(k) for k in best_first]
+        self.members_ = [self._in_units_of_y(many.params(k)) for k in best_first]
         self._best_first = np.array([np.flatnonzero(mine == k)[0] for k in best_first])
         self.n_iter_ = int(many.epochs[best_first[0]])
         self.t_ = (getattr(self, "t_", 0) if continued else 0) + self.n_iter_ * n_examples * self._in_batches
         # Of all members and of earlier fits: another member may be the best next time.
         curves = [Curves.of(many, k) for k in mine]
-        earlier = getattr(self, "_curves", None) if continued else None
-        self._curves = [*map(Curves.and_then, earlier, curves)] if earlier else curves
-        self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = self._curves[self._best_first[0]]
+        earlier = getattr(self, "curves_", None) if continued else None
+        self.curves_ = [*map(Curves.and_then, earlier, curves)] if earlier else curves
+        self.loss_curve_, self.validation_loss_curve_, self.validation_scores_ = self.curves_[self._best_first[0]]
         self.loss_, self.best_loss_, self.best_validation_score_ = self.loss_curve_[-1], None, None
         if self.validation_loss_curve_ is None or self.validation_scores_ is None:
             self.best_loss_ = lowest(self.loss_curve_)
@@ -224,11 +245,34 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
 
     # ---- predicting ----
 
+    def as_one(self) -> Params:
+        """The network, or the one, n_members times as wide, that an ensemble with averaged z2 is; it takes `rows_of` X.
+
+        Raises:
+            ValueError: the ensemble's outputs are averaged, which no one network gives.
+        """
+        networks = self._networks
+        if len(networks) > 1 and self.average != "logits" and self._output != "identity":
+            raise ValueError(
+                f"a mean of {len(networks)} networks' outputs is no network: fit with average='logits', and they are "
+                "one together, or take each of members_"
+            )
+        return joined(networks) if len(networks) > 1 else networks[0]
+
+    def rows_of(self, X: Any) -> np.ndarray:
+        """(n_samples, n_rows) what the network takes: X encoded, as `features_` says, or X itself."""
+        check_is_fitted(self)
+        rows = self._encoded_rows(self._given(X, reset=False))
+        return dense("X", rows) if issparse(rows) else rows
+
     def _predicted(self, X: Any, of_scores: Callable[..., np.ndarray]) -> np.ndarray:
         """What `of_scores(Z2, output)` makes of the members' Z2."""
         check_is_fitted(self)
-        X, networks = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False), self._networks
-        found = predicted(networks, X, functools.partial(of_scores, output=networks[0].output), self.device)
+        X, networks = self._given(X, reset=False), self._networks
+        of_scores = functools.partial(of_scores, output=networks[0].output)
+        if self.average == "logits":
+            of_scores = functools.partial(of_mean, of_scores)
+        found = predicted(networks, self._encoded_rows(X), of_scores, self.device)
         with np.errstate(over="ignore"):  # exp of much
             return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)
 
@@ -239,4 +283,5 @@ class BaseShallow(ExamplesMixin, SavingMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.encoding is not None
         return tags

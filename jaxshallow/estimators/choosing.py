@@ -32,7 +32,7 @@ def is_for_numpy(recipes: Sequence[Recipe], data: Data, runs: int = 1) -> bool:
         runs: how many trainings will share what JAX compiles, such as the folds of a search.
     """
     params, output = recipes[0].params, data.output
-    if params["solver"] == "lm" or str(params["device"] or "cpu").partition(":")[0] != "cpu":
+    if params["bagging"] or params["solver"] == "lm" or str(params["device"] or "cpu").partition(":")[0] != "cpu":
         return False
     configs = [recipe.config(0) for recipe in recipes]
     if any(in_numpy.Formula.of(config["hidden"], output) is None for config in configs):

@@ -8,16 +8,20 @@ from typing import Any, Self
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from jaxshallow.estimators.base import BaseShallow
+from jaxshallow.estimators.conformal import within
 from jaxshallow.estimators.predicting import log_probabilities, probabilities
+from jaxshallow.estimators.presets import takes_presets
 from jaxshallow.estimators.settings import is_stochastic
 
 
+@takes_presets
 @dataclass(eq=False, repr=False, match_args=False)
 class ShallowClassifier(ClassifierMixin, BaseShallow):
     """A classifier with one hidden layer: a drop-in replacement for scikit-learn's `MLPClassifier`.
@@ -41,7 +45,22 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
         warm_start: `fit` begins with the weights of the last fit, or those assigned to `coefs_` and `intercepts_`, and
             a new optimizer. `partial_fit` goes on with the optimizer as well.
         class_weight: "balanced", or {class: weight}.
-        n_members: networks in an ensemble, which differ in their first weights; their probabilities are averaged.
+        learning_rate: for adam, too, "cosine": the rate falls to 0 in `max_iter` epochs.
+        n_members: networks in an ensemble, which differ in their first weights, and with `bagging` in what they see.
+        average: of an ensemble the mean of "outputs", the probabilities, or of "logits", their z2: then the ensemble is
+            one network, n_members times as wide, and can be saved and exported as such.
+        bagging: "folds": of n_members parts of the examples, each member leaves one out; "bootstrap": each sees a
+            sample drawn with replacement. It is validated on those that it did not see, and its best epoch kept, so
+            that `early_stopping` is not needed. `oof_` and `predict_set` follow.
+        encoding: what numbers become before they enter the network: "piecewise linear" or "smooth clip", or a
+            transformer, `PiecewiseLinearEncoder(n_bins=8)`. It is learned from the examples that are trained on. Gaps
+            (NaN) are taken, and mean something. None: numbers stay as they are.
+        categorical_features: which columns are categories, as in HistGradientBoostingClassifier: "from_dtype", the
+            columns of text or of a dtype for categories; or names, numbers or a mask. Each becomes rows of 0 and 1. A
+            gap is a category of its own; a word that is rare, or new at prediction, is among "(other)".
+        max_categories: of a column, at most, without "(other)".
+        preset: "tables": values for tables with text and gaps, for all of these: `get_params()` shows them, and what is
+            given beside it counts.
         device: where to train and predict: "cpu", "gpu", "gpu:1"; None for all devices that JAX uses by default, and
             for the CPU where NumPy does it.
 
@@ -52,10 +71,14 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             curves are those of the first.
         loss_curve_, validation_loss_curve_, validation_scores_: cost, and cost and score on the validation examples,
             after each epoch; the last two are None without validation.
+        curves_: the same of each member, in the order of their seeds: `cost`, `validation_cost`, `validation_score`.
         best_validation_loss_, best_validation_score_: the best of each; the network kept is that of the lowest loss.
         alpha_, log_evidence_, posteriors_: what the evidence found, and the `Gaussian` of each member, whose
             `predict_proba` gives moderated probabilities, nearer to chance. None if alpha is a number.
             `loss_curve_` is then minus the log evidence of each weight decay tried.
+        oof_, oof_score_: with bagging the probabilities of each example by the members that did not see it, and their
+            score. None without.
+        features_: how the columns become what the network takes; None if they stay as they are.
         n_iter_, t_, loss_, best_loss_, n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: as in
             scikit-learn.
 
@@ -101,6 +124,42 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """(n_samples, n_classes) their logarithms, which are finite where a probability is too small for a float."""
         return self._predicted(X, log_probabilities)
+
+    def predict_set(self, X: Any, confidence_level: float = 0.9) -> np.ndarray:
+        """The classes that cannot be ruled out: conformal sets, which hold the truth at least so often, on average.
+
+        They follow from the predictions of unseen examples, without further training: CV+ for folds, with 1 minus the
+        probability as the score. Sets are larger where the network knows less; a set may be empty.
+
+        Args:
+            X: (n_samples, n_features).
+            confidence_level: the share of new examples whose class is to be in their set.
+
+        Returns:
+            (n_samples, n_classes), true for the classes in the set, in the order of `classes_`.
+
+        Raises:
+            ValueError: the fit was without bagging; examples may have several labels.
+
+        Source: Romano, Sesia and Candès (2020), Classification with valid and adaptive coverage.
+        """
+        self._check_calibrated(confidence_level)
+        if self._binarizer.y_type_.startswith("multilabel"):
+            raise ValueError("predict_set is for one class of each sample, and these have several labels")
+        (groups,) = self._groups
+        return within(groups, [1 - P for P in self._by_group(X, groups)], confidence_level)
+
+    def _form(self, Z2: np.ndarray) -> np.ndarray:
+        return probabilities(Z2, self._networks[0].output)
+
+    def _scores_of(self, oof: np.ndarray, y: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        if y.ndim > 1:
+            return abs(oof - Y)
+        return 1 - oof[np.arange(len(y)), np.searchsorted(self.classes_, y)][:, None]
+
+    def _scored(self, oof: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        found = (oof > 0.5).astype(int) if y.ndim > 1 else self.classes_[oof.argmax(axis=1)]
+        return float(accuracy_score(y, found, sample_weight=weights))
 
     @property
     def _output(self) -> str:

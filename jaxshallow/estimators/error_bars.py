@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import jax
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow.bayes import Gaussian
 from jaxshallow.bayes.loading import gaussian_of
 from jaxshallow.estimators.evidence import deviations, train_by_evidence
 from jaxshallow.estimators.examples import Data
-from jaxshallow.estimators.networks import FLOATS, NetworksMixin
+from jaxshallow.estimators.networks import NetworksMixin
 from jaxshallow.estimators.settings import Recipe
 from jaxshallow.estimators.sparse import dense
 from jaxshallow.store import Saved
@@ -29,8 +30,10 @@ class ErrorBarsMixin(NetworksMixin):
     best_validation_score_: float | None
     best_loss_: float | None
     _best_first: np.ndarray
+    _given: Callable[..., Any]
+    _encoded_rows: Callable[[Any], Any]
     _state: State | None
-    _curves: Any
+    curves_: Any
     alpha_: float | None = None
     noise_: float | np.ndarray | None = None
     log_evidence_: float | None = None
@@ -49,7 +52,7 @@ class ErrorBarsMixin(NetworksMixin):
         self.loss_curve_ = (-evidence.history.log_evidence).tolist()
         self.loss_ = self.best_loss_ = -evidence.log_evidence
         self.validation_loss_curve_ = self.validation_scores_ = self.best_validation_score_ = None
-        self.t_, self._curves = 0, None
+        self.t_, self.curves_ = 0, None
         return self
 
     def _forget_error_bars(self) -> None:
@@ -66,7 +69,7 @@ class ErrorBarsMixin(NetworksMixin):
         check_is_fitted(self)
         if self.posteriors_ is None:
             raise ValueError("error bars are for alpha='evidence', which finds them: fit with it")
-        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
-        X, networks = dense("X", X) if issparse(X) else X, self._networks
-        found = deviations(self.posteriors_, networks, X, self.device)
+        X, networks = self._given(X, reset=False), self._networks
+        rows = self._encoded_rows(dense("X", X) if issparse(X) else X)
+        found = deviations(self.posteriors_, networks, rows, self.device)
         return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)

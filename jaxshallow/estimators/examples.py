@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ from sklearn.model_selection import train_test_split
 NOT_FINITE = (  # in scikit-learn's words
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
+
+
+Bags = list[tuple[np.ndarray, np.ndarray]]
 
 
 class Examples(NamedTuple):
@@ -54,12 +58,15 @@ class Data(NamedTuple):
         validation: the same of those that are held out; None if there are none.
         output: the head of the network, which the kind of y decides.
         seed: of the first weights and of the order of minibatches.
+        bags: of each member of an ensemble the rows that it trains on, some of them several times, and those that
+            validate it; None if all train on the same.
     """
 
     examples: Examples
     validation: Examples | None
     output: str
     seed: int
+    bags: Bags | None = None
 
     @property
     def key_words(self) -> list[int]:
@@ -82,7 +89,7 @@ class Data(NamedTuple):
     def digest(self) -> bytes:
         """A fingerprint: equal for equal data."""
         seen = hashlib.blake2b(str((self.seed, self.examples.X.shape, self.examples.Y.shape)).encode())
-        for array in (*self.examples, *(self.validation or ())):
+        for array in (*self.examples, *(self.validation or ()), *itertools.chain(*(self.bags or ()))):
             if array is not None:
                 seen.update(np.ascontiguousarray(array).tobytes())
         return seen.digest()

@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state, check_X_y, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from jaxshallow.estimators.bags import drawn
 from jaxshallow.estimators.examples import Data, Examples, hold_out
 from jaxshallow.estimators.networks import FLOATS
 from jaxshallow.estimators.pool import current_pool
+from jaxshallow.estimators.preparing import PreparingMixin
 from jaxshallow.estimators.scales import warn_of_another_scale
 from jaxshallow.estimators.sparse import dense
 
 Pair = tuple[Any, Any]  # X_val and y_val
 
 
-class ExamplesMixin:
+class ExamplesMixin(PreparingMixin):
     """Checks, arrays and held-out examples.
 
     A subclass says how y becomes targets (`_encoded`), which head these need (`_output`), and what its kind of y adds
@@ -29,6 +31,8 @@ class ExamplesMixin:
     random_state: int | np.random.RandomState | None
     early_stopping: bool
     validation_fraction: float
+    bagging: str | None
+    n_members: int
 
     @property
     def _output(self) -> str:
@@ -37,6 +41,12 @@ class ExamplesMixin:
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         """X and y as arrays; with `reset` their columns are those to expect from now on."""
+        if self._prepares:
+            X, y = check_X_y(
+                self._given(X, reset), y, multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS,
+                ensure_all_finite="allow-nan", estimator=self,
+            )  # fmt: skip
+            return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         X, y = validate_data(
             self, X, y, accept_sparse="csr", multi_output=True, y_numeric=not is_classifier(self), dtype=FLOATS,
             reset=reset,
@@ -50,12 +60,18 @@ class ExamplesMixin:
         shared_seed = pool.seed if pool and self.random_state is None else self.random_state
         seed = int(check_random_state(shared_seed).randint(2**31 - 1))
         held_out = self._validation(validation, examples.Y.shape[1])
+        if self.bagging is not None:
+            if held_out is not None:
+                raise ValueError("X_val must be None with bagging, where members are validated on what they do not see")
+            classes = y if is_classifier(self) and y.ndim == 1 else None
+            return Data(examples, None, self._output, seed, drawn(self.bagging, self.n_members, len(y), seed, classes))
         if held_out is None and self.early_stopping:
             two_classes = self._output == "sigmoid" and examples.Y.shape[1] == 1
             stratify = examples.Y.astype(bool) if two_classes else y if is_classifier(self) and y.ndim == 1 else None
             examples, held_out = hold_out(examples, self.validation_fraction, seed, stratify)
         if held_out is not None and validation[0] is not None:
-            warn_of_another_scale("X", examples.X, held_out.X)
+            if not self._prepares:  # else both are brought to one scale
+                warn_of_another_scale("X", examples.X, held_out.X)
             if not is_classifier(self):
                 warn_of_another_scale("y", examples.Y, held_out.Y)
         return Data(examples, held_out, self._output, seed)

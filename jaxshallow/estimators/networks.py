@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,6 +15,15 @@ from jaxshallow.params import Params
 
 SHOWN = {head: head for head in OUTPUTS} | {"sigmoid": "logistic"}  # heads by scikit-learn's names
 FLOATS = (np.float64, np.float32)
+
+
+def joined(members: Sequence[Params]) -> Params:
+    """The one network whose Z2 is the mean of the members' Z2: their hidden units side by side, and W2 / n_members."""
+    W1, b1 = (np.concatenate([getattr(member, name) for member in members]) for name in ("W1", "b1"))
+    W2 = np.concatenate([member.W2 for member in members], axis=1) / len(members)
+    b2 = np.mean([member.b2 for member in members], axis=0)
+    leaves: Any = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+    return replace(members[0], **{name: leaf.astype(members[0].W1.dtype) for name, leaf in leaves.items()})
 
 
 class NetworksMixin:

@@ -5,13 +5,14 @@ A state has the form of the state there, with vectors in the place of `Params`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import optax
 
-from jaxshallow.estimators.solvers import Rate, Seen
+from jaxshallow.estimators.solvers import Rate, Seen, decay_steps
 
 
 class Solver(NamedTuple):
@@ -36,9 +37,13 @@ def numpy_solver(params: Mapping[str, Any], config: Mapping[str, Any], n_example
         steps: in an epoch.
     """
     rate = float(config["learning_rate"])  # Python's numbers leave the dtype of an array as it is
+    falls = params["learning_rate"] == "cosine"
     if params["solver"] == "adam":
-        return adam(rate, float(config["b1"]), float(config["b2"]), float(config["eps"]))
-    if params["learning_rate"] == "invscaling":
+        solver = adam(rate, float(config["b1"]), float(config["b2"]), float(config["eps"]))
+        return and_then(solver, cosine(decay_steps(params, steps))) if falls else solver
+    if falls:
+        scaling = and_then(cosine(decay_steps(params, steps)), constant(rate))
+    elif params["learning_rate"] == "invscaling":
         scaling = invscaling(rate, float(params["power_t"]), float(config["t_before"]), n_examples, steps)
     elif params["learning_rate"] == "adaptive":
         scaling = adaptive(rate)
@@ -73,6 +78,26 @@ def momentum(scaling: Solver, decay: float, nesterov: bool) -> Solver:
         return g + decay * velocity if nesterov else velocity, (scaled, optax.TraceState(velocity))
 
     return Solver(init, update)
+
+
+def and_then(before: Solver, after: Solver) -> Solver:
+    """`optax.chain` of two, with its state."""
+
+    def update(g: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        g, first = before.update(g, state[0])
+        g, second = after.update(g, state[1])
+        return g, (first, second)
+
+    return Solver(lambda theta: (before.init(theta), after.init(theta)), update)
+
+
+def cosine(decay: int) -> Solver:
+    def update(g: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        t = int(state.count)
+        factor = (1 + math.cos(math.pi * min(t, decay) / decay)) / 2
+        return factor * g, optax.ScaleByScheduleState(np.int32(t + 1))
+
+    return Solver(lambda theta: optax.ScaleByScheduleState(np.int32(0)), update)
 
 
 def constant(rate: float) -> Solver:

@@ -132,6 +132,11 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+def of_mean(of_scores: Callable[[np.ndarray], np.ndarray], Z2: np.ndarray) -> np.ndarray:
+    """What `of_scores` makes of the members' mean Z2, the Z2 of the one wide network that they are together."""
+    return of_scores(Z2.mean(axis=0, keepdims=True))
+
+
 def mean_output(Z2: np.ndarray, output: str) -> np.ndarray:
     """(rows, n_y) A2, the mean over members."""
     return ACTIVATIONS[output](Z2).mean(axis=0)

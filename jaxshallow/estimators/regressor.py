@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
 from jaxshallow.estimators.base import BaseShallow
+from jaxshallow.estimators.conformal import upper_end
+from jaxshallow.estimators.predicting import mean_output
+from jaxshallow.estimators.presets import takes_presets
 from jaxshallow.estimators.settings import LOSSES, is_stochastic
 
 
@@ -21,6 +25,7 @@ class Loss:
     loss: str = "squared_error"
 
 
+@takes_presets
 @dataclass(eq=False, repr=False, match_args=False)
 class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
     """A regressor with one hidden layer: a drop-in replacement for scikit-learn's `MLPRegressor`.
@@ -31,9 +36,11 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
     Args:
         loss: "squared_error", or "poisson" for counts ≥ 0, whose logarithm the network predicts. As in MLPRegressor it
             comes first, and may be left out: `ShallowRegressor((20,))`.
+        normalize_y: standardise y inside, as GaussianProcessRegressor does; the network predicts y itself.
         alpha: a number, or "evidence": then `predict(X, return_std=True)` gives error bars. It standardises y inside.
 
     Attributes:
+        oof_: with bagging the predictions of each example by the members that did not see it.
         noise_: with alpha="evidence", the standard deviation of the noise of y: a number, or (n_outputs,).
 
     Example:
@@ -42,6 +49,9 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
         >>> regressor.score(X, X[:, 0] ** 2) > 0.99
         True
     """
+
+    _: KW_ONLY
+    normalize_y: bool = False
 
     def __post_init__(self) -> None:
         first: Any = self.loss
@@ -72,6 +82,44 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
         found = [self._outputs(X), self._deviations(X)] if return_std else [self._outputs(X)]
         found = [outputs[:, 0] if outputs.shape[1] == 1 else outputs for outputs in found]
         return tuple(found) if return_std else found[0]
+
+    def predict_interval(self, X: Any, confidence_level: float = 0.9) -> np.ndarray:
+        """Intervals that hold a new target at least so often, on average: CV+, after a fit with bagging.
+
+        They follow from the predictions of unseen examples, without further training and without an assumption on the
+        noise. Their width is much the same for all x. Expect the level itself; what is certain is 2 level − 1.
+
+        Args:
+            X: (n_samples, n_features).
+            confidence_level: the share of new targets that are to be in their interval.
+
+        Returns:
+            (n_samples, 2) lower and upper ends, or (n_samples, 2, n_outputs); infinite where there were too few
+            examples for the level.
+
+        Raises:
+            ValueError: the fit was without bagging.
+
+        Source: Barber, Candès, Ramdas and Tibshirani (2021), Predictive inference with the jackknife+.
+        """
+        self._check_calibrated(confidence_level)
+        means = self._by_group(X, self._groups[0])
+        ends = []
+        for k, groups in enumerate(self._groups):
+            own = [mean[:, k] for mean in means]
+            upper = upper_end(groups, own, confidence_level)
+            ends.append([-upper_end(groups, [-mean for mean in own], confidence_level), upper])
+        found = np.array(ends).transpose(2, 1, 0)
+        return found[:, :, 0] if found.shape[2] == 1 else found
+
+    def _form(self, Z2: np.ndarray) -> np.ndarray:
+        return mean_output(Z2, self._output)
+
+    def _scores_of(self, oof: np.ndarray, y: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        return abs(oof - Y)
+
+    def _scored(self, oof: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        return float(r2_score(y, oof, sample_weight=weights))
 
     @property
     def _output(self) -> str:

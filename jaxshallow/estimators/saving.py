@@ -13,8 +13,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow import store
+from jaxshallow.estimators.encoders import Encoder
 from jaxshallow.estimators.error_bars import ErrorBarsMixin
 from jaxshallow.estimators.settings import check
+from jaxshallow.params import Params
+from jaxshallow.tables.features import Features, features_of
 
 # Fitted attributes that are written as they are.
 KNOWN = (
@@ -28,6 +31,9 @@ class SavingMixin(ErrorBarsMixin):
 
     get_params: Callable[..., dict[str, Any]]
     n_features_in_: int
+    as_one: Callable[[], Params]
+    features_: Features | None
+    _words: Any
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network with `jaxshallow.save`, and the rest of the estimator into the file's metadata.
@@ -36,28 +42,34 @@ class SavingMixin(ErrorBarsMixin):
             path: the file, by custom *.safetensors. `load` reads it back, and `jaxshallow.load` the network alone, in
                 the dtype of `coefs_`.
 
+        An ensemble whose members' Z2 are averaged (average="logits", or a regressor of squared errors) is saved as the
+        one network that it is, n_members times as wide. How columns become rows goes into the file, too: the programs
+        `predict` and `export` apply it. What bagging found of unseen examples does not.
+
         Raises:
-            ValueError: the estimator is an ensemble: save each of `members_` with `jaxshallow.save`.
+            ValueError: the estimator is an ensemble whose outputs are averaged, or one of the evidence.
             TypeError: a parameter is not JSON-serializable.
             NotFittedError: it has not been fitted.
             OSError, ImportError: as `jaxshallow.save`.
         """
         check_is_fitted(self)
-        if len(self._networks) > 1:
+        network = self.as_one()
+        if self.posteriors_ is not None and len(self._networks) > 1:
             raise ValueError(
-                f"a file holds one network, not {len(self._networks)}: save each of members_ with jaxshallow.save"
+                f"a file holds one network with its error bars, not {len(self._networks)}: save each of posteriors_ "
+                "with jaxshallow.save"
             )
         known = {name: as_json(name, getattr(self, name)) for name in KNOWN if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
             known["feature_names_in_"] = self.feature_names_in_.tolist()
         metadata = {
             "estimator": type(self).__name__,
-            "params": {name: as_json(name, value) for name, value in self.get_params().items()},
+            "params": {name: as_json(name, value) for name, value in self.get_params(deep=False).items()},
             "known": known,
             "feature_names": known.get("feature_names_in_", [f"x{k}" for k in range(self.n_features_in_)]),
             **self._labels(),
+            **(self.features_.as_json() if self.features_ else {}),
         }
-        (network,) = self._networks
         model = network if self.posteriors_ is None else replace(self.posteriors_[0], params=network)
         store.save(path, model, metadata)
 
@@ -85,6 +97,9 @@ class SavingMixin(ErrorBarsMixin):
             estimator.members_ = [jax.tree.map(np.asarray, params)]
             estimator._take_error_bars(saved)
             estimator.n_features_in_ = params.W1.shape[1]
+            if metadata.get("columns"):
+                estimator.features_ = features_of(metadata)
+                estimator._words, estimator.n_features_in_ = estimator.features_.words, len(estimator.features_.words)
             estimator._relabel(metadata)
             if params.output != estimator._output:
                 raise ValueError(f"its network must have output={estimator._output!r}, got {params.output!r}")
@@ -113,6 +128,8 @@ def as_json(name: str, value: Any) -> Any:
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Encoder):
+        return {"encoder": type(value).__name__, **as_json(name, value.get_params())}
     raise TypeError(f"{name} cannot be saved: {value!r}")
 
 
@@ -120,6 +137,9 @@ def from_json(value: Any) -> Any:
     """The value that `as_json` wrote; lists come back as tuples."""
     if isinstance(value, dict) and "float" in value:
         return float(value["float"])
+    if isinstance(value, dict) and "encoder" in value:
+        (encoder,) = (one for one in Encoder.__subclasses__() if one.__name__ == value["encoder"])
+        return encoder(**{from_json(key): from_json(item) for key, item in value["pairs"]})
     if isinstance(value, dict):
         return {from_json(key): from_json(item) for key, item in value["pairs"]}
     return tuple(map(from_json, value)) if isinstance(value, list) else value

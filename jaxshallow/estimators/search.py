@@ -54,6 +54,8 @@ class ShallowSearchCV(BaseSearchCV):
 
     n_jobs: int | None
     cv: Any
+    _order: list[int]
+    _together: list[int]
 
     def __init__(
         self,
@@ -108,15 +110,21 @@ class ShallowSearchCV(BaseSearchCV):
 
     def _run_search(self, evaluate_candidates: Any, **more: Any) -> None:
         """For BaseSearchCV, which hands over the function that fits and scores a list of candidates."""
-        candidates = list(self._candidates())
-        theirs = networks_of(self.estimator, candidates)
-        self._together = [k for k, own in enumerate(theirs) if len(own) == 1 and recipes_of(own)]
+        self._order, self._together = [], []
+        self._evaluate(list(self._candidates()), evaluate_candidates, **more)
+
+    def _evaluate(self, candidates: list[Candidate], evaluate_candidates: Any, **more: Any) -> Any:
+        """Train and score candidates, beside those before them; the results of all."""
+        theirs, before = networks_of(self.estimator, candidates), len(self._order)
+        self._together += [before + k for k, own in enumerate(theirs) if len(own) == 1 and recipes_of(own)]
         groups = grouped(candidates, theirs)
-        self._order = np.argsort([k for group in groups for k in group]).tolist()
+        self._order += (before + np.argsort([k for group in groups for k in group])).tolist()
+        results = None
         for group in groups:
             recipes = [recipe for k in group for recipe in recipes_of(theirs[k])]
             with trained_together(recipes, self.cv.n_splits):
-                evaluate_candidates([candidates[k] for k in group], **more)
+                results = evaluate_candidates([candidates[k] for k in group], **more)
+        return results
 
     def _candidates(self) -> ParameterGrid | ParameterSampler:
         if self.param_grid is None:

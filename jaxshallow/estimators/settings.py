@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from jaxshallow.activations import HIDDEN
+from jaxshallow.estimators.presets import PRESETS
 from jaxshallow.estimators.solvers import Factory, lowered, solver
 from jaxshallow.training.epochs import Rules
 
@@ -91,6 +92,7 @@ class Integer(NamedTuple):
         return integer if self.other is None else f"{self.other!r} or {integer}"
 
 
+BAGGING = ("folds", "bootstrap")
 EVIDENCE = "evidence"  # in the place of a weight decay, for the best one
 LONG = 2**31 - 2  # in the place of an infinite number of epochs
 NOT_NEGATIVE = Number(0, np.inf, closed="both")
@@ -101,7 +103,7 @@ COUNT = Integer(1)
 CONSTRAINTS: dict[str, OneOf | Number | Integer] = {
     "activation": OneOf(ChainMap[str, Any](HIDDEN, ACTIVATIONS)),  # a view: users may add to HIDDEN
     "solver": OneOf(("adam", "sgd", "lbfgs", "lm")),
-    "learning_rate": OneOf(("constant", "invscaling", "adaptive")),
+    "learning_rate": OneOf(("constant", "invscaling", "adaptive", "cosine")),
     "alpha": NOT_NEGATIVE._replace(other=EVIDENCE),
     "power_t": NOT_NEGATIVE,
     "tol": NOT_NEGATIVE,
@@ -115,6 +117,8 @@ CONSTRAINTS: dict[str, OneOf | Number | Integer] = {
     "n_iter_no_change": Integer(1, other=np.inf),
     "n_members": COUNT,
     "max_fun": COUNT,
+    "max_categories": COUNT,
+    "average": OneOf(("outputs", "logits")),
     "batch_size": Integer(1, other="auto"),
 }
 
@@ -128,16 +132,34 @@ def check(params: Mapping[str, Any]) -> None:
     for name, constraint in CONSTRAINTS.items():
         if not constraint.allows(params[name]):
             raise ValueError(f"{name} must be {constraint}, got {params[name]!r}")
-    for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping"):
-        if not isinstance(params[name], bool | np.bool_):
+    for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "normalize_y"):
+        if name in params and not isinstance(params[name], bool | np.bool_):
             raise ValueError(f"{name} must be True or False, got {params[name]!r}")
     if params.get("loss") not in (None, *LOSSES):
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {params['loss']!r}")
     if params["alpha"] == EVIDENCE and params["early_stopping"]:
         raise ValueError("early_stopping must be False for alpha='evidence', which holds no examples out")
+    if params["bagging"] not in (None, *BAGGING):
+        raise ValueError(f"bagging must be None or one of {', '.join(BAGGING)}, got {params['bagging']!r}")
+    if params["preset"] not in (None, *PRESETS):
+        raise ValueError(f"preset must be None or one of {', '.join(PRESETS)}, got {params['preset']!r}")
+    if params["bagging"]:
+        check_bagging(params)
     n_hidden(params["hidden_layer_sizes"])
     if params["device"] is not None:  # to ask JAX would start it
         devices(params["device"])
+
+
+def check_bagging(params: Mapping[str, Any]) -> None:
+    """Refuse what members that train on different examples cannot have."""
+    if params["n_members"] == 1:
+        raise ValueError(f"n_members must be 2 or more for bagging={params['bagging']!r}, got 1")
+    if params["solver"] == "lbfgs":
+        raise ValueError(
+            "solver must be adam, sgd or lm for bagging, which trains all members in one program, got 'lbfgs'"
+        )
+    if params["alpha"] == EVIDENCE:
+        raise ValueError("bagging must be None for alpha='evidence', which is that of all examples")
 
 
 def n_hidden(hidden_layer_sizes: Any) -> int:

@@ -35,7 +35,9 @@ def solver(params: Mapping[str, Any], n_examples: int, steps: int) -> Factory:
     if params["solver"] == "lm":
         return levenberg_marquardt
     if params["solver"] == "adam":
-        return adam
+        return adam_cosine(decay_steps(params, steps)) if params["learning_rate"] == "cosine" else adam
+    if params["learning_rate"] == "cosine":
+        return sgd_cosine(nesterov, decay_steps(params, steps))
     if params["learning_rate"] == "invscaling":
         return sgd_invscaling(nesterov, float(params["power_t"]), n_examples, steps)
     if params["learning_rate"] == "adaptive":
@@ -54,6 +56,26 @@ def adam(learning_rate: Any, b1: Any, b2: Any, eps: Any) -> optax.GradientTransf
     return optax.chain(optax.GradientTransformation(plain.init, update), optax.scale_by_learning_rate(learning_rate))
 
 
+def decay_steps(params: Mapping[str, Any], steps: int) -> int:
+    """The steps in which "cosine" goes from the learning rate to 0: those of `max_iter` epochs."""
+    return int(params["max_iter"]) * steps
+
+
+def falling(decay: int) -> optax.GradientTransformation:
+    """(1 + cos(π t / decay)) / 2 times the gradients of step t."""
+    return optax.scale_by_schedule(optax.cosine_decay_schedule(1.0, decay))
+
+
+@functools.cache
+def adam_cosine(decay: int) -> Factory:
+    """Adam, its rate times (1 + cos(π t / decay)) / 2 at step t."""
+
+    def factory(learning_rate: Any, b1: Any, b2: Any, eps: Any) -> optax.GradientTransformation:
+        return optax.chain(adam(learning_rate, b1, b2, eps), falling(decay))
+
+    return factory
+
+
 # ---- each gradient is scaled before it enters the velocity, not the velocity ----
 
 
@@ -63,6 +85,17 @@ def sgd(nesterov: bool) -> Factory:
 
     def factory(learning_rate: Any, momentum: Any) -> optax.GradientTransformation:
         return optax.chain(optax.scale_by_learning_rate(learning_rate), optax.trace(momentum, nesterov))
+
+    return factory
+
+
+@functools.cache
+def sgd_cosine(nesterov: bool, decay: int) -> Factory:
+    """α (1 + cos(π t / decay)) / 2 at step t."""
+
+    def factory(learning_rate: Any, momentum: Any) -> optax.GradientTransformation:
+        scaling = optax.chain(falling(decay), optax.scale_by_learning_rate(learning_rate))
+        return optax.chain(scaling, optax.trace(momentum, nesterov))
 
     return factory
 

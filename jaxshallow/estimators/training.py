@@ -102,15 +102,17 @@ def descend_in_jax(
     first = beginning(configs, data, before.state, dtype)
     full_batch = recipe.batch_size(n) == n
     # With minibatches, `fit_many` does it, so that no minibatch holds an added example.
-    examples = lengthened(examples) if full_batch else examples
+    examples = lengthened(examples) if full_batch and data.bags is None else examples
     if held_out is not None:
         held_out = lengthened(held_out)
         configs = [{**config, "validation_weights": held_out.weights} for config in configs]
+    if data.bags is not None:
+        configs = [{**config, "fold": config["seed"]} for config in configs]  # seeds count the members
     return fit_many(
         np.array(data.key_words, np.uint32), examples.X, examples.Y, configs,
         epochs=epochs, batch_size=None if full_batch else recipe.batch_size(n), output=data.output,
         optimizer=recipe.optimizer(n), weights=examples.weights,
-        validation=None if held_out is None else (held_out.X, held_out.Y),
+        validation=None if held_out is None else (held_out.X, held_out.Y), folds=data.bags,
         patience=recipe.patience, tol=recipe.params["tol"], callback=callback, devices=devices(recipe.params["device"]),
         dtype=dtype, start=in_dtype(before.state, dtype), first=first, epochs_before=before.epochs,
         shuffle=bool(recipe.params["shuffle"]), rules=recipe.rules,

@@ -30,12 +30,15 @@ def export(params: Params, path: str | os.PathLike[str], metadata: dict[str, Any
     Args:
         params: the network. It takes raw features, so any scaling must be folded into W1 and b1.
         path: the file.
-        metadata: as `read_metadata` gives it. Three entries are used, each optional: "feature_names" (the names of X's
-            n_x rows, else x1, x2, ...), "labels" (the names of the classes; empty for regression) and "columns": how
-            the columns of a table become the rows of X, else each feature is a column of numbers. A column is a dict
-            of "name", "categories" and "fill". Without categories it holds numbers and becomes one row of X. With them
-            it holds text and becomes one row of 0 and 1 per category, named "colour=blue". "fill" lists the numbers
-            that replace a missing value, one for each of its rows; None refuses missing values.
+        metadata: as `read_metadata` gives it. Four entries are used, each optional: "feature_names" (the names of X's
+            n_x rows, else x1, x2, ...), "labels" (the names of the classes; empty for regression), "columns" and
+            "encoding". The columns say how those of a table become the rows of X, else each feature is a column of
+            numbers. A column is a dict of "name", "categories", "fill" and "unknown". Without categories it holds
+            numbers and becomes one row of X. With them it holds text and becomes one row of 0 and 1 per category,
+            named "colour=blue". "fill" lists the numbers that replace a missing value, one for each of its rows; None
+            refuses missing values. "unknown" does so for a text that is none of the categories. An encoding, as
+            `as_json` of `tables.encodings` gives it, comes between X and the network: the file applies it, and takes
+            X with NaN where a value is missing, in .py as float64.
 
     Raises:
         ValueError: the suffix is none of these; names, labels or columns are malformed or do not fit the network; a

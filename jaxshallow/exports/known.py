@@ -14,6 +14,7 @@ from jaxshallow.checks import LEAVES
 from jaxshallow.params import Params
 from jaxshallow.tables.columns import columns_of
 from jaxshallow.tables.dataset import Column
+from jaxshallow.tables.encodings import Encoding, from_json
 
 HIDDEN = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
 
@@ -30,12 +31,19 @@ def on_host(params: Params) -> Params:
     return replace(params, **leaves)
 
 
-def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[str, list[Any]]:
-    """`feature_names`, `labels` and `columns`, as given or the defaults, checked against the network's sizes."""
+def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """What is known of a network's rows and classes, as given or the defaults, checked against its sizes.
+
+    Returns:
+        "feature_names", "labels", "columns", and "encoding", unless the rows of X are what the network takes.
+    """
     if not isinstance(metadata, dict | None):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
     metadata = metadata or {}
-    columns, rows = _columns(params.W1.shape[1], metadata)
+    encoding = encoding_of(metadata)
+    columns, rows = _columns(encoding.n_x if encoding else params.W1.shape[1], metadata)
+    if encoding and encoding.n_rows != params.W1.shape[1]:
+        raise ValueError(f"metadata's encoding must make n_x = {params.W1.shape[1]} rows, got {encoding.n_rows}")
 
     n_y = len(params.W2)
     n_labels = {"identity": 0, "exp": 0, "softmax": n_y, "sigmoid": max(n_y, 2)}[params.output]
@@ -46,7 +54,18 @@ def checked_metadata(params: Params, metadata: dict[str, Any] | None) -> dict[st
     if len(labels) != n_labels:
         head = f"output={params.output!r} with n_y = {n_y}"
         raise ValueError(f"metadata's labels must be {n_labels} for {head}, got {len(labels)}: {labels}")
-    return {"feature_names": rows, "labels": labels, "columns": columns}
+    known = {"feature_names": rows, "labels": labels, "columns": columns}
+    return known | ({"encoding": encoding.as_json()} if encoding else {})
+
+
+def encoding_of(metadata: Mapping[str, Any]) -> Encoding | None:
+    """How the rows of X become those that the network takes; None if they are the same.
+
+    Raises:
+        ValueError: it is not what `as_json` of an encoding gives.
+    """
+    plain = metadata.get("encoding")
+    return None if plain is None else from_json(plain)
 
 
 def _columns(n_x: int, metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -64,16 +83,7 @@ def _columns(n_x: int, metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], 
         raise ValueError(f"metadata's feature_names must be what its columns make, {rows}, got {list(names)}")
     if len({column.name for column in columns}) < len(columns):
         raise ValueError(f"metadata's columns must have names, each its own, got {[c.name for c in columns]}")
-    plain = [
-        {
-            "name": c.name,
-            "categories": list(c.categories),
-            "fill": None if c.fill is None else list(c.fill),
-            **({"decimal": c.decimal} if c.decimal else {}),
-        }
-        for c in columns
-    ]
-    return plain, rows
+    return [column.as_json() for column in columns], rows
 
 
 def _listed(metadata: dict[str, Any], name: str) -> list[Any]:

@@ -8,20 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from jaxshallow.exports.known import portable
+from jaxshallow.exports.known import encoding_of, portable
 from jaxshallow.extras import require
 from jaxshallow.params import ONE_CLASS, Params
+from jaxshallow.tables.encodings import FAR, Encoding, PiecewiseLinear
 
 IR_VERSION, OPSET = 8, 17  # what onnxruntime 1.17 reads
 
 
-def to_onnx(params: Params, known: dict[str, list[Any]]) -> bytes:
+def to_onnx(params: Params, known: dict[str, Any]) -> bytes:
     """A serialized ONNX model of X -> (label, A2), with `known` as JSON in its metadata."""
     onnx, numpy_helper = require("onnx", "export"), require("onnx.numpy_helper", "export")
     leaves, hidden = portable(params)
-    n_x, n_y = params.W1.shape[1], len(params.W2)
+    n_x, n_y = len(known["feature_names"]), len(params.W2)
     dtype = onnx.helper.np_dtype_to_tensor_dtype(leaves["W1"].dtype)
-    nodes, constants = _graph(onnx.helper.make_node, onnx.TensorProto.INT64, leaves, hidden, params.output)
+    node, encoding = onnx.helper.make_node, encoding_of(known)
+    nodes, constants = _graph(node, onnx.TensorProto.INT64, leaves, hidden, params.output)
+    if encoding:
+        before, more = _encoding(node, encoding, leaves["W1"].dtype)
+        nodes[0] = node("MatMul", ["encoded", "W1.T"], ["X W1.T"])
+        nodes, constants = before + nodes, constants | more
     value = onnx.helper.make_tensor_value_info
     label_type = dtype if params.task == "regression" else onnx.TensorProto.INT64
     label_shape = ["m"] if params.task in ONE_CLASS else ["m", n_y]
@@ -39,9 +45,51 @@ def to_onnx(params: Params, known: dict[str, list[Any]]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _graph(
-    node: Callable[..., Any], int64: int, leaves: dict[str, np.ndarray], hidden: str, output: str
-) -> tuple[list[Any], dict[str, np.ndarray]]:
+Graph = tuple[list[Any], dict[str, np.ndarray]]  # nodes, and the constants by name
+
+
+def _encoding(node: Callable[..., Any], encoding: Encoding, dtype: Any) -> Graph:
+    """X -> "encoded": the encoding's `formula`, where examples are rows."""
+    return (_bins if isinstance(encoding, PiecewiseLinear) else _smooth_clip)(node, encoding, dtype)
+
+
+def _bins(node: Callable[..., Any], encoding: Any, dtype: Any) -> Graph:
+    source, *ramps = encoding.ramps
+    constants = dict(zip(encoding.ramps._fields[1:], (array.T.astype(dtype) for array in ramps), strict=True))
+    nodes = [
+        node("Gather", ["X", "source"], ["x"], axis=1),
+        node("IsNaN", ["x"], ["gaps"]),
+        node("Sub", ["x", "low"], ["x - low"]),
+        node("Div", ["x - low", "width"], ["ramp"]),
+        node("Max", ["ramp", "least"], ["at least"]),
+        node("Min", ["at least", "most"], ["clipped"]),
+        node("Where", ["gaps", "missing", "clipped"], ["encoded"]),
+    ]
+    return nodes, {**constants, "source": source.astype(np.int64)}
+
+
+def _smooth_clip(node: Callable[..., Any], encoding: Any, dtype: Any) -> Graph:
+    numbers = {
+        "center": np.array([encoding.center]), "factor": np.array([encoding.factor]), "far": np.array(FAR),
+        "-far": np.array(-FAR), "0": np.array(0), "1": np.array(1), "3": np.array(3),
+    }  # fmt: skip
+    nodes = [
+        node("Sub", ["X", "center"], ["X - center"]),
+        node("Mul", ["X - center", "factor"], ["scaled"]),
+        node("IsNaN", ["scaled"], ["gaps"]),
+        node("Where", ["gaps", "0", "scaled"], ["known"]),
+        node("Max", ["known", "-far"], ["at least"]),
+        node("Min", ["at least", "far"], ["z"]),
+        node("Div", ["z", "3"], ["z / 3"]),
+        node("Mul", ["z / 3", "z / 3"], ["square"]),
+        node("Add", ["square", "1"], ["1 + square"]),
+        node("Sqrt", ["1 + square"], ["root"]),
+        node("Div", ["z", "root"], ["encoded"]),
+    ]
+    return nodes, {name: array.astype(dtype) for name, array in numbers.items()}
+
+
+def _graph(node: Callable[..., Any], int64: int, leaves: dict[str, np.ndarray], hidden: str, output: str) -> Graph:
     """The equations as nodes, each with the names of its inputs and outputs, and the constants by name."""
     n_y, number = len(leaves["W2"]), leaves["W1"].dtype.type
     constants = {f"{name}.T": leaf.T for name, leaf in leaves.items()}

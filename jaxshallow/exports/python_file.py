@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxshallow.exports.known import portable
+from jaxshallow.exports.known import encoding_of, portable
 from jaxshallow.params import Params
+from jaxshallow.tables.encodings import Encoding, PiecewiseLinear
 
 WIDTH = 120
 
@@ -58,17 +59,19 @@ ANSWERS = {
 ANSWERS |= {("exp", several): ANSWERS["identity", several] for several in (False, True)}
 
 
-def to_python(params: Params, known: dict[str, list[Any]]) -> bytes:
+def to_python(params: Params, known: dict[str, Any]) -> bytes:
     """The source of `standalone.py` for this network.
 
     Args:
         params: the network, on the host.
-        known: its feature names, labels and columns, as `checked_metadata` gives them.
+        known: its feature names, labels, columns and encoding, as `checked_metadata` gives them.
     """
     program = importlib.resources.files("jaxshallow.exports").joinpath("standalone.py").read_text(encoding="utf-8")
-    functions = {found[1]: found[0] for found in re.finditer(r"def (\w+)\(Z\):\n    return .+", program)}
+    functions = {found[1]: found[0].rstrip() for found in re.finditer(r"def (\w+)\([ZX]\):\n(?:    .+\n)+", program)}
     leaves, hidden = portable(params)
-    (n_h, n_x), n_y = params.W1.shape, len(params.W2)
+    encoding = encoding_of(known)
+    encode, constants = _constants(encoding) if encoding else ("", {})
+    n_x, n_h, n_y = len(known["feature_names"]), len(params.W1), len(params.W2)
     lists = {
         "FEATURES": known["feature_names"],
         "LABELS": known["labels"],
@@ -79,10 +82,22 @@ def to_python(params: Params, known: dict[str, list[Any]]) -> bytes:
         **{"n_x": n_x, "n_h": n_h, "n_y": n_y, "hidden": hidden, "output": params.output},
         lists="\n".join(_list(name, items) for name, items in lists.items()),
         rules=_rules(),
-        functions="\n\n\n".join(functions[name] for name in dict.fromkeys([hidden, params.output])),
-        leaves="\n".join(_array(name, leaf) for name, leaf in leaves.items()),
+        dtype="float64" if encoding else leaves["W1"].dtype,
+        rows=f"{encode}(X)" if encode else "X",
+        functions="\n\n\n".join(functions[name] for name in dict.fromkeys([hidden, params.output, encode]) if name),
+        leaves="\n".join(_array(name, leaf) for name, leaf in (leaves | constants).items()),
     )
     return text.encode()
+
+
+def _constants(encoding: Encoding) -> tuple[str, dict[str, np.ndarray]]:
+    """The name of an encoding's function in `standalone.py`, and its constants."""
+    if isinstance(encoding, PiecewiseLinear):
+        return "piecewise_linear", dict(
+            zip(("SOURCE", "LOW", "WIDTH", "LEAST", "MOST", "ABSENT"), encoding.ramps, strict=True)
+        )
+    columns = (np.array(values)[:, None] for values in (encoding.center, encoding.factor))
+    return "smooth_clip", dict(zip(("CENTER", "FACTOR"), columns, strict=True))
 
 
 def _template(program: str) -> Template:
@@ -105,9 +120,9 @@ def _list(name: str, items: list[Any]) -> str:
 
 
 def _array(name: str, leaf: np.ndarray) -> str:
-    """The assignment of W1, b1, W2 or b2: one line per row, wrapped; a column vector's rows share lines."""
-    rows = [f"[{', '.join(map(_number, row))}]," for row in leaf]
-    rows = [" ".join(rows)] if leaf.shape[1] == 1 else rows
+    """The assignment of W1, b1, W2 or b2: one line per row, wrapped; a vector's rows share lines."""
+    rows = [f"[{', '.join(map(_number, row))}]," for row in leaf] if leaf.ndim > 1 else [f"{k}," for k in leaf]
+    rows = [" ".join(rows)] if leaf.ndim == 1 or leaf.shape[1] == 1 else rows
     wrap = textwrap.TextWrapper(
         WIDTH, initial_indent="    ", subsequent_indent="     ", break_long_words=False, break_on_hyphens=False
     )

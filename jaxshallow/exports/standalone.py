@@ -31,8 +31,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 # The rows of X, the classes, and how the columns of a table become the rows of X: a number is one row; text is a row of
-# 0 and 1 for each of its categories; "fill" is what stands for a missing value, None where that is refused. "decimal"
-# is the decimal mark of numbers in the table of training, if they were not all plain.
+# 0 and 1 for each of its categories; "fill" stands for a missing value, None where that is refused, [None] where it is
+# left to the network; "unknown" stands for a text that is none of the categories, if that is not refused; "decimal" is
+# the decimal mark of numbers in the table of training, if they were not all plain.
 #: $lists
 FEATURES = ["x1", "x2"]
 LABELS = ["same", "different"]
@@ -42,11 +43,12 @@ COLUMNS: list[dict] = [
 ]
 #:
 
+DTYPE = np.float32  #: DTYPE = np.$dtype
 Cache = namedtuple("Cache", "Z1 A1 Z2 A2")
 
 
 #: $functions
-# The exporter keeps the two that the network uses.
+# The exporter keeps those that the network uses; the last two make the rows that it takes.
 def sigmoid(Z):
     return np.where(Z > 0, 1, np.exp(-abs(Z))) / (1 + np.exp(-abs(Z)))
 
@@ -75,16 +77,29 @@ def softmax(Z):
     return np.exp(Z - Z.max(axis=0)) / np.exp(Z - Z.max(axis=0)).sum(axis=0)
 
 
+def piecewise_linear(X):
+    """The rows that the network takes: row k follows row SOURCE[k] of X along one bin, or says that it is missing."""
+    x = X[SOURCE]
+    return np.where(np.isnan(x), ABSENT, np.clip((x - LOW) / WIDTH, LEAST, MOST)).astype(W1.dtype)
+
+
+def smooth_clip(X):
+    """The rows that the network takes: those of X, scaled, between -3 and 3."""
+    Z = np.clip((X - CENTER) * FACTOR, -1e9, 1e9)
+    Z = np.where(np.isnan(Z), 0, Z)
+    return (Z / np.sqrt(1 + (Z / 3) ** 2)).astype(W1.dtype)
+
+
 #:
 
 
 def forward(X):
     """Z1, A1 (n_h, m) and Z2, A2 (n_y, m) of the examples X (n_x, m)."""
-    X = np.asarray(X, W1.dtype)
+    X = np.asarray(X, DTYPE)
     if X.ndim != 2 or len(X) != len(FEATURES):
         raise ValueError(f"X must be (n_x, m) = ({len(FEATURES)}, m), got {X.shape}")
 
-    Z1 = W1 @ X + b1
+    Z1 = W1 @ X + b1  #: Z1 = W1 @ $rows + b1
     A1 = tanh(Z1)  #: A1 = $hidden(Z1)
     Z2 = W2 @ A1 + b2
     A2 = sigmoid(Z2)  #: A2 = $output(Z2)
@@ -104,20 +119,22 @@ from jaxshallow.tables.layout import MISSING, NUMBER, decimal_mark, plain_number
 #:
 
 
-def numbers(cell, categories, fill, mark):
+def numbers(cell, mark, categories, fill, unknown=None, **more):
     """The rows of X that a cell of a table becomes."""
     if cell in MISSING:
         if fill is None:
             raise ValueError("the value is missing")
         return fill
     if categories:
+        if cell not in categories and unknown is not None:
+            return unknown
         if cell not in categories:
             raise ValueError(f"{cell!r} is not among {', '.join(categories)}")
         return [float(cell == category) for category in categories]
     plain = {"true": "1", "false": "0"}.get(cell.lower()) or plain_number(cell, mark)
-    if re.fullmatch(NUMBER, plain) and abs(float(plain)) <= float(np.finfo(W1.dtype).max):
+    if re.fullmatch(NUMBER, plain) and abs(float(plain)) <= float(np.finfo(DTYPE).max):
         return [float(plain)]
-    raise ValueError(f"{cell!r} is not a finite number of {W1.dtype}")
+    raise ValueError(f"{cell!r} is not a finite number of {np.dtype(DTYPE)}")
 
 
 def read(lines, likely=","):
@@ -148,11 +165,11 @@ def to_X(rows, mark):
         x = []
         for cell, column in zip(row, COLUMNS):
             try:
-                x += numbers(cell, column["categories"], column["fill"], mark)
+                x += numbers(cell, mark, **column)
             except ValueError as error:
                 raise ValueError(f"row {place}, column {column['name']!r}: {error}") from None
         examples.append(x)
-    return np.array(examples, W1.dtype).T
+    return np.array(examples, DTYPE).T
 
 
 @np.errstate(all="ignore")
@@ -185,6 +202,8 @@ W1 = np.array([[4, 4], [4, 4]], np.float32)
 b1 = np.array([[-2], [-6]], np.float32)
 W2 = np.array([[4, -4]], np.float32)
 b2 = np.array([[-4]], np.float32)
+SOURCE = [0]
+LOW = WIDTH = LEAST = MOST = ABSENT = CENTER = FACTOR = np.ones((1, 1))
 #:
 
 if __name__ == "__main__":

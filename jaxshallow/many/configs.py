@@ -90,7 +90,7 @@ def complete(configs: Sequence[Mapping[str, Any]] | Mapping[str, Any], factory: 
     if not len(configs):
         raise ValueError("configs must hold at least one network, got none")
     takes = arguments_of(factory)
-    known = {"n_h", *DEFAULTS, *PER_EXAMPLE, *takes} | ({"learning_rate"} if takes_rate(factory) else set())
+    known = {"n_h", "fold", *DEFAULTS, *PER_EXAMPLE, *takes} | ({"learning_rate"} if takes_rate(factory) else set())
     defaults = {**DEFAULTS, "learning_rate": 0.1 if factory is None else 0.001}
     networks = []
     for k, config in enumerate(configs):

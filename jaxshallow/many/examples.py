@@ -31,6 +31,8 @@ class FoldExamples(NamedTuple):
         rows: their indices in the examples given; None for all.
         scaling: (mean, deviation) of their features, each (n_x, 1); None if they were not scaled.
         weights: (m,) for networks that have none of their own; None: all 1.
+        validation_weights: of the validation examples: 0 for those that fill a fold up to the length of the longest, so
+            that all folds share a program; None: all 1.
         on_devices: for each device (X, Y, validation); X and Y may have padding that no minibatch uses.
     """
 
@@ -39,6 +41,7 @@ class FoldExamples(NamedTuple):
     rows: np.ndarray | None
     scaling: Scaling | None
     weights: np.ndarray | None
+    validation_weights: np.ndarray | None
     on_devices: list[tuple[Array, Array, tuple[Array, Array] | None]]
 
     def last(self, batch_size: int | None, entries: int) -> int | None:
@@ -98,8 +101,10 @@ class Examples:
     def of_fold(self, fold: int, settings: Settings) -> FoldExamples:
         """The examples of a fold, or all of them, on the devices."""
         X, Y, weights, validation, rows = self.X, self.Y, self.weights, self.validation, None
+        counts = None
         if self.folds is not None:
             rows, held_out = self.folds[fold]
+            held_out, counts = _filled_up(held_out, [len(test) for _, test in self.folds])
             X, Y, validation = X[:, rows], Y[:, rows], (X[:, held_out], Y[:, held_out])
             weights = None if weights is None else weights[rows]
         scaled = self.scaling_of(fold)
@@ -110,12 +115,20 @@ class Examples:
         if settings.batch_size is not None:  # no minibatch takes the columns added
             X, Y = (np.pad(A, ((0, 0), (0, length(max(lengths)) - m))) for A in (X, Y))
         on_devices = [jax.device_put((X, Y, validation), device) for device in settings.devices]
-        return FoldExamples(m, lengths, rows, scaled, weights, on_devices)
+        return FoldExamples(m, lengths, rows, scaled, weights, counts, on_devices)
 
     @property
     def _lengths(self) -> list[int]:
         """How many examples each fold is trained on."""
         return [self.m] if self.folds is None else [len(train) for train, _ in self.folds]
+
+
+def _filled_up(rows: np.ndarray, lengths: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """As many indices as the longest of all lengths, the last repeated, and 0 for those; None if all are as long."""
+    n = max(lengths)
+    if min(lengths) == n:
+        return rows, None
+    return np.pad(rows, (0, n - len(rows)), mode="edge"), np.arange(n) < len(rows)
 
 
 def _standard(X: np.ndarray, by: Scaling) -> np.ndarray:
@@ -133,8 +146,10 @@ def weights_of(settings: Settings, members: np.ndarray, examples: FoldExamples) 
     return np.stack([np.asarray(default if w is None else w[rows], settings.dtype) for w in own])
 
 
-def validation_weights_of(settings: Settings, members: np.ndarray) -> np.ndarray | None:
+def validation_weights_of(settings: Settings, members: np.ndarray, examples: FoldExamples) -> np.ndarray | None:
     """(C, m) weights of the members for the validation examples; None if no network of the run has any."""
+    if examples.validation_weights is not None:
+        return np.tile(examples.validation_weights.astype(settings.dtype), (len(members), 1))
     first = _first("validation_weights", settings)
     if first is None:
         return None
@@ -223,19 +238,32 @@ def _pairs(folds: int | Iterable[tuple[ArrayLike, ArrayLike]], m: int) -> Folds:
 
 
 def for_each_fold(networks: Sequence[dict[str, Any]], examples: Examples) -> list[dict[str, Any]]:
-    """The networks, their own weights as arrays; with folds, each network once per fold.
+    """The networks, their own weights as arrays; with folds, each network once per fold, or on its own fold alone.
 
     Raises:
-        ValueError: weights have another shape, are invalid, or leave nothing to train on.
+        ValueError: weights have another shape, are invalid, or leave nothing to train on; there is no such fold.
     """
     networks = [_with_checked_weights(k, network, examples) for k, network in enumerate(networks)]
+    folds = [_folds_of(k, network, examples) for k, network in enumerate(networks)]
     if examples.folds is None:
         return networks
     everyone = [w for w in (examples.weights, *(network.get("weights") for network in networks)) if w is not None]
     for fold, (train, _) in enumerate(examples.folds):
         if not all(w[train].any() for w in everyone):
             raise ValueError(f"weights must not all be 0 where fold {fold} is trained")
-    return [{**network, "fold": fold} for network in networks for fold in range(len(examples.folds))]
+    return [{**network, "fold": fold} for network, own in zip(networks, folds, strict=True) for fold in own]
+
+
+def _folds_of(k: int, network: Mapping[str, Any], examples: Examples) -> Sequence[int]:
+    """The folds that a network is trained on; 0, without folds."""
+    n = 0 if examples.folds is None else len(examples.folds)
+    if "fold" not in network:
+        return range(max(1, n))
+    fold = network["fold"]
+    if isinstance(fold, bool) or not isinstance(fold, int | np.integer) or not 0 <= fold < n:
+        expected = f"an integer from 0 to {n - 1}" if n else "left out, since there are no folds"
+        raise ValueError(f"configs[{k}]: fold must be {expected}, got {fold!r}")
+    return [int(fold)]
 
 
 def first_of_each(
@@ -251,6 +279,7 @@ def first_of_each(
     n_x, n_y, dtype = len(examples.X), len(examples.Y), examples.X.dtype
     found = []
     for k, (one, network) in enumerate(zip(first, networks, strict=True)):
+        times = len(_folds_of(k, network, examples))
         like = shapes(network["n_h"], n_x, n_y, dtype)
         if not _is_on_the_host(one, like):  # else thousands would go to a device and back
             try:
@@ -261,8 +290,8 @@ def first_of_each(
         came = (*one.W1.shape, len(one.W2), one.hidden, one.output, one.W1.dtype)
         if came != wanted:
             raise ValueError(f"first[{k}] must have (n_h, n_x, n_y, hidden, output, dtype) = {wanted}, got {came}")
-        found.append(one)
-    return [one for one in found for _ in range(len(examples.folds or (0,)))]
+        found += [one] * times
+    return found
 
 
 def _is_on_the_host(one: Any, like: Params) -> bool:

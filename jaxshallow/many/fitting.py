@@ -76,6 +76,7 @@ def fit_many(
             - learning_rate: by default 0.1 for "sgd", 0.001 for others; l2: 0.0 by default;
             - weights: (m,) weight of each example, such as the counts of a bootstrap sample;
             - validation_weights: the same for the validation examples;
+            - fold: with `folds`, the number of the one that it is trained for, alone; by default it is for each;
             - whatever else the optimizer takes, such as Adam's b1, b2 and eps. Numbers may differ within a program;
               networks whose optimizers differ in form (nesterov, memory_size, a schedule as learning_rate) are trained
               by programs of their own.
@@ -90,7 +91,8 @@ def fit_many(
         validation: (X, Y) of the same form, whose cost is recorded after each epoch.
         folds: cross-validation. Each config is trained once per fold, on all other examples, and validated on the fold,
             where every example counts the same. Give the number of folds, which are then consecutive examples, or the
-            pairs of indices (train, test) of a scikit-learn splitter: `StratifiedKFold(5).split(X.T, y)`.
+            pairs of indices (train, test) of a scikit-learn splitter: `StratifiedKFold(5).split(X.T, y)`. An index may
+            stand there several times, as in a bootstrap sample.
         standardize: scale each feature to mean 0 and deviation 1 over the training examples (of each fold, with
             `folds`), without weights. The scaling is folded into W1 and b1 afterwards, so pass raw values.
         patience, tol: each network stops as in `fit`.

@@ -181,7 +181,7 @@ def _start(
     """
     settings, examples = work.settings, work.examples
     members = work.group.members[rows]
-    own = weights_of(settings, members, examples), validation_weights_of(settings, members)
+    own = weights_of(settings, members, examples), validation_weights_of(settings, members, examples)
     device, tol = turn % len(settings.devices), np.asarray(settings.tol, settings.dtype)
     arguments = (*examples.on_devices[device], *networks, _rows(work.columns, rows), *own, order, tol)
     of_block = block.epochs, room, device

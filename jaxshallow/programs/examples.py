@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import jax
@@ -26,12 +25,13 @@ class Split(NamedTuple):
     validation: Examples | None
 
 
-def load(options: DataOptions) -> data.Dataset:
-    """Load the data set; print its remarks on stderr."""
+def load(options: DataOptions, keep_gaps: bool = False) -> data.Dataset:
+    """Load the data set, of a table with its gaps if they are to be kept; print its remarks on stderr."""
+    keep_gaps = keep_gaps and options.data not in data.DATASETS
     dataset = data.load(
         options.data,
         options.target,
-        missing=options.missing,
+        missing="keep" if keep_gaps else options.missing,
         drop=options.drop,
         categories=options.categories,
         task=None if options.task == "auto" else options.task,
@@ -43,16 +43,20 @@ def load(options: DataOptions) -> data.Dataset:
 
 def split(dataset: data.Dataset, options: RunOptions) -> Split:
     """Hold out a share of the examples, --validation, drawn with --seed."""
-    if not 0 <= options.validation < 1:
-        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
-    m = dataset.X.shape[1]
-    held_out = round(options.validation * m)
-    if held_out == m or (options.validation > 0 and held_out == 0):
-        raise ValueError(f"--validation {options.validation} of {m} examples leaves one part empty")
-    order = np.random.default_rng(options.seed).permutation(m) if held_out else np.arange(m)
+    order, held_out = order_of(dataset.X.shape[1], options)
     validation, train = order[:held_out], order[held_out:]
     X, Y = dataset = dataset.filled_from(train)
     return Split(dataset, (X[:, train], Y[:, train]), (X[:, validation], Y[:, validation]) if held_out else None)
+
+
+def order_of(m: int, options: RunOptions) -> tuple[np.ndarray, int]:
+    """The order of m examples, and how many of them, the first, are held out."""
+    if not 0 <= options.validation < 1:
+        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
+    held_out = round(options.validation * m)
+    if held_out == m or (options.validation > 0 and held_out == 0):
+        raise ValueError(f"--validation {options.validation} of {m} examples leaves one part empty")
+    return np.random.default_rng(options.seed).permutation(m) if held_out else np.arange(m), held_out
 
 
 def is_planar(X: np.ndarray, options: DataOptions) -> bool:
@@ -95,7 +99,7 @@ def metadata_of(dataset: data.Dataset, scalings: Scalings, **more: Any) -> dict[
     """
     return {
         "feature_names": dataset.feature_names,
-        "columns": [asdict(column) for column in dataset.columns],
+        "columns": [column.as_json() for column in dataset.columns],
         "labels": dataset.labels,
         "target": dataset.target,
         "scaling": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -95,6 +95,12 @@ def read(options: type[T], argv: Sequence[str] | None, program: str, description
         description=(description or "").replace(f"jaxshallow {program} ", f"{command} "),
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+
+
+def named(options: type[DataclassInstance], argv: Sequence[str] | None) -> set[str]:
+    """The fields whose options a command line names, whatever their values."""
+    words = {word.partition("=")[0].replace("_", "-") for word in (sys.argv[1:] if argv is None else argv)}
+    return {field.name for field in fields(options) if option(field.name) in words}
 
 
 def started_as(program: str) -> list[str]:

@@ -27,6 +27,7 @@ import numpy as np
 import jaxshallow as js
 from jaxshallow import tables
 from jaxshallow.bayes.loading import gaussian_of
+from jaxshallow.exports.known import encoding_of
 from jaxshallow.many import bucket
 from jaxshallow.params import ONE_CLASS
 from jaxshallow.programs import running, saved
@@ -64,7 +65,7 @@ class Model:
         if not (metadata.get("columns") or metadata.get("feature_names")):
             raise ValueError(f"{path} does not say which columns its {self.params.W1.shape[1]} features are")
         known = saved.known(path, self.params, metadata)
-        self.known = tables.columns_of(known)
+        self.known, self.encoding = tables.columns_of(known), encoding_of(known)
         self.features = [column.name for column in self.known]
         self.numbers = [column.name for column in self.known if not column.categories]
         self.decimal = next((column.decimal for column in self.known if column.decimal), "")
@@ -94,6 +95,7 @@ class Model:
         """The frame with the predicted columns added."""
         m = frame.height
         X = tables.encode(frame, self.known, where, first_row)
+        X = self.encoding.apply(X) if self.encoding else X
         X = np.pad(X, ((0, 0), (0, bucket(max(m, 1)) - m)))  # so that not every length compiles again
         with jax.enable_x64(self.params.W1.dtype == np.float64), np.errstate(over="ignore"):
             A2 = np.asarray(self.outputs(X), np.float64)[:, :m]

@@ -162,7 +162,7 @@ def about_the_data(dataset: data.Dataset) -> reports.Html:
 
 def forward_passes(params: js.Params, dataset: data.Dataset) -> list[reports.Html]:
     """The live forward pass, if the network has two inputs and can run in a page."""
-    if len(dataset.X) != 2 or params.hidden not in reports.IN_JAVASCRIPT:
+    if not len(dataset.X) == params.W1.shape[1] == 2 or params.hidden not in reports.IN_JAVASCRIPT:
         return []
     labels = dataset.labels or ([dataset.target] if dataset.target and len(dataset.Y) == 1 else [])
     return [reports.forward_pass(params, *dataset, names=dataset.feature_names, labels=labels)]

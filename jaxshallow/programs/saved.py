@@ -35,8 +35,8 @@ def model(path: Path) -> store.Saved:
     return found
 
 
-def known(path: Path, params: Params, metadata: dict[str, Any]) -> dict[str, list[Any]]:
-    """The columns, feature names and labels, checked against the network's sizes; the defaults where there are none."""
+def known(path: Path, params: Params, metadata: dict[str, Any]) -> dict[str, Any]:
+    """The columns, feature names, labels and encoding, checked against the network's sizes, or the defaults."""
     try:
         return checked_metadata(params, metadata)
     except (ValueError, TypeError) as error:

@@ -5,6 +5,7 @@ Examples:
     jaxshallow train --data iris --optimizer adam --learning-rate 0.01 --epochs 500 --validation 0.25
     jaxshallow train --data table.csv --target price --n-h 32
     jaxshallow train --data diabetes --n-h 10 --l2 evidence how much weight decay, and how sure is it?
+    jaxshallow train --data table.csv --preset tables       an ensemble for tables with text and gaps
     jaxshallow train --course                               the course's published results, beside ours
     jaxshallow train --demo symmetry                        what if all weights start at zero?
     jaxshallow train --demo scale                           why 0.01?
@@ -16,7 +17,8 @@ Exit codes: 0 success, 1 a check failed, 2 wrong usage, 130 Ctrl-C and 143 SIGTE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -28,13 +30,14 @@ from jaxshallow.programs.course import run_course
 from jaxshallow.programs.demos import DEMOS
 from jaxshallow.programs.examples import folded
 from jaxshallow.programs.keeper import Keeper, hint
-from jaxshallow.programs.options import OPTIMIZERS, check_learning_rate, read
+from jaxshallow.programs.options import OPTIMIZERS, check_learning_rate, named, read
 from jaxshallow.programs.progress import Clock, progress_bar
 from jaxshallow.programs.running import Interrupted, Outcome, exit_code, interruptible
 from jaxshallow.programs.scores import described
 from jaxshallow.programs.train_evidence import run_by_evidence
 from jaxshallow.programs.train_files import write_model, write_record
 from jaxshallow.programs.train_options import Options
+from jaxshallow.programs.train_preset import run_with_preset
 from jaxshallow.programs.train_results import curves, table_of
 from jaxshallow.programs.train_task import Task, Trained, learning_rate_of, optimizer_of, prepare, results_of
 
@@ -52,11 +55,12 @@ class Run(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     options = read(Options, argv, "train", __doc__)
     running.messages.quiet = options.quiet
-    return exit_code(lambda: run_and_show(options), options.out, lambda: hint(options.out / FOLDER))
+    names = named(Options, argv)
+    return exit_code(lambda: run_and_show(options, names), options.out, lambda: hint(options.out / FOLDER))
 
 
-def run_and_show(options: Options) -> int:
-    program = program_of(options)
+def run_and_show(options: Options, names: Collection[str]) -> int:
+    program = program_of(options, names)
     options.out.mkdir(parents=True, exist_ok=True)
     check(options)
     wide = options.course or options.precision == "float64"
@@ -66,7 +70,9 @@ def run_and_show(options: Options) -> int:
     return 0 if ok else 1
 
 
-def program_of(options: Options) -> Callable[[Options], Outcome]:
+def program_of(options: Options, names: Collection[str]) -> Callable[[Options], Outcome]:
+    if options.preset:
+        return partial(run_with_preset, named=names)
     if options.course:
         return run_course
     if options.demo:

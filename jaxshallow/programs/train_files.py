@@ -38,6 +38,11 @@ def write_record(options: Options, files: list[Path], results: dict[str, Any], h
     return [str(file) for file in files]
 
 
+def lasting(results: dict[str, Any]) -> Any:
+    """The results without the times, so that a resumed run writes the same bytes."""
+    return json.loads(json_text({name: v for name, v in results.items() if not name.endswith("_seconds")}))
+
+
 def write_model(
     task: Task,
     model: Params | WithErrorBars,
@@ -58,10 +63,8 @@ def write_model(
     """
     dataset, train, validation = task.split
     params = model if isinstance(model, Params) else model.params
-    # Without the times, so that a resumed run writes the same bytes.
-    lasting = json.loads(json_text({name: v for name, v in results.items() if not name.endswith("_seconds")}))
     path, page = options.out / "model.safetensors", options.out / "report.html"
-    store.save(path, model, metadata_of(dataset, task.scalings, results=lasting))
+    store.save(path, model, metadata_of(dataset, task.scalings, results=lasting(results)))
     pictures = [picture]
     if options.report:
         examples, of = (train, "training") if validation is None else (validation, "validation")

@@ -37,6 +37,9 @@ class Options(RunOptions):
     """The dtype of the whole computation."""
     matmul_precision: Literal["default", "high", "highest"] = "default"
     """Precision of float32 matrix products; default means TF32 on many GPUs."""
+    preset: Literal["tables"] | None = None
+    """tables: encodings of numbers, gaps, rare categories and an ensemble, as the estimators' preset has them.
+    Options that are given count; the model is one network, which predict and export take."""
     validation: float = 0.0
     """Share of the examples held out for validation, from 0 to below 1."""
     standardize: Literal["auto", "yes", "no"] = "auto"

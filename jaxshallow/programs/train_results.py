@@ -18,6 +18,8 @@ with needs_scripts():
     from rich.table import Table
 
 EVIDENCE = ("weight_decays_tried", "l2", "noise", "log_evidence", "effective_parameters")  # of --l2 evidence
+CERTAINTY = ("width_of_90%_intervals", "classes_in_90%_sets")  # of --preset
+PARTS = ("train", "out_of_fold", "validation")
 IN_TABLE = (
     "data",
     "target",
@@ -25,23 +27,29 @@ IN_TABLE = (
     "validation_examples",
     "classes",
     "standardised",
+    "encoding",
     "network",
+    "members",
     "optimizer",
     "device",
     "dtype",
     "epochs",
     *EVIDENCE,
+    *CERTAINTY,
 )
 IN_REPORT = (
     "data",
     "target",
     "examples",
     "validation_examples",
+    "encoding",
     "network",
+    "members",
     "optimizer",
     "standardised",
     "dtype",
     "epochs",
+    *CERTAINTY,
 )
 
 
@@ -54,9 +62,9 @@ def table_of(results: dict[str, Any], ok: bool) -> Table:
             table.add_row(name.replace("_", " "), escape(in_words(value)))
     table.add_row("compile time", f"{results['compile_seconds']:.2f} s")
     table.add_row("run time", f"{results['run_seconds']:.2f} s")
-    for part in ("train", "validation"):
+    for part in PARTS:
         if part in results:
-            table.add_row(part, described(results[part]))
+            table.add_row(part.replace("_", " "), described(results[part]))
     if not ok:
         table.add_row("[red]diverged[/]", "the cost is not finite: try a smaller --learning-rate")
     table.add_row("written", escape("\n".join(results["files"])))
@@ -109,11 +117,11 @@ def report(
 ) -> str:
     """The page of --report, with further sections."""
     found = [
-        [name.replace("_", " "), ", ".join(value) or "no" if isinstance(value, list) else value]
+        [name.replace("_", " "), in_words(value) if isinstance(value, list) else value]
         for name in IN_REPORT
-        if (value := results[name]) or isinstance(value, list)
+        if (value := results.get(name)) or isinstance(value, list)
     ]
-    scored = [[part, described(results[part])] for part in ("train", "validation") if part in results]
+    scored = [[part.replace("_", " "), described(results[part])] for part in PARTS if part in results]
     return reports.page(
         f"{dataset.name}: {results['network']}",
         [

@@ -3,7 +3,8 @@
 A file holds W1, b1, W2 and b2 bit for bit, and in the safetensors header, under the key "jaxshallow", one JSON text:
 {"format": 1, "version": ..., "hidden": ..., "output": ..., "metadata": ..., "checksum": ...}. The checksum is the
 SHA-256 of all the rest: a file that was changed anywhere is refused. With error bars, it holds root, and for identity
-noise, as well, and is of format 2; see `bayes.Gaussian`.
+noise, as well, and is of format 2; see `bayes.Gaussian`. A file whose metadata has an "encoding" is of format 3: an
+earlier version would give the network the rows of X before they are encoded.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from jaxshallow.extras import require
 from jaxshallow.params import Params, size_of
 from jaxshallow.store.files import kind_of, version, write_atomically
 
-FORMAT, WITH_ERROR_BARS = 1, 2
+FORMAT, WITH_ERROR_BARS, WITH_ENCODING = 1, 2, 3
 ERROR_BARS = ("root", "noise")
 
 KINDS = {
@@ -78,7 +79,8 @@ def save(path: str | os.PathLike[str], params: Params | WithErrorBars, metadata:
         path: the file, usually *.safetensors.
         params: the network, or its `Posterior`: then the file also holds the P × P numbers by which it knows how sure
             it is, and `load_posterior` gives them back. `hidden` must be a name, since a file cannot hold a function.
-        metadata: a JSON-serializable dict, such as feature names and scaling; `read_metadata` gives it back.
+        metadata: a JSON-serializable dict, such as feature names and scaling; `read_metadata` gives it back. The
+            programs and `export` read "feature_names", "labels", "columns" and "encoding": see `export`.
 
     Raises:
         ValueError: a shape does not fit, a number is not finite, or `hidden` is not a name.
@@ -106,7 +108,7 @@ def save(path: str | os.PathLike[str], params: Params | WithErrorBars, metadata:
     arrays = {name: np.ascontiguousarray(given.numbers(name, getattr(params, name))) for name in LEAVES}
     leaves = {name: _checked(name, array) for name, array in (arrays | error_bars).items()}
     header = {
-        "format": WITH_ERROR_BARS if error_bars else FORMAT,
+        "format": WITH_ENCODING if (metadata or {}).get("encoding") else WITH_ERROR_BARS if error_bars else FORMAT,
         "version": version(),
         "hidden": params.hidden,
         "output": params.output,
@@ -128,7 +130,8 @@ def load(path: str | os.PathLike[str], *, dtype: DTypeLike | None = None) -> Par
         dtype: to round it to; None: that in which it was saved.
 
     Returns:
-        `Params` of JAX arrays.
+        `Params` of JAX arrays. If the metadata has an "encoding", they take encoded rows: `encodings.from_json` of it
+        makes them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -254,10 +257,10 @@ def _header(name: str, start: dict[str, Any]) -> dict[str, Any]:
                 raise TypeError(f"{key} must be {kind.__name__}, got {type(header[key]).__name__}")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} is a safetensors file, but not one that jaxshallow.save wrote") from error
-    if header["format"] > WITH_ERROR_BARS:
+    if header["format"] > WITH_ENCODING:
         raise ValueError(
             f"{name} is of format {header['format']}, from jaxshallow {header['version']}; "
-            f"this is {version()}, which reads formats up to {WITH_ERROR_BARS}: upgrade"
+            f"this is {version()}, which reads formats up to {WITH_ENCODING}: upgrade"
         )
     return header
 

@@ -15,6 +15,7 @@ remarks   what looks suspicious
 load      `load_table`
 edges     where the bins of a column of numbers lie
 encodings what makes a column of numbers easy for one hidden layer: piecewise-linear bins, smooth clipping
+features  `Features`: how numbers and categories become the rows that a network takes
 """
 
 from jaxshallow.tables.columns import columns_of, encode, known_numbers

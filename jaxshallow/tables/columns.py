@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
 
     Example:
         >>> columns_of({"feature_names": ["height", "weight"]})[1]
-        Column(name='weight', categories=(), fill=None, decimal='')
+        Column(name='weight', categories=(), fill=None, decimal='', unknown=None)
     """
     if "scaling of features" in known:
         raise ValueError("the model is of an earlier version, which kept the scaling of features apart: train it again")
@@ -47,22 +46,26 @@ def columns_of(known: Mapping[str, Any]) -> tuple[Column, ...]:
     columns = []
     for one in given:
         try:
-            name, categories, fill = one["name"], tuple(one.get("categories") or ()), one.get("fill")
-            column = Column(name, categories, None if fill is None else tuple(map(float, fill)))
-            column = replace(column, decimal=one.get("decimal") or "")
+            name, categories = one["name"], tuple(one.get("categories") or ())
+            fill, unknown = _values(one.get("fill")), _values(one.get("unknown"))
+            column = Column(name, categories, fill, one.get("decimal") or "", unknown)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a column of a model must have a name, categories and fill, got {one!r}") from error
         if column.decimal not in ("", ",", ".", "either"):
             raise ValueError(f"column {name!r} of a model must have a decimal mark, ',' or '.', got {column.decimal!r}")
         if not all(isinstance(text, str) and text for text in (name, *categories)):
             raise ValueError(f"a column of a model must have a name and categories that are text, got {one!r}")
-        numbers = column.fill or (0.0,) * len(column.feature_names)
-        if len(numbers) != len(column.feature_names) or not np.isfinite(numbers).all():
-            raise ValueError(
-                f"column {name!r} of a model must have {len(column.feature_names)} numbers to fill, got {fill}"
-            )
+        for what, values in (("fill", fill), ("unknown", unknown)):
+            n, open_to_encoding = len(column.feature_names), what == "fill" and known.get("encoding")
+            if values is not None and (len(values) != n or not (open_to_encoding or np.isfinite(values).all())):
+                raise ValueError(f"{what} of column {name!r} of a model must be {n} numbers, got {values}")
         columns.append(column)
     return tuple(columns)
+
+
+def _values(given: Any) -> tuple[float, ...] | None:
+    """Numbers from JSON, which has null for NaN."""
+    return None if given is None else tuple(np.nan if value is None else float(value) for value in given)
 
 
 def encode(frame: Any, columns: Sequence[Column], where: str = "the table", first_row: int = 1) -> np.ndarray:
@@ -89,8 +92,9 @@ def encode(frame: Any, columns: Sequence[Column], where: str = "the table", firs
     X = rows_of_X(frame, columns, where, first_row)
     gaps = np.isnan(X)
     fills = np.concatenate([c.fill or (np.nan,) * len(c.feature_names) for c in columns])
+    refused = np.concatenate([[c.fill is None] * len(c.feature_names) for c in columns])
     fix = "the model was trained without: fill them, or train it with missing='mean' (--missing mean)"
-    refuse(where, "missing values", columns, gaps & np.isnan(fills)[:, None], fix, first_row)
+    refuse(where, "missing values", columns, gaps & refused[:, None], fix, first_row)
     refuse(where, "infinity", columns, np.isinf(X), "drop those rows", first_row)
     return np.where(gaps, fills[:, None], X)
 
@@ -111,7 +115,7 @@ def rows_of_X(frame: pl.DataFrame, columns: Sequence[Column], where: object, fir
             continue
         words = as_words(frame[column.name])
         known = words.is_in(column.categories).fill_null(True)
-        if not known.all():
+        if column.unknown is None and not known.all():
             row = int((~known).arg_true()[0])
             raise ValueError(
                 f"{where}: column {column.name!r} holds {words[row]!r} in row {first_row + row}, where only "
@@ -119,6 +123,7 @@ def rows_of_X(frame: pl.DataFrame, columns: Sequence[Column], where: object, fir
             )
         text = words.to_numpy()
         rows[:] = text[None, :] == np.array(column.categories, object)[:, None]
+        rows[:, ~known.to_numpy()] = np.array(column.unknown or [0.0])[:, None]
         rows[:, words.is_null().to_numpy()] = np.nan
     return X
 

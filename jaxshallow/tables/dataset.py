@@ -16,7 +16,8 @@ class Column:
     Attributes:
         name: of the column.
         categories: of a column of text, sorted: a row of 0 and 1 for each. Empty for numbers, which are one row.
-        fill: the values of those rows where a value is missing; None if that is an error.
+        fill: the values of those rows where a value is missing; None if that is an error. NaN is left to the encoding.
+        unknown: the values of those rows where a text is none of the categories; None if that is an error.
         decimal: the decimal mark that the numbers of its table showed, "" if all were plain.
 
     Example:
@@ -28,11 +29,19 @@ class Column:
     categories: tuple[str, ...] = ()
     fill: tuple[float, ...] | None = None
     decimal: str = ""
+    unknown: tuple[float, ...] | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of its rows of X."""
         return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
+
+    def as_json(self) -> dict[str, Any]:
+        """The column as what JSON has, for `columns_of`."""
+        fill = self.fill and [None if value != value else value for value in self.fill]  # JSON has no NaN
+        plain = {"name": self.name, "categories": list(self.categories), "fill": fill}
+        plain |= {"decimal": self.decimal} if self.decimal else {}
+        return plain | ({} if self.unknown is None else {"unknown": list(self.unknown)})
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxshallow.tables.edges import NARROWEST, quantile_edges
 
+TILE = 2**16  # numbers of a tile: in float64 half a MiB, which is not fetched anew for each array
 FAR = 1e9  # z / √(1 + (z/3)²) is ±3 there, to the last digit of float64; the square of a larger z might overflow
 
 
@@ -127,6 +128,16 @@ class PiecewiseLinear:
 
     columns: tuple[Bins, ...]
 
+    @property
+    def n_x(self) -> int:
+        """Rows before it."""
+        return len(self.columns)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows after it."""
+        return sum(bins.n_rows for bins in self.columns)
+
     @cached_property
     def ramps(self) -> Ramps:
         """What the columns become, as arrays, which is all that a program needs that only applies the encoding."""
@@ -134,25 +145,27 @@ class PiecewiseLinear:
         source = np.repeat(np.arange(len(self.columns)), [bins.n_rows for bins in self.columns])
         return Ramps(source, *(column[:, None] for column in parts.T))
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def apply(self, X: np.ndarray, dtype: Any = None) -> np.ndarray:
         """The encoded rows of X.
 
         Args:
             X: (n_x, m) examples as columns, NaN where a value is missing.
+            dtype: of the rows; None: float32 if X is, else float64.
 
         Returns:
-            (n_rows, m) float32 if X is, else float64: finite, whatever X.
+            (n_rows, m): finite, whatever X.
 
         Raises:
             ValueError: X does not have a row for each column, or its dtype does not hold the edges.
         """
-        X = _rows(X, len(self.columns))
+        return _in_tiles(self, X, dtype)
+
+    def formula(self, X: Any, xp: Any = np) -> Any:
+        """The encoded rows of X (n_x, m), in NumPy or in `jax.numpy`, all at once and in the dtype of X."""
         source, *ramps = self.ramps
-        low, width, least, most, missing = (_held(array, X.dtype) for array in ramps)
-        gaps = np.isnan(X)[source]
-        Z = _ramp(X[source], low, width, least, most)
-        np.copyto(Z, missing, where=gaps)
-        return Z
+        low, width, least, most, missing = (xp.asarray(_held(array, X.dtype)) for array in ramps)
+        x = X[source]
+        return xp.where(xp.isnan(x), missing, xp.clip((x - low) / width, least, most))
 
     def feature_names(self, names: Sequence[str]) -> tuple[str, ...]:
         """The names of the encoded rows, of the columns' names."""
@@ -190,24 +203,37 @@ class SmoothClip:
             if not _are_finite(values):
                 raise ValueError(f"{name} must be finite numbers, got {values}")
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    @property
+    def n_x(self) -> int:
+        """Rows before it."""
+        return len(self.center)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows after it: as many."""
+        return self.n_x
+
+    def apply(self, X: np.ndarray, dtype: Any = None) -> np.ndarray:
         """The scaled and clipped rows of X.
 
         Args:
             X: (n_x, m) examples as columns, NaN where a value is missing.
+            dtype: of the rows; None: float32 if X is, else float64.
 
         Returns:
-            (n_x, m) float32 if X is, else float64: finite, whatever X.
+            (n_x, m): finite, whatever X.
 
         Raises:
             ValueError: X does not have a row for each column, or its dtype does not hold the center or the factor.
         """
-        X = _rows(X, len(self.center))
-        center, factor = (_held(np.array(values)[:, None], X.dtype) for values in (self.center, self.factor))
-        with np.errstate(over="ignore", invalid="ignore"):  # 0 · ∞ is NaN, and becomes 0 as it must
-            Z = np.clip((X - center) * factor, -FAR, FAR)
-        Z = np.where(np.isnan(Z), 0, Z)
-        return Z / np.sqrt(1 + (Z / 3) ** 2)
+        return _in_tiles(self, X, dtype)
+
+    def formula(self, X: Any, xp: Any = np) -> Any:
+        """The scaled and clipped rows of X (n_x, m), in NumPy or in `jax.numpy`, all at once and in the dtype of X."""
+        center, factor = (xp.asarray(_held(np.array(a)[:, None], X.dtype)) for a in (self.center, self.factor))
+        Z = xp.clip((X - center) * factor, -FAR, FAR)
+        Z = xp.where(xp.isnan(Z), 0, Z)  # 0 · ∞ is NaN, too
+        return Z / xp.sqrt(1 + (Z / 3) ** 2)
 
     def feature_names(self, names: Sequence[str]) -> tuple[str, ...]:
         """The names of the encoded rows: those of the columns."""
@@ -320,16 +346,26 @@ def _from_plain(edges: Any, fill: Any, linear: Any) -> Bins:
     return Bins(tuple(edges), fill, None if linear is None else tuple(linear))
 
 
-def _ramp(x: Any, low: np.ndarray, width: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """clip((x − low) / width, least, most), computed in place, since encoded rows are many."""
+def _ramp(x: float, low: np.ndarray, width: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
-        Z = x - low
-        Z /= width
-    return np.clip(Z, least, most, out=Z)
+        found: np.ndarray = np.clip((x - low) / width, least, most)
+    return found
 
 
 def _are_finite(values: Sequence[Any]) -> bool:
     return all(isinstance(value, float | int) and math.isfinite(value) for value in values)
+
+
+def _in_tiles(encoding: Encoding, X: np.ndarray, dtype: Any) -> np.ndarray:
+    """The encoded rows, some columns at a time: what is computed on the way stays in the cache."""
+    X = _rows(X, encoding.n_x)
+    m = X.shape[1]
+    Z, size = np.empty((encoding.n_rows, m), dtype or X.dtype), max(16, TILE // max(1, encoding.n_rows))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, max(m, 1), size):  # once for none: what cannot be encoded is said
+            part = slice(start, start + size)
+            Z[:, part] = encoding.formula(X[:, part])
+    return Z
 
 
 def _rows(X: np.ndarray, n_x: int) -> np.ndarray:

@@ -36,7 +36,7 @@ def load_table(
     path: str | os.PathLike[str],
     target: str | None = None,
     *,
-    missing: Literal["error", "mean"] = "error",
+    missing: Literal["error", "mean", "keep"] = "error",
     drop: Sequence[str] = (),
     categories: Sequence[str] = (),
     task: Literal["classification", "regression"] | None = None,
@@ -68,6 +68,7 @@ def load_table(
         target: name of the target column or array. None: the last column; in an .npz, Y or else y.
         missing: "error" refuses features with missing values and names the columns; "mean" fills them with the mean of
             the other rows (for categories, their shares). `Dataset.filled_from` uses means over training rows alone.
+            "keep" leaves them, as NaN, to an encoding.
         drop: columns to leave out.
         categories: columns whose values are categories, whatever they look like, such as codes that are numbers. (In
             .npz and .npy all features are numbers.)
@@ -106,17 +107,22 @@ def load_table(
         refuse(path, "missing values", columns, gaps, "fill them, or say missing='mean' (--missing mean)")
     rows = np.where(gaps, 0, X).T
     dataset = as_dataset(path, rows, targets, columns, target, task)
-    if missing == "mean":
+    if missing != "error":
         empty = [replace(c, fill=(0.0,) * len(c.feature_names)) for c in columns]
         dataset = replace(dataset, columns=tuple(empty), missing=gaps).filled_from(np.arange(len(rows)))
-    return replace(dataset, target=target, remarks=(*notes, *remarks_on(dataset, targets, gaps, task)))
+    remarks = tuple(remarks_on(dataset, targets, gaps, task))
+    if missing == "keep":
+        left = tuple(replace(c, fill=(np.nan,) * len(c.feature_names)) for c in columns)
+        dataset = replace(dataset, X=X, columns=left, missing=None)
+        remarks = tuple(remark.replace("filled by means", "left to the encoding") for remark in remarks)
+    return replace(dataset, target=target, remarks=(*notes, *remarks))
 
 
 def _check_arguments(
     path: Path, target: str | None, missing: str, drop: Sequence[str], categories: Sequence[str], task: str | None
 ) -> None:
-    if missing not in ("error", "mean"):
-        raise ValueError(f"missing must be 'error' or 'mean', got {missing!r}")
+    if missing not in ("error", "mean", "keep"):
+        raise ValueError(f"missing must be 'error', 'mean' or 'keep', got {missing!r}")
     if task not in (None, "classification", "regression"):
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
     if path.suffix.lower() not in READERS:

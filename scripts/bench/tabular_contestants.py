@@ -198,8 +198,7 @@ def ours(X: pd.DataFrame, y: np.ndarray, task: str) -> Any:
 
 @contestant(f"{OURS}-tables", OURS)
 def ours_for_tables(X: pd.DataFrame, y: np.ndarray, task: str) -> Any:
-    from jaxshallow.estimators import PiecewiseLinearEncoder, ShallowClassifier, ShallowRegressor
+    from jaxshallow.estimators import ShallowClassifier, ShallowRegressor
 
     kind = ShallowClassifier if task == CLASSIFICATION else ShallowRegressor
-    network = kind(n_members=8, early_stopping=True, beta_2=0.95, learning_rate_init=0.003, random_state=SEED)
-    return prepared(PiecewiseLinearEncoder(), network, task).fit(X, y)
+    return kind(preset="tables", random_state=SEED).fit(X, y)

@@ -1,7 +1,7 @@
 """Real tables and what to predict in them, from packages that carry their data: nothing is downloaded or shipped.
 
-The half "choosing" is for choosing settings, and those of the library's authors were chosen on some of its tables. The
-half "reporting" is for results alone: whoever tunes on it has nothing left to report.
+The half "choosing" is for choosing settings; the preset "tables" was chosen on it. The half "reporting" is for results
+alone: whoever tunes on it has nothing left to report.
 """
 
 from __future__ import annotations
@@ -108,12 +108,16 @@ HALVES = {
         Table("carData", "Chile", "vote", CLASSIFICATION),
         Table("modeldata", "hpc_data", "class", CLASSIFICATION),
         Table("carData", "BEPS", "vote", CLASSIFICATION),
+        Table("modeldata", "concrete", "compressive_strength", REGRESSION),
+        Table("modeldata", "car_prices", "Price", REGRESSION, of=np.log),
+        Table("modeldata", "lending_club", "Class", CLASSIFICATION),
+        Table("modeldata", "stackoverflow", "Remote", CLASSIFICATION),
+        Table("modeldata", "cells", "class", CLASSIFICATION, drop=("case",)),
+        Table("DAAG", "nassCDS", "dead", CLASSIFICATION, drop=("weight", "injSeverity", "caseid")),
     ],
     REPORTING: [
         Table("ggplot2movies", "movies", "rating", REGRESSION, drop=("title", *OF_MOVIES)),
         Table("openintro", "ames", "price", REGRESSION, drop=("Order", "PID"), text=("MS.SubClass",), of=np.log),
-        Table("modeldata", "concrete", "compressive_strength", REGRESSION),
-        Table("modeldata", "car_prices", "Price", REGRESSION, of=np.log),
         Table("modeldata", "deliveries", "time_to_delivery", REGRESSION),
         Table("modeldata", "hotel_rates", "avg_price_per_room", REGRESSION, drop=("arrival_date",)),
         Table(
@@ -135,10 +139,6 @@ HALVES = {
         Table("openintro", "epa2021", "comb_mpg", REGRESSION, drop=OF_CARS),
         Table("mlmRev", "Exam", "normexam", REGRESSION, drop=("student",), text=("school",)),
         Table("modeldata", "wa_churn", "churn", CLASSIFICATION),
-        Table("modeldata", "lending_club", "Class", CLASSIFICATION),
-        Table("modeldata", "stackoverflow", "Remote", CLASSIFICATION),
-        Table("modeldata", "cells", "class", CLASSIFICATION, drop=("case",)),
-        Table("DAAG", "nassCDS", "dead", CLASSIFICATION, drop=("weight", "injSeverity", "caseid")),
         Table("DAAG", "monica", "outcome", CLASSIFICATION),
         Table("openintro", "email", "spam", CLASSIFICATION, drop=("time",)),
         Table("AER", "HealthInsurance", "insurance", CLASSIFICATION),
