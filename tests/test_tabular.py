@@ -318,7 +318,7 @@ def test_results_of_other_settings_are_not_continued(capsys, tmp_path, quick_wor
     ("words", "message"),
     [
         (["--tables", "Oranges"], "--tables must be of diamonds, Computers"),
-        (["--half", "choosing", "--tables", "movies"], "nassCDS, got movies"),
+        (["--half", "choosing", "--tables", "movies"], f"{HALVES[CHOOSING][-1].item}, got movies"),
         (["--contestants", "XGBoost", "MLP"], f"--contestants must be of {', '.join(CONTESTANTS)}, got XGBoost"),
         (["--again", "MLP"], "give --resume too"),
         (["--rows", "10"], "--rows must be at least 100, got 10"),

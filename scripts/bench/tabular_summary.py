@@ -103,7 +103,8 @@ def table_of_scores(half: str, found: dict[str, Any], contestants: Sequence[str]
 def table_of_ranks(half: str, found: dict[str, Any]) -> Table:
     """The contestants by their mean rank, with their mean ratios to the baseline."""
     difference = f"critical difference {found['critical difference']:.2f}"
-    title = f"{half}: {len(found['compared'])} tables, {difference}; geometric means, × {found['baseline']}"
+    compared = f"tables compared: {len(found['compared'])}"
+    title = f"{half}, {compared}; {difference}; geometric means, × {found['baseline']}"
     table = Table(title=title, title_justify="left")
     table.add_column("", overflow="fold")
     table.add_column("mean rank", justify="right")
@@ -147,6 +148,6 @@ def critical_difference_diagram(
     ax.spines["top"].set(visible=True, position=("data", 0), bounds=(1, len(names)))
     ax.xaxis.tick_top()
     right = max(len(names) + 0.2, 1.1 + difference)
-    ax.set(xlim=(0.8, right), ylim=(below + at_left - 0.5, -1.6), yticks=[], xticks=range(1, len(names) + 1))
+    ax.set(xlim=(0.8, right), ylim=(below + max(at_left, 3) - 0.5, -1.6), yticks=[], xticks=range(1, len(names) + 1))
     ax.set_title(title, loc="left", fontsize="medium")
     return ax
