@@ -375,6 +375,23 @@ def test_the_share_of_new_targets_in_intervals_and_sets_is_as_asked(how):
     assert chosen.sum(axis=1).mean() < 2.2
 
 
+@pytest.mark.parametrize("bends", [True, False])
+def test_of_several_encodings_the_one_is_kept_that_errs_least_on_unseen_rows(bends, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    y = np.sin(6 * X[:, 0]) if bends else X @ [1.0, 2.0] + rng.normal(0, 0.1, 300)
+    encodings = ["smooth clip", "piecewise linear"]
+    settings = {**QUICK, "max_iter": 40}
+    alone = {name: ShallowRegressor(preset="tables", encoding=name, **settings).fit(X, y) for name in encodings}
+    found = ShallowRegressor(preset="tables", encoding=encodings, **settings).fit(X, y)
+    best = max(alone, key=lambda name: alone[name].oof_score_)
+    assert best == ("piecewise linear" if bends else "smooth clip")
+    assert found.features_ == alone[best].features_
+    np.testing.assert_array_equal(found.predict(X), alone[best].predict(X))
+    found.save(tmp_path / "model.safetensors")
+    assert ShallowRegressor.load(tmp_path / "model.safetensors").features_.encoding == found.features_.encoding
+
+
 @KINDS
 def test_a_warm_start_goes_on_with_each_member_on_its_own_fold(make, y):
     settings = {**QUICK, "learning_rate": "constant", "tol": 0.0, "max_iter": 10, "warm_start": True}
@@ -416,7 +433,9 @@ def test_several_outputs_have_an_interval_each():
         ({"bagging": "folds", "n_members": 3, "solver": "lbfgs"}, "solver must be adam, sgd or lm for bagging"),
         ({"bagging": "folds", "n_members": 3, "alpha": "evidence"}, "bagging must be None for alpha='evidence'"),
         ({"bagging": "folds", "n_members": 99}, "n_members must be at most the 20 samples for bagging='folds', got 99"),
-        ({"encoding": "fourier"}, "encoding must be None, 'piecewise linear', 'smooth clip', or a transformer"),
+        ({"encoding": "fourier"}, "encoding must be None, 'piecewise linear', 'smooth clip', a transformer such as"),
+        ({"encoding": ["smooth clip", None]}, "encoding must be None, .* or a list of these, got None"),
+        ({"encoding": ["smooth clip", "piecewise linear"]}, "several encodings need bagging, early_stopping or X_val"),
         ({"average": "median"}, "average must be one of outputs, logits, got 'median'"),
         ({"max_categories": 0, "encoding": "smooth clip"}, "max_categories must be an integer of at least 1, got 0"),
         ({"normalize_y": 3}, "normalize_y must be True or False, got 3"),

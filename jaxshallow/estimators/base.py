@@ -27,7 +27,7 @@ from jaxshallow.estimators.saving import SavingMixin
 from jaxshallow.estimators.settings import EVIDENCE, IN_FULL_BATCHES, LASTING, Recipe, n_hidden
 from jaxshallow.estimators.solvers import rate_of
 from jaxshallow.estimators.sparse import dense
-from jaxshallow.estimators.training import Before, Curves, going_on, lowest, ranked, state_of, train
+from jaxshallow.estimators.training import Before, Curves, error_of, going_on, lowest, ranked, state_of, train
 from jaxshallow.many import Many
 from jaxshallow.params import Params
 from jaxshallow.training.epochs import State
@@ -130,11 +130,15 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
             self._check_labels(y)
         Y = self._encoded(y, known=continues or incremental)
         weights = self._weights(X, y, sample_weight, incremental)
-        data = self._prepared(self._data(Examples(X, Y, weights), y, validation), continues)
+        (self.features_, data), *others = self._prepared(self._data(Examples(X, Y, weights), y, validation), continues)
         start = self._start(data, incremental) if continues else None
         if self.alpha == EVIDENCE:
             return self._fit_by_evidence(recipe, data, start)
         many, mine = self._trained(recipe, data, start, incremental)
+        for features, other in others:
+            rivals, theirs = self._trained(recipe, other, None, incremental)
+            if error_of(rivals, theirs) < error_of(many, mine):
+                self.features_, data, many, mine = features, other, rivals, theirs
         self._forget_error_bars()
         state = state_of(many, mine)
         self._keep(many, mine, len(data.examples.X), continued=continues)
@@ -262,7 +266,7 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
     def rows_of(self, X: Any) -> np.ndarray:
         """(n_samples, n_rows) what the network takes: X encoded, as `features_` says, or X itself."""
         check_is_fitted(self)
-        rows = self._encoded_rows(self._given(X, reset=False))
+        rows = self._encoded_rows(self._given(X, reset=False), self.features_)
         return dense("X", rows) if issparse(rows) else rows
 
     def _predicted(self, X: Any, of_scores: Callable[..., np.ndarray]) -> np.ndarray:
@@ -272,7 +276,7 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
         of_scores = functools.partial(of_scores, output=networks[0].output)
         if self.average == "logits":
             of_scores = functools.partial(of_mean, of_scores)
-        found = predicted(networks, self._encoded_rows(X), of_scores, self.device)
+        found = predicted(networks, self._encoded_rows(X, self.features_), of_scores, self.device)
         with np.errstate(over="ignore"):  # exp of much
             return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)
 

@@ -54,7 +54,8 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
             that `early_stopping` is not needed. `oof_` and `predict_set` follow.
         encoding: what numbers become before they enter the network: "piecewise linear" or "smooth clip", or a
             transformer, `PiecewiseLinearEncoder(n_bins=8)`. It is learned from the examples that are trained on. Gaps
-            (NaN) are taken, and mean something. None: numbers stay as they are.
+            (NaN) are taken, and mean something. Of a list of these the one is kept whose networks err least on rows
+            that they have not seen. None: numbers stay as they are.
         categorical_features: which columns are categories, as in HistGradientBoostingClassifier: "from_dtype", the
             columns of text or of a dtype for categories; or names, numbers or a mask. Each becomes rows of 0 and 1. A
             gap is a category of its own; a word that is rare, or new at prediction, is among "(other)".

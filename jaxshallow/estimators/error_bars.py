@@ -31,7 +31,8 @@ class ErrorBarsMixin(NetworksMixin):
     best_loss_: float | None
     _best_first: np.ndarray
     _given: Callable[..., Any]
-    _encoded_rows: Callable[[Any], Any]
+    _encoded_rows: Callable[[Any, Any], Any]
+    features_: Any
     _state: State | None
     curves_: Any
     alpha_: float | None = None
@@ -70,6 +71,6 @@ class ErrorBarsMixin(NetworksMixin):
         if self.posteriors_ is None:
             raise ValueError("error bars are for alpha='evidence', which finds them: fit with it")
         X, networks = self._given(X, reset=False), self._networks
-        rows = self._encoded_rows(dense("X", X) if issparse(X) else X)
+        rows = self._encoded_rows(dense("X", X) if issparse(X) else X, self.features_)
         found = deviations(self.posteriors_, networks, rows, self.device)
         return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -69,27 +70,36 @@ class PreparingMixin:
             self._words, self._columns = words, list(getattr(self, "feature_names_in_", names_of(X)))
         return X
 
-    def _prepared(self, data: Data, continues: bool) -> Data:
-        """The data as networks take them. What prepares them is learned from the training examples alone."""
-        examples, validation = data.examples, data.validation
-        if not continues:
-            self.features_ = self._learned(examples) if self._prepares else None
-            self._targets = scaling(examples.Y.T) if self._normalizes else None
-        return data._replace(examples=self._as_taken(examples), validation=validation and self._as_taken(validation))
+    def _prepared(self, data: Data, continues: bool) -> list[tuple[Features | None, Data]]:
+        """For each encoding how columns become rows, learned from the training examples alone, and the data so made."""
+        if continues:
+            return [(self.features_, self._as_taken(data, self.features_))]
+        self._targets = scaling(data.examples.Y.T) if self._normalizes else None
+        found = self._learned(data.examples) if self._prepares else [None]
+        if len(found) > 1 and data.validation is None and data.bags is None:
+            raise ValueError(
+                "several encodings need bagging, early_stopping or X_val, to choose one: or give one encoding"
+            )
+        return [(features, self._as_taken(data, features)) for features in found]
 
-    def _as_taken(self, examples: Examples) -> Examples:
-        X = self._encoded_rows(examples.X)
-        if self._targets is None:
-            return examples._replace(X=X)
-        mean, deviation = self._targets
-        return examples._replace(X=X, Y=(examples.Y - mean.T) / deviation.T)
+    def _as_taken(self, data: Data, features: Features | None) -> Data:
+        """The data as networks take them."""
 
-    def _encoded_rows(self, cells: Any) -> Any:
+        def taken(examples: Examples) -> Examples:
+            examples = examples._replace(X=self._encoded_rows(examples.X, features))
+            if self._targets is None:
+                return examples
+            mean, deviation = self._targets
+            return examples._replace(Y=(examples.Y - mean.T) / deviation.T)
+
+        return data._replace(examples=taken(data.examples), validation=data.validation and taken(data.validation))
+
+    def _encoded_rows(self, cells: Any, features: Features | None) -> Any:
         """(n_samples, n_rows) what networks take; of many cells in JAX's dtype, since they take much room."""
-        if self.features_ is None:
+        if features is None:
             return cells
         many = cells.size > MANY and self.solver not in IN_FULL_BATCHES
-        return self.features_.apply(cells, jax.dtypes.canonicalize_dtype(cells.dtype) if many else None).T
+        return features.apply(cells, jax.dtypes.canonicalize_dtype(cells.dtype) if many else None).T
 
     def _in_units_of_y(self, params: Params) -> Params:
         """A network that was trained for standardised targets, for y itself."""
@@ -102,22 +112,30 @@ class PreparingMixin:
         mean, deviation = self._targets
         return fold_scaling(params, targets=(-mean / deviation, 1 / deviation))
 
-    def _learned(self, examples: Examples) -> Features:
-        def encode(numbers: np.ndarray) -> Encoding:
-            if not len(numbers):
-                return PiecewiseLinear(())
-            return self._encoder().fit(numbers.T, examples.Y).encoding_
+    def _learned(self, examples: Examples) -> list[Features]:
+        """How the columns of these examples become rows, by each encoding."""
+        X, columns, words, most = examples.X, self._columns, self._words, self.max_categories
+        if self.encoding is None:
+            return [fit_features(X, columns, words, None, most)]
+        several = self.encoding if isinstance(self.encoding, list | tuple) else [self.encoding]
+        return [
+            fit_features(X, columns, words, partial(encoding_of, encoder_of(one), examples.Y), most) for one in several
+        ]
 
-        return fit_features(
-            examples.X, self._columns, self._words, None if self.encoding is None else encode, self.max_categories
-        )
 
-    def _encoder(self) -> Any:
-        if isinstance(self.encoding, Encoder):
-            return clone(self.encoding)
-        if isinstance(self.encoding, str) and self.encoding in ENCODERS:
-            return ENCODERS[self.encoding]()
-        raise ValueError(
-            f"encoding must be None, {', '.join(map(repr, ENCODERS))}, or a transformer such as "
-            f"PiecewiseLinearEncoder(n_bins=8), got {self.encoding!r}"
-        )
+def encoder_of(encoding: Any) -> Encoder:
+    """The transformer that a value of `encoding` means."""
+    if isinstance(encoding, Encoder):
+        return clone(encoding)
+    if isinstance(encoding, str) and encoding in ENCODERS:
+        return ENCODERS[encoding]()
+    raise ValueError(
+        f"encoding must be None, {', '.join(map(repr, ENCODERS))}, a transformer such as "
+        f"PiecewiseLinearEncoder(n_bins=8), or a list of these, got {encoding!r}"
+    )
+
+
+def encoding_of(encoder: Encoder, Y: np.ndarray, numbers: np.ndarray) -> Encoding:
+    """What a transformer learns of (n, m) numbers."""
+    found: Encoding = encoder.fit(numbers.T, Y).encoding_ if len(numbers) else PiecewiseLinear(())
+    return found

@@ -215,6 +215,12 @@ def ranked(many: Many, numbers: np.ndarray) -> np.ndarray:
     return order[np.isin(order, numbers) & usable[order]]
 
 
+def error_of(many: Many, numbers: np.ndarray) -> float:
+    """The mean cost of some of the networks on examples that they have not seen; infinite if one has none."""
+    found = np.asarray(many.validation_cost, np.float64)[numbers]
+    return float(np.where(np.isfinite(found), found, np.inf).mean())
+
+
 def state_of(many: Many, numbers: np.ndarray) -> State | None:
     """Some of the networks in their order, as `fit_many` takes them to go on from; None if one had no turn."""
     rows = [np.flatnonzero(np.isin(stack.members, numbers)) for stack in many.stacks]
