@@ -32,7 +32,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 
-QUICK = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.02, "max_iter": 20, "n_members": 3, "random_state": 0}
+QUICK = {
+    "hidden_layer_sizes": (8,), "learning_rate_init": 0.02, "max_iter": 20, "n_members": 3, "random_state": 0,
+    "encoding": "piecewise linear",
+}  # fmt: skip
 
 
 def table(m=240, seed=0):
@@ -123,7 +126,7 @@ def test_a_table_with_text_and_gaps_is_fitted_as_it_is(make, y):
 
 @KINDS
 def test_pickles_and_files_predict_the_same(make, y, tmp_path):
-    estimator = make(preset="tables", encoding=PiecewiseLinearEncoder(n_bins=4), **QUICK).fit(FRAME, y)
+    estimator = make(preset="tables", **{**QUICK, "encoding": PiecewiseLinearEncoder(n_bins=4)}).fit(FRAME, y)
     expected = answer(estimator, FRAME)
     np.testing.assert_array_equal(answer(pickle.loads(pickle.dumps(estimator)), FRAME), expected)
     estimator.save(tmp_path / "model.safetensors")
@@ -221,6 +224,14 @@ def test_what_prepares_is_learned_from_the_training_part_alone():
     assert center != np.median(X)
     given = clone(estimator).set_params(early_stopping=False).fit(X[::2], X[::2, 0], X_val=X[1::2], y_val=X[1::2, 0])
     assert given.features_.encoding.center == (np.median(X[::2]),)
+
+
+def test_the_edges_of_a_tree_see_the_training_part_of_y():
+    X = np.linspace(0, 1, 200)[:, None]
+    y = np.where(X[:, 0] > 0.7, "b", "a")
+    estimator = ShallowClassifier(encoding=PiecewiseLinearEncoder(n_bins=2, edges="tree"), max_iter=2, random_state=0)
+    (bins,) = estimator.fit(X, y).features_.encoding.columns
+    assert bins.edges[1] == pytest.approx(0.7, abs=0.01)
 
 
 def test_a_warm_start_and_partial_fit_keep_what_prepares():
@@ -382,8 +393,8 @@ def test_of_several_encodings_the_one_is_kept_that_errs_least_on_unseen_rows(ben
     y = np.sin(6 * X[:, 0]) if bends else X @ [1.0, 2.0] + rng.normal(0, 0.1, 300)
     encodings = ["smooth clip", "piecewise linear"]
     settings = {**QUICK, "max_iter": 40}
-    alone = {name: ShallowRegressor(preset="tables", encoding=name, **settings).fit(X, y) for name in encodings}
-    found = ShallowRegressor(preset="tables", encoding=encodings, **settings).fit(X, y)
+    alone = {name: ShallowRegressor(preset="tables", **{**settings, "encoding": name}).fit(X, y) for name in encodings}
+    found = ShallowRegressor(preset="tables", **{**settings, "encoding": encodings}).fit(X, y)
     best = max(alone, key=lambda name: alone[name].oof_score_)
     assert best == ("piecewise linear" if bends else "smooth clip")
     assert found.features_ == alone[best].features_
@@ -436,6 +447,10 @@ def test_several_outputs_have_an_interval_each():
         ({"encoding": "fourier"}, "encoding must be None, 'piecewise linear', 'smooth clip', a transformer such as"),
         ({"encoding": ["smooth clip", None]}, "encoding must be None, .* or a list of these, got None"),
         ({"encoding": ["smooth clip", "piecewise linear"]}, "several encodings need bagging, early_stopping or X_val"),
+        (
+            {"encoding": PiecewiseLinearEncoder(edges="tree"), "bagging": "folds", "n_members": 2},
+            "edges must be 'quantile' with bagging",
+        ),
         ({"average": "median"}, "average must be one of outputs, logits, got 'median'"),
         ({"max_categories": 0, "encoding": "smooth clip"}, "max_categories must be an integer of at least 1, got 0"),
         ({"normalize_y": 3}, "normalize_y must be True or False, got 3"),
@@ -472,7 +487,7 @@ def test_a_search_over_a_presets_parts_is_one_training_where_the_encoding_is_the
     grid = {"alpha": [0.0, 0.1], "encoding": ["smooth clip", "piecewise linear"]}
     search = ShallowSearchCV(ShallowRegressor(preset="tables", **QUICK), grid, cv=2, refit=False).fit(FRAME, Y)
     assert runs == [6] * 4  # 2 encodings × 2 folds, of 2 candidates × 3 members
-    one = ShallowRegressor(preset="tables", **QUICK, alpha=0.1, encoding="smooth clip")
+    one = ShallowRegressor(preset="tables", **{**QUICK, "encoding": "smooth clip"}, alpha=0.1)
     expected = cross_val_score(one, FRAME, Y, cv=2)
     place = search.cv_results_["params"].index({"alpha": 0.1, "encoding": "smooth clip"})
     ours = [search.cv_results_[f"split{k}_test_score"][place] for k in range(2)]

@@ -35,8 +35,8 @@ from jaxshallow.tiles import stream
 Scores = Callable[[Any, int], np.ndarray]  # of a tile (rows, n_x), and its full length: Z2 (members, rows, n_y)
 
 ACTIVATION = 32  # multiplications take as long as one activation
-SMALL = 2**24  # multiplications: NumPy has done them before JAX has compiled anything
-LARGE = 16 * SMALL
+FOR_NUMPY = 2**28  # multiplications, which NumPy does in the 20 ms that JAX takes, and JAX compiles for 300 ms before
+SMALL, LARGE = 2**24, 2**28  # of the tiles that JAX predicts
 NUMBERS = 2**22  # of the largest array that a tile makes, at most
 FEWEST = 16  # rows of a tile
 
@@ -54,7 +54,7 @@ def predicted(
     """
     n_h, (n_y, n_x, m) = max(len(member.W1) for member in members), (len(members[0].W2), X.shape[1], X.shape[0])
     of_a_row = len(members) * n_h * (n_x + n_y + ACTIVATION)
-    activation, small = known(members[0].hidden), m * of_a_row <= SMALL
+    activation, small = known(members[0].hidden), m * of_a_row <= FOR_NUMPY
     if activation and (issparse(X) or small or is_forked()):
         scores, lengths = in_numpy(members, activation.g), [max(NUMBERS // (n_h * len(members)), FEWEST)]
     else:

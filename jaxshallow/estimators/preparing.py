@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, validate_data
 
 from jaxshallow.estimators.cells import FROM_DTYPE, cells_of, names_of
@@ -75,7 +76,7 @@ class PreparingMixin:
         if continues:
             return [(self.features_, self._as_taken(data, self.features_))]
         self._targets = scaling(data.examples.Y.T) if self._normalizes else None
-        found = self._learned(data.examples) if self._prepares else [None]
+        found = self._learned(data) if self._prepares else [None]
         if len(found) > 1 and data.validation is None and data.bags is None:
             raise ValueError(
                 "several encodings need bagging, early_stopping or X_val, to choose one: or give one encoding"
@@ -112,15 +113,18 @@ class PreparingMixin:
         mean, deviation = self._targets
         return fold_scaling(params, targets=(-mean / deviation, 1 / deviation))
 
-    def _learned(self, examples: Examples) -> list[Features]:
-        """How the columns of these examples become rows, by each encoding."""
-        X, columns, words, most = examples.X, self._columns, self._words, self.max_categories
+    def _learned(self, data: Data) -> list[Features]:
+        """How the columns of the examples become rows, by each encoding."""
+        (X, Y, _), columns, words, most = data.examples, self._columns, self._words, self.max_categories
         if self.encoding is None:
             return [fit_features(X, columns, words, None, most)]
         several = self.encoding if isinstance(self.encoding, list | tuple) else [self.encoding]
-        return [
-            fit_features(X, columns, words, partial(encoding_of, encoder_of(one), examples.Y), most) for one in several
-        ]
+        encoders = [encoder_of(one) for one in several]
+        if data.bags is not None and any(get_tags(encoder).target_tags.required for encoder in encoders):
+            raise ValueError(
+                "edges must be 'quantile' with bagging: those of a tree would know y of the rows that members leave out"
+            )
+        return [fit_features(X, columns, words, partial(encoding_of, encoder, Y), most) for encoder in encoders]
 
 
 def encoder_of(encoding: Any) -> Encoder:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 PRESETS: dict[str, dict[str, Any]] = {
     "tables": {
         "hidden_layer_sizes": (128,),
-        "encoding": "piecewise linear",
+        "encoding": ("piecewise linear", "smooth clip"),
         "categorical_features": "from_dtype",
         "normalize_y": True,
         "learning_rate": "cosine",

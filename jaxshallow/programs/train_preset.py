@@ -138,6 +138,7 @@ def results_of(
     """The results of a run, without the files."""
     device, measure = jax.devices()[0], "accuracy" if dataset.labels else "R2"
     n_h, n_rows = estimator.as_one().W1.shape
+    kept: Any = estimator.features_ and estimator.features_.encoding
     results: dict[str, Any] = {
         "data": dataset.name,
         "target": dataset.target,
@@ -145,7 +146,7 @@ def results_of(
         "validation_examples": 0 if validation is None else len(validation.y),
         "classes": dataset.balance,
         "standardised": [] if dataset.labels else ["targets"],
-        "encoding": f"{estimator.encoding}, {len(dataset.columns)} columns as {n_rows} rows",
+        "encoding": f"{kept.as_json()['kind']}, {len(dataset.columns)} columns as {n_rows} rows",
         "network": f"{n_rows}-{n_h}-{len(dataset.Y)} {estimator.activation}, {dataset.output}",
         "members": estimator.n_members,
         "optimizer": f"{estimator.solver}, learning rate {estimator.learning_rate_init:g}, falling to 0",
