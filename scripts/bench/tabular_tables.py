@@ -174,6 +174,8 @@ def examples(name: str, rows: int | None = None) -> Examples:
     if rows is not None and rows < len(y):
         kept = sample(y, rows, table.task, seed)
         X, y = X.iloc[kept].reset_index(drop=True), y[kept]
+        if table.task == CLASSIFICATION:
+            X, y = without_rare_classes(X, y, 2 * FOLDS)
     return Examples(X, y, folds(y, table.task, seed), table.task)
 
 
@@ -198,9 +200,13 @@ def features_and_target(table: Table, whole: pd.DataFrame) -> tuple[pd.DataFrame
         X[column] = words.map(str).astype(object).where(words.notna(), np.nan)
     if table.task == REGRESSION:
         return X, y.astype(np.float64)
-    y = y.astype(str)
+    return without_rare_classes(X, y.astype(str), SMALLEST_CLASS)
+
+
+def without_rare_classes(X: pd.DataFrame, y: np.ndarray, fewest: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows of the classes that have at least so many."""
     classes, counts = np.unique(y, return_counts=True)
-    kept = np.isin(y, classes[counts >= SMALLEST_CLASS])
+    kept = np.isin(y, classes[counts >= fewest])
     return X[kept].reset_index(drop=True), y[kept]
 
 
