@@ -76,6 +76,7 @@ ORDER = {
     "certificate": ["bounds", "reference", "second_order", "rows", "differences", "executions", "comparison"],
     "certify": [],
     "bayes": [
+        "conformal",
         "predictive",
         "posterior",
         "loading",
@@ -115,7 +116,6 @@ ORDER = {
         "given_examples",
         "error_bars",
         "saving",
-        "conformal",
         "out_of_bag",
         "base",
         "classifier",

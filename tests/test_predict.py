@@ -232,6 +232,21 @@ def test_what_cannot_be_predicted_is_said_and_nothing_is_written(capsys, iris):
     assert not [name for name in os.listdir(folder) if name.endswith(".tmp")]
 
 
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("0.9", "does not know how far off it is on unseen rows"),
+        ("90", "--confidence must be above 0 and below 1, got 90"),
+    ],
+)
+def test_confidence_that_cannot_be_given_is_refused(capsys, iris, level, message):
+    folder, table, _ = iris
+    table.write_csv(folder / "table.csv")
+    arguments = [str(folder / "model.safetensors"), str(folder / "table.csv"), "--confidence", level]
+    assert predict.main([*arguments, "--out", str(folder / "p.csv")]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_model_that_says_nonsense_of_its_columns_is_refused_in_one_line(capsys, tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,u\n")
     params, model, out = init(jax.random.key(0), 3, 2, 3, output="softmax"), tmp_path / "m.safetensors", tmp_path

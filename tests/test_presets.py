@@ -14,6 +14,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.utils import estimator_checks
 
+from jaxshallow.bayes.conformal import grouped, groups_of, thinned, upper_end, within
 from jaxshallow.estimators import (
     PiecewiseLinearEncoder,
     RobustSmoothClipper,
@@ -22,7 +23,6 @@ from jaxshallow.estimators import (
     ShallowSearchCV,
 )
 from jaxshallow.estimators.cells import cells_of
-from jaxshallow.estimators.conformal import grouped, upper_end, within
 from jaxshallow.estimators.networks import joined
 from jaxshallow.estimators.presets import PRESETS
 from jaxshallow.tables.features import fit_features
@@ -426,6 +426,35 @@ def test_predictions_are_of_the_dtype_of_x_however_many():
     np.testing.assert_allclose(estimator.predict(many)[:100], estimator.predict(X), rtol=1e-4, atol=1e-5)
 
 
+@KINDS
+def test_a_file_knows_how_far_off_unseen_rows_were(make, y, tmp_path):
+    estimator = make(preset="tables", **QUICK).fit(FRAME, y)
+    estimator.save(tmp_path / "model.safetensors")
+    loaded = make.load(tmp_path / "model.safetensors")
+    if make is ShallowRegressor:
+        ends, mean = loaded.predict_interval(FRAME, 0.9), loaded.predict(FRAME)
+        distance = np.sort(abs(estimator.oof_ - Y))[int(np.ceil(0.9 * 241)) - 1]
+        np.testing.assert_allclose(ends, np.c_[mean - distance, mean + distance], rtol=1e-6)
+        ours = np.ptp(estimator.predict_interval(FRAME, 0.9), axis=1)  # wider where the members disagree
+        assert 0.95 < np.mean(ours) / (2 * distance) < 1.3
+    else:
+        assert (loaded.predict_set(FRAME) == estimator.predict_set(FRAME)).mean() > 0.9
+
+
+def test_a_file_keeps_a_thousand_errors_evenly_by_their_ranks():
+    scores = np.random.default_rng(0).exponential(size=20_000)
+    kept = thinned(scores)
+    assert len(kept) == 1000
+    assert kept == sorted(kept)
+    (groups,) = groups_of({"unseen": [kept]})
+    for level in (0.5, 0.9, 0.99):
+        all_of_them = upper_end(grouped(np.array([[False]] * 20_000), scores), [np.zeros(1)], level)
+        np.testing.assert_allclose(upper_end(groups, [np.zeros(1)], level), all_of_them, rtol=0.01)
+    assert thinned(np.array([3.0, 1.0])) == [1.0, 3.0]
+    with pytest.raises(ValueError, match="unseen of a model must be a list of numbers"):
+        groups_of({"unseen": [["a"]]})
+
+
 def test_several_outputs_have_an_interval_each():
     X = np.random.default_rng(0).normal(size=(120, 2))
     y = np.c_[X[:, 0], 10 * X[:, 1]]
@@ -526,6 +555,13 @@ def test_one_value_in_a_fold_of_targets_has_an_answer():
     assert np.isfinite(regressor.oof_).all()
     classifier = ShallowClassifier(preset="tables", **QUICK).fit(FRAME[:40], y.astype(int))
     assert classifier.oof_.shape == (40, 2)
+
+
+def test_a_few_rows_have_an_answer():
+    y = np.array(["a", "b"] * 6)
+    assert ShallowClassifier(preset="tables", **{**QUICK, "n_members": 8}).fit(FRAME[:12], y).oof_.shape == (12, 2)
+    with pytest.raises(ValueError, match="n_members must be at most the 5 samples for bagging='folds', got 8"):
+        ShallowClassifier(preset="tables", **{**QUICK, "n_members": 8}).fit(FRAME[:5], y[:5])
 
 
 def test_ten_thousand_columns_are_taken():

@@ -398,6 +398,18 @@ def test_a_preset_makes_one_model_that_predict_and_export_take(capsys, pets, tmp
     files = [str(tmp_path / f"model{suffix}") for suffix in (".py", ".onnx", ".jax")]
     assert export.main([str(model), *files, "--quiet"]) == 0
 
+    answers = tmp_path / "sure.csv"
+    assert predict.main([str(model), str(pets), "--confidence", "0.8", "--out", str(answers), "--quiet"]) == 0
+    sure = pl.read_csv(answers, separator=",")
+    if target == "age":
+        assert (sure["lower"] < sure["prediction"]).all()
+        inside = sure.filter(pl.col("age").is_between("lower", "upper"))
+        assert 0.7 < len(inside) / len(sure)
+    else:
+        assert set(sure["set"].fill_null("")) <= {"", "cat", "dog", "cat or dog"}
+        holds = [pet in (chosen or "") for pet, chosen in zip(sure["pet"], sure["set"], strict=True)]
+        assert 0.7 < np.mean(holds)
+
 
 @pytest.mark.parametrize(
     ("options", "message"),

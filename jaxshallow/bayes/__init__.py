@@ -2,6 +2,7 @@
 
 The files; each imports only from those above it:
 
+    conformal    intervals and sets from predictions of unseen examples
     predictive   what a Gaussian posterior says of new examples
     posterior    `Gaussian` and `Posterior`: what is known of a trained network
     loading      `load_posterior`: from a file that `save` wrote

@@ -3,7 +3,7 @@
 The files, in the order in which they import each other, from the bottom up: presets, solvers, settings, encoders,
 cells, first, examples, bags, results, threads, choosing, numpy_network, numpy_solvers, numpy_epochs, objectives, lbfgs,
 training, evidence, sparse, scales, predicting, networks, pool, preparing, given_examples, error_bars, saving,
-conformal, out_of_bag, base, classifier, regressor, search, optuna_search. A fit is one `fit_many`, of an ensemble and
+out_of_bag, base, classifier, regressor, search, optuna_search. A fit is one `fit_many`, of an ensemble and
 of all candidates of a search, too; a small one is computed in NumPy (`choosing` says which), and "lbfgs" is SciPy's.
 
 From the same weights and the same minibatches each solver takes the steps of MLPClassifier and MLPRegressor, and stops

@@ -18,7 +18,7 @@ def drawn(how: str, n_members: int, m: int, seed: int, classes: np.ndarray | Non
         n_members: how many.
         m: rows.
         seed: of the draw.
-        classes: (m,) labels, to have each in all folds; None for numbers.
+        classes: (m,) labels, to have each in all folds, if there are enough; None for numbers.
 
     Raises:
         ValueError: there are fewer rows than members.
@@ -26,7 +26,8 @@ def drawn(how: str, n_members: int, m: int, seed: int, classes: np.ndarray | Non
     if m < n_members:
         raise ValueError(f"n_members must be at most the {m} samples for bagging={how!r}, got {n_members}")
     if how == "folds":
-        splitter = (KFold if classes is None else StratifiedKFold)(n_members, shuffle=True, random_state=seed)
+        divided = classes is not None and np.unique(classes, return_counts=True)[1].max() >= n_members
+        splitter = (StratifiedKFold if divided else KFold)(n_members, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of classes with fewer rows than there are folds
             return list(splitter.split(np.zeros((m, 1)), classes))

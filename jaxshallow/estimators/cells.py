@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxshallow.tables.features import Words
 from jaxshallow.tables.layout import MISSING
+from jaxshallow.tables.problems import quoted
 
 FROM_DTYPE = "from_dtype"
 CATEGORIES = ("category", "categorical", "enum")  # how the names of such dtypes begin, in pandas and polars
@@ -40,7 +41,7 @@ def cells_of(
     """
     names = names_of(X)
     chosen = None if categorical is None or isinstance(categorical, str) else chosen_of(categorical, names)
-    columns = [X[name] for name in X.columns] if hasattr(X, "columns") else np.asarray(X).T
+    columns = columns_of(X)
     dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
     cells = np.empty((len(X), len(names)), dtype)
     words: list[Words] = []
@@ -58,6 +59,13 @@ def cells_of(
     return cells, tuple(words)
 
 
+def columns_of(X: Any) -> Sequence[Any]:
+    """The columns one by one; those of pandas by their places, since names may be there twice."""
+    if hasattr(X, "iloc"):
+        return [X.iloc[:, k] for k in range(X.shape[1])]
+    return [X[name] for name in X.columns] if hasattr(X, "columns") else list(np.asarray(X).T)
+
+
 def chosen_of(categorical: Any, names: Sequence[str]) -> set[int]:
     """The numbers of the columns that the user named, counted or marked."""
     given = np.atleast_1d(np.asarray(categorical, dtype=object)).tolist()
@@ -66,7 +74,7 @@ def chosen_of(categorical: Any, names: Sequence[str]) -> set[int]:
     places = {name: k for k, name in enumerate(names)}
     wrong = [one for one in given if one not in places and not (is_place(one) and 0 <= one < len(names))]
     if wrong:
-        raise ValueError(f"categorical_features must be among the columns, {names[:10]} ..., got {wrong[0]!r}")
+        raise ValueError(f"categorical_features must be among the columns, {quoted(names)}, got {wrong[0]!r}")
     return {places[one] if one in places else int(one) for one in given}
 
 

@@ -14,8 +14,8 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
+from jaxshallow.bayes.conformal import within
 from jaxshallow.estimators.base import BaseShallow
-from jaxshallow.estimators.conformal import within
 from jaxshallow.estimators.predicting import log_probabilities, probabilities
 from jaxshallow.estimators.presets import takes_presets
 from jaxshallow.estimators.settings import is_stochastic
@@ -145,6 +145,7 @@ class ShallowClassifier(ClassifierMixin, BaseShallow):
         Source: Romano, Sesia and Candès (2020), Classification with valid and adaptive coverage.
         """
         self._check_calibrated(confidence_level)
+        assert self._groups is not None
         if self._binarizer.y_type_.startswith("multilabel"):
             raise ValueError("predict_set is for one class of each sample, and these have several labels")
         (groups,) = self._groups

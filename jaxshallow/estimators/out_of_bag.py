@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from jaxshallow.estimators.conformal import Group, grouped
+from jaxshallow.bayes.conformal import Group, grouped, thinned
 from jaxshallow.estimators.examples import Bags, Examples
 from jaxshallow.estimators.predicting import predicted
 from jaxshallow.params import Params
@@ -21,7 +21,7 @@ class OutOfBagMixin:
     device: str | None
     oof_: np.ndarray | None = None
     oof_score_: float | None = None
-    _groups: list[list[Group]]  # for each output
+    _groups: list[list[Group]] | None = None  # for each output
     _best_first: np.ndarray
     _networks: list[Params]
     _given: Callable[..., Any]
@@ -44,7 +44,7 @@ class OutOfBagMixin:
             bags: the rows of each member.
             y, Y: the targets as they were given.
         """
-        self.oof_ = self.oof_score_ = None
+        self.oof_ = self.oof_score_ = self._groups = None
         if bags is None:
             return
         members, m = self._networks, len(examples.X)
@@ -87,12 +87,18 @@ class OutOfBagMixin:
         each = [self._of_members(rows, [place]) for place in range(len(self._networks))]
         return [self._final(np.mean([each[place] for place in group.members], axis=0)) for group in groups]
 
+    def _errors_of_unseen(self) -> dict[str, Any]:
+        """What a file keeps of unseen examples, for `groups_of`."""
+        if self._groups is None:
+            return {}
+        return {"unseen": [thinned(np.concatenate([group.scores for group in of])) for of in self._groups]}
+
     def _check_calibrated(self, confidence_level: float) -> None:
         check_is_fitted(self)
-        if self.oof_ is None or not hasattr(self, "_groups"):
+        if self._groups is None:
             raise ValueError(
                 "this needs predictions of unseen examples, which a fit with bagging='folds' or 'bootstrap' and some "
-                "8 n_members makes; a file does not keep them"
+                "8 n_members makes"
             )
         if not 0 < confidence_level < 1:
             raise ValueError(f"confidence_level must be a number above 0 and below 1, got {confidence_level}")

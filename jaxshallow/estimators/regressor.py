@@ -11,8 +11,8 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
+from jaxshallow.bayes.conformal import upper_end
 from jaxshallow.estimators.base import BaseShallow
-from jaxshallow.estimators.conformal import upper_end
 from jaxshallow.estimators.predicting import mean_output
 from jaxshallow.estimators.presets import takes_presets
 from jaxshallow.estimators.settings import LOSSES, is_stochastic
@@ -103,6 +103,7 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
         Source: Barber, Candès, Ramdas and Tibshirani (2021), Predictive inference with the jackknife+.
         """
         self._check_calibrated(confidence_level)
+        assert self._groups is not None
         means = self._by_group(X, self._groups[0])
         ends = []
         for k, groups in enumerate(self._groups):

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jaxshallow import store
+from jaxshallow.bayes.conformal import Group, groups_of
 from jaxshallow.estimators.encoders import Encoder
 from jaxshallow.estimators.error_bars import ErrorBarsMixin
 from jaxshallow.estimators.settings import check
@@ -32,6 +33,8 @@ class SavingMixin(ErrorBarsMixin):
     get_params: Callable[..., dict[str, Any]]
     n_features_in_: int
     as_one: Callable[[], Params]
+    _errors_of_unseen: Callable[[], dict[str, Any]]
+    _groups: list[list[Group]] | None
     features_: Features | None
     _words: Any
 
@@ -44,7 +47,8 @@ class SavingMixin(ErrorBarsMixin):
 
         An ensemble whose members' Z2 are averaged (average="logits", or a regressor of squared errors) is saved as the
         one network that it is, n_members times as wide. How columns become rows goes into the file, too: the programs
-        `predict` and `export` apply it. What bagging found of unseen examples does not.
+        `predict` and `export` apply it; and so does how far off unseen examples were, by bagging, so that intervals and
+        sets follow from the file, too: from the one network, for CV+ needs each member.
 
         Raises:
             ValueError: the estimator is an ensemble whose outputs are averaged, or one of the evidence.
@@ -69,6 +73,7 @@ class SavingMixin(ErrorBarsMixin):
             "feature_names": known.get("feature_names_in_", [f"x{k}" for k in range(self.n_features_in_)]),
             **self._labels(),
             **(self.features_.as_json() if self.features_ else {}),
+            **self._errors_of_unseen(),
         }
         model = network if self.posteriors_ is None else replace(self.posteriors_[0], params=network)
         store.save(path, model, metadata)
@@ -97,6 +102,7 @@ class SavingMixin(ErrorBarsMixin):
             estimator.members_ = [jax.tree.map(np.asarray, params)]
             estimator._take_error_bars(saved)
             estimator.n_features_in_ = params.W1.shape[1]
+            estimator._groups = groups_of(metadata)
             if metadata.get("columns"):
                 estimator.features_ = features_of(metadata)
                 estimator._words, estimator.n_features_in_ = estimator.features_.words, len(estimator.features_.words)

@@ -205,11 +205,10 @@ def write(
 
 
 def known_of(dataset: data.Dataset, estimator: Estimator) -> dict[str, Any]:
-    """What the model's file says of the raw table: its columns, with its decimal mark, and the encoding."""
+    """What the model's file says of the raw table: its columns, with its decimal mark, the encoding, the errors."""
     features: Any = estimator.features_
     columns = (replace(own, decimal=raw.decimal) for own, raw in zip(features.columns, dataset.columns, strict=True))
-    known: dict[str, Any] = replace(features, columns=tuple(columns)).as_json()
-    return known
+    return {**replace(features, columns=tuple(columns)).as_json(), **estimator._errors_of_unseen()}
 
 
 def out_of_fold(dataset: data.Dataset, estimator: Estimator, model: js.Params, train: Part) -> list[reporting.Picture]:

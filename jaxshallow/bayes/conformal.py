@@ -10,11 +10,12 @@ and Candès (2020), Classification with valid and adaptive coverage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+MOST = 1_000  # scores that a file keeps
 HALVINGS = 64  # of an interval of float64: to its last digit
 
 
@@ -40,6 +41,28 @@ def grouped(seen: np.ndarray, scores: np.ndarray) -> list[Group]:
     patterns, of = np.unique(seen, axis=0, return_inverse=True)
     members = [tuple(np.flatnonzero(~pattern).tolist()) for pattern in patterns]
     return [Group(own, np.sort(scores[of.ravel() == k])) for k, own in enumerate(members) if own]
+
+
+def thinned(scores: np.ndarray) -> list[float]:
+    """At most `MOST` of (n,) scores in ascending order, evenly by their ranks, for a file."""
+    scores = np.sort(scores)
+    ranks = np.arange(1, MOST + 1) * (len(scores) + 1) / (MOST + 1)
+    found: list[float] = (scores if len(scores) <= MOST else scores[np.ceil(ranks).astype(int) - 1]).tolist()
+    return found
+
+
+def groups_of(known: Mapping[str, Any]) -> list[list[Group]] | None:
+    """For each output the scores that a model's file keeps, as one group: then its one network stands for all members.
+
+    Raises:
+        ValueError: they are no lists of numbers.
+    """
+    if known.get("unseen") is None:
+        return None
+    try:
+        return [[Group((0,), np.sort(np.array(scores, np.float64).reshape(len(scores))))] for scores in known["unseen"]]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"unseen of a model must be a list of numbers for each output: {error}") from error
 
 
 def upper_end(groups: Sequence[Group], means: Sequence[np.ndarray], confidence_level: float) -> np.ndarray:
