@@ -5,6 +5,8 @@ import inspect
 import pickle
 import warnings
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -14,6 +16,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.utils import estimator_checks
 
+import jaxshallow as js
 from jaxshallow.bayes.conformal import grouped, groups_of, thinned, upper_end, within
 from jaxshallow.estimators import (
     PiecewiseLinearEncoder,
@@ -301,6 +304,20 @@ def test_unseen_examples_are_predicted_by_those_that_did_not_see_them(make, y, h
     assert estimator.oof_score_ < estimator.score(FRAME, y)
 
 
+def test_folds_whose_bins_differ_have_networks_of_one_width():
+    widths, rows = set(), set()
+    for train, _ in KFold(4, shuffle=True, random_state=0).split(Y):
+        estimator = ShallowRegressor(preset="tables", **{**QUICK, "max_iter": 2}).fit(FRAME[train], Y[train])
+        widths.add(len(estimator.coefs_[0]))
+        rows.add(estimator.rows_of(FRAME).shape[1])
+        one = estimator.as_one()
+        assert one.W1.shape[1] == estimator.rows_of(FRAME).shape[1] == estimator.features_.n_rows
+        ours = np.asarray(js.forward(jax.tree.map(jnp.asarray, one), estimator.rows_of(FRAME).T.astype(np.float32)).A2)
+        np.testing.assert_allclose(ours[0], estimator.predict(FRAME), rtol=1e-4)
+    assert len(rows) > 1
+    assert len(widths) == 1
+
+
 def test_a_fold_is_trained_as_it_is_alone():
     """The member of a fold is what `fit` trains on the other folds, validated on this."""
     X = np.random.default_rng(0).normal(size=(90, 2))
@@ -389,8 +406,8 @@ def test_the_share_of_new_targets_in_intervals_and_sets_is_as_asked(how):
 @pytest.mark.parametrize("bends", [True, False])
 def test_of_several_encodings_the_one_is_kept_that_errs_least_on_unseen_rows(bends, tmp_path):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 2))
-    y = np.sin(6 * X[:, 0]) if bends else X @ [1.0, 2.0] + rng.normal(0, 0.1, 300)
+    X = rng.normal(size=(300, 2) if bends else (80, 30))  # bins of 30 columns are many for 80 rows
+    y = np.sin(6 * X[:, 0]) if bends else X[:, 0] + X[:, 1]
     encodings = ["smooth clip", "piecewise linear"]
     settings = {**QUICK, "max_iter": 40}
     alone = {name: ShallowRegressor(preset="tables", **{**settings, "encoding": name}).fit(X, y) for name in encodings}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -261,13 +261,15 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
                 f"a mean of {len(networks)} networks' outputs is no network: fit with average='logits', and they are "
                 "one together, or take each of members_"
             )
-        return joined(networks) if len(networks) > 1 else networks[0]
+        one = joined(networks) if len(networks) > 1 else networks[0]
+        return replace(one, W1=one.W1[:, : self.features_.n_rows]) if self.features_ else one
 
     def rows_of(self, X: Any) -> np.ndarray:
         """(n_samples, n_rows) what the network takes: X encoded, as `features_` says, or X itself."""
         check_is_fitted(self)
-        rows = self._encoded_rows(self._given(X, reset=False), self.features_)
-        return dense("X", rows) if issparse(rows) else rows
+        rows = self._rows(self._given(X, reset=False))
+        rows = dense("X", rows) if issparse(rows) else rows
+        return rows[:, : self.features_.n_rows] if self.features_ else rows
 
     def _predicted(self, X: Any, of_scores: Callable[..., np.ndarray]) -> np.ndarray:
         """What `of_scores(Z2, output)` makes of the members' Z2."""
@@ -276,7 +278,7 @@ class BaseShallow(ExamplesMixin, OutOfBagMixin, SavingMixin, BaseEstimator):
         of_scores = functools.partial(of_scores, output=networks[0].output)
         if self.average == "logits":
             of_scores = functools.partial(of_mean, of_scores)
-        found = predicted(networks, self._encoded_rows(X, self.features_), of_scores, self.device)
+        found = predicted(networks, self._rows(X), of_scores, self.device)
         with np.errstate(over="ignore"):  # exp of much
             return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)
 

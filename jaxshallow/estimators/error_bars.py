@@ -31,8 +31,7 @@ class ErrorBarsMixin(NetworksMixin):
     best_loss_: float | None
     _best_first: np.ndarray
     _given: Callable[..., Any]
-    _encoded_rows: Callable[[Any, Any], Any]
-    features_: Any
+    _rows: Callable[[Any], Any]
     _state: State | None
     curves_: Any
     alpha_: float | None = None
@@ -71,6 +70,6 @@ class ErrorBarsMixin(NetworksMixin):
         if self.posteriors_ is None:
             raise ValueError("error bars are for alpha='evidence', which finds them: fit with it")
         X, networks = self._given(X, reset=False), self._networks
-        rows = self._encoded_rows(dense("X", X) if issparse(X) else X, self.features_)
+        rows = self._rows(dense("X", X) if issparse(X) else X)
         found = deviations(self.posteriors_, networks, rows, self.device)
         return found.astype(np.result_type(X.dtype, networks[0].W1.dtype), copy=False)

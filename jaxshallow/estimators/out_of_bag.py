@@ -25,8 +25,7 @@ class OutOfBagMixin:
     _best_first: np.ndarray
     _networks: list[Params]
     _given: Callable[..., Any]
-    _encoded_rows: Callable[[Any, Any], Any]
-    features_: Any
+    _rows: Callable[[Any], Any]
 
     def _scores_of(self, oof: np.ndarray, y: np.ndarray, Y: np.ndarray) -> np.ndarray:
         """(n_samples, n_outputs) how far off the predictions of unseen examples are."""
@@ -83,7 +82,7 @@ class OutOfBagMixin:
 
     def _by_group(self, X: Any, groups: Sequence[Group]) -> list[np.ndarray]:
         """For each group of examples what the members that have not seen it predict."""
-        rows = self._encoded_rows(self._given(X, reset=False), self.features_)
+        rows = self._rows(self._given(X, reset=False))
         each = [self._of_members(rows, [place]) for place in range(len(self._networks))]
         return [self._final(np.mean([each[place] for place in group.members], axis=0)) for group in groups]
 

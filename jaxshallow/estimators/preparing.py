@@ -24,6 +24,7 @@ from jaxshallow.tables.features import Features, Words, fit_features
 from jaxshallow.training.scaling import Scaling, fold_scaling, scaling
 
 MANY = 2**20  # cells, more than are trained in NumPy, in the dtype of X
+WIDTH = 16  # of which the number of rows is a multiple, with bagging
 ENCODERS = {"piecewise linear": PiecewiseLinearEncoder, "smooth clip": RobustSmoothClipper}
 
 
@@ -39,6 +40,7 @@ class PreparingMixin:
     max_categories: int
     alpha: float | str
     solver: str
+    coefs_: list[np.ndarray]
     features_: Features | None = None
     _words: tuple[Words, ...]
     _targets: Scaling | None = None
@@ -86,8 +88,12 @@ class PreparingMixin:
     def _as_taken(self, data: Data, features: Features | None) -> Data:
         """The data as networks take them."""
 
+        # Rounded up, so that the folds of a cross-validation, whose bins differ, share a program.
+        n = features.n_rows if features else 0
+        width = n if data.bags is None else -(-n // WIDTH) * WIDTH
+
         def taken(examples: Examples) -> Examples:
-            examples = examples._replace(X=self._encoded_rows(examples.X, features))
+            examples = examples._replace(X=self._encoded_rows(examples.X, features, width))
             if self._targets is None:
                 return examples
             mean, deviation = self._targets
@@ -95,12 +101,16 @@ class PreparingMixin:
 
         return data._replace(examples=taken(data.examples), validation=data.validation and taken(data.validation))
 
-    def _encoded_rows(self, cells: Any, features: Features | None) -> Any:
-        """(n_samples, n_rows) what networks take; of many cells in JAX's dtype, since they take much room."""
+    def _rows(self, X: Any) -> Any:
+        """(n_samples, n_rows) what the networks take, of cells, or X itself."""
+        return self._encoded_rows(X, self.features_, len(self.coefs_[0]))
+
+    def _encoded_rows(self, cells: Any, features: Features | None, width: int) -> Any:
+        """(n_samples, width) what networks take; of many cells in JAX's dtype, since they take much room."""
         if features is None:
             return cells
         many = cells.size > MANY and self.solver not in IN_FULL_BATCHES
-        return features.apply(cells, jax.dtypes.canonicalize_dtype(cells.dtype) if many else None).T
+        return features.apply(cells, jax.dtypes.canonicalize_dtype(cells.dtype) if many else None, width).T
 
     def _in_units_of_y(self, params: Params) -> Params:
         """A network that was trained for standardised targets, for y itself."""

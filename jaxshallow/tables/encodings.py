@@ -145,20 +145,21 @@ class PiecewiseLinear:
         source = np.repeat(np.arange(len(self.columns)), [bins.n_rows for bins in self.columns])
         return Ramps(source, *(column[:, None] for column in parts.T))
 
-    def apply(self, X: np.ndarray, dtype: Any = None) -> np.ndarray:
+    def apply(self, X: np.ndarray, dtype: Any = None, blank: int = 0) -> np.ndarray:
         """The encoded rows of X.
 
         Args:
             X: (n_x, m) examples as columns, NaN where a value is missing.
             dtype: of the rows; None: float32 if X is, else float64.
+            blank: rows of 0 after them.
 
         Returns:
-            (n_rows, m): finite, whatever X.
+            (n_rows + blank, m): finite, whatever X.
 
         Raises:
             ValueError: X does not have a row for each column, or its dtype does not hold the edges.
         """
-        return _in_tiles(self, X, dtype)
+        return _in_tiles(self, X, dtype, blank)
 
     def formula(self, X: Any, xp: Any = np) -> Any:
         """The encoded rows of X (n_x, m), in NumPy or in `jax.numpy`, all at once and in the dtype of X."""
@@ -213,20 +214,21 @@ class SmoothClip:
         """Rows after it: as many."""
         return self.n_x
 
-    def apply(self, X: np.ndarray, dtype: Any = None) -> np.ndarray:
+    def apply(self, X: np.ndarray, dtype: Any = None, blank: int = 0) -> np.ndarray:
         """The scaled and clipped rows of X.
 
         Args:
             X: (n_x, m) examples as columns, NaN where a value is missing.
             dtype: of the rows; None: float32 if X is, else float64.
+            blank: rows of 0 after them.
 
         Returns:
-            (n_x, m): finite, whatever X.
+            (n_x + blank, m): finite, whatever X.
 
         Raises:
             ValueError: X does not have a row for each column, or its dtype does not hold the center or the factor.
         """
-        return _in_tiles(self, X, dtype)
+        return _in_tiles(self, X, dtype, blank)
 
     def formula(self, X: Any, xp: Any = np) -> Any:
         """The scaled and clipped rows of X (n_x, m), in NumPy or in `jax.numpy`, all at once and in the dtype of X."""
@@ -356,15 +358,15 @@ def _are_finite(values: Sequence[Any]) -> bool:
     return all(isinstance(value, float | int) and math.isfinite(value) for value in values)
 
 
-def _in_tiles(encoding: Encoding, X: np.ndarray, dtype: Any) -> np.ndarray:
+def _in_tiles(encoding: Encoding, X: np.ndarray, dtype: Any, blank: int) -> np.ndarray:
     """The encoded rows, some columns at a time: what is computed on the way stays in the cache."""
     X = _rows(X, encoding.n_x)
     m = X.shape[1]
-    Z, size = np.empty((encoding.n_rows, m), dtype or X.dtype), max(16, TILE // max(1, encoding.n_rows))
+    Z, size = np.zeros((encoding.n_rows + blank, m), dtype or X.dtype), max(16, TILE // max(1, encoding.n_rows))
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, max(m, 1), size):  # once for none: what cannot be encoded is said
             part = slice(start, start + size)
-            Z[:, part] = encoding.formula(X[:, part])
+            Z[: encoding.n_rows, part] = encoding.formula(X[:, part])
     return Z
 
 

@@ -42,10 +42,22 @@ class Features:
     columns: tuple[Column, ...]
     encoding: Encoding | None
 
-    def apply(self, cells: np.ndarray, dtype: Any = None) -> np.ndarray:
-        """The rows of some cells: (m, n_columns) -> (n_rows, m), in the dtype of the cells or another."""
-        rows = raw_rows(cells, self.words, self.columns)
-        return self.encoding.apply(rows, dtype) if self.encoding else rows.astype(dtype or rows.dtype, copy=False)
+    @property
+    def n_rows(self) -> int:
+        return self.encoding.n_rows if self.encoding else len(self.names)
+
+    def apply(self, cells: np.ndarray, dtype: Any = None, width: int | None = None) -> np.ndarray:
+        """The rows of some cells: (m, n_columns) -> (n_rows, m), in the dtype of the cells or another.
+
+        Args:
+            cells, dtype: as said.
+            width: how many rows, those after n_rows of 0; None: n_rows.
+        """
+        rows, blank = raw_rows(cells, self.words, self.columns), (width or self.n_rows) - self.n_rows
+        if self.encoding:
+            return self.encoding.apply(rows, dtype, blank)
+        rows = rows.astype(dtype or rows.dtype, copy=False)
+        return np.pad(rows, ((0, blank), (0, 0))) if blank else rows
 
     @property
     def names(self) -> tuple[str, ...]:
