@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold, cross_val_score
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
 import jaxshallow as js
@@ -119,12 +120,14 @@ def test_a_preset_that_there_is_not_is_refused_when_fitted():
 def test_a_table_with_text_and_gaps_is_fitted_as_it_is(make, y):
     estimator = make(preset="tables", **{**QUICK, "max_iter": 60}).fit(FRAME, y)
     assert estimator.score(FRAME, y) > 0.8
-    assert estimator.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert [column.name for column in estimator.features_.columns] == ["a", "b", "c"]
     assert estimator.n_features_in_ == 3
     unknown = FRAME.with_columns(b=pl.lit("violet"), a=pl.lit(None, pl.Float64), c=pl.lit(1e300))
     assert np.isfinite(np.asarray(answer(estimator, unknown), float)).all()
-    with pytest.raises(ValueError, match="feature names should match"):
-        estimator.predict(FRAME.rename({"a": "z"}))
+    if hasattr(StandardScaler().fit(FRAME.select("a")), "feature_names_in_"):  # else it reads no names of polars
+        assert estimator.feature_names_in_.tolist() == ["a", "b", "c"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            estimator.predict(FRAME.rename({"a": "z"}))
 
 
 @KINDS

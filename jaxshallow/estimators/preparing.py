@@ -60,6 +60,7 @@ class PreparingMixin:
             return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
         if issparse(X):
             X = dense("X", validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset))
+        table = X
         named = self.categorical_features in (None, FROM_DTYPE) if reset else not any(self._words)
         if named and not hasattr(X, "columns") and np.asarray(X).dtype.kind in "biufc":
             X = validate_data(self, X, dtype=FLOATS, reset=reset, ensure_all_finite="allow-nan")
@@ -70,7 +71,7 @@ class PreparingMixin:
             X, words = cells_of(X, self.categorical_features, None if reset else self._words)
             X = check_array(X, dtype=FLOATS, ensure_all_finite="allow-nan")
         if reset:
-            self._words, self._columns = words, list(getattr(self, "feature_names_in_", names_of(X)))
+            self._words, self._columns = words, names_of(table if hasattr(table, "columns") else X)
         return X
 
     def _prepared(self, data: Data, continues: bool) -> list[tuple[Features | None, Data]]:
