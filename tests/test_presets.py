@@ -577,6 +577,19 @@ def test_one_value_in_a_fold_of_targets_has_an_answer():
     assert classifier.oof_.shape == (40, 2)
 
 
+def test_counts_are_predicted_by_the_preset_as_they_are():
+    counts = np.random.default_rng(0).poisson(np.where(FRAME["b"].to_numpy() == "red", 6, 1))
+    estimator = ShallowRegressor(preset="tables", loss="poisson", **{**QUICK, "max_iter": 40}).fit(FRAME, counts)
+    by_colour = [estimator.predict(FRAME.with_columns(b=pl.lit(b))).mean() for b in ("red", "green")]
+    assert by_colour[0] > 3 * by_colour[1] > 0
+    assert (estimator.oof_ > 0).all()
+
+
+def test_a_frame_that_is_not_read_yet_is_refused_with_a_way_out():
+    with pytest.raises(TypeError, match=r"X must be a data frame or an array, got LazyFrame: X.collect\(\)"):
+        ShallowRegressor(preset="tables", **QUICK).fit(FRAME.lazy(), Y)
+
+
 def test_a_few_rows_have_an_answer():
     y = np.array(["a", "b"] * 6)
     assert ShallowClassifier(preset="tables", **{**QUICK, "n_members": 8}).fit(FRAME[:12], y).oof_.shape == (12, 2)

@@ -51,8 +51,9 @@ class PreparingMixin:
 
     @property
     def _normalizes(self) -> bool:
-        """Whether y is standardised here; the evidence does it by itself."""
-        return getattr(self, "normalize_y", False) and self.alpha != EVIDENCE
+        """Whether y is standardised here: not counts, and the evidence does it by itself."""
+        counts = getattr(self, "loss", None) == "poisson"
+        return getattr(self, "normalize_y", False) and self.alpha != EVIDENCE and not counts
 
     def _given(self, X: Any, reset: bool) -> Any:
         """X as an array, or sparse; as cells where it is prepared. With `reset` its columns are those to expect."""
@@ -60,6 +61,8 @@ class PreparingMixin:
             return validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
         if issparse(X):
             X = dense("X", validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=reset))
+        if hasattr(X, "collect"):
+            raise TypeError(f"X must be a data frame or an array, got {type(X).__name__}: X.collect() makes one of it")
         table = X
         named = self.categorical_features in (None, FROM_DTYPE) if reset else not any(self._words)
         if named and not hasattr(X, "columns") and np.asarray(X).dtype.kind in "biufc":

@@ -36,7 +36,8 @@ class ShallowRegressor(RegressorMixin, BaseShallow, Loss):
     Args:
         loss: "squared_error", or "poisson" for counts ≥ 0, whose logarithm the network predicts. As in MLPRegressor it
             comes first, and may be left out: `ShallowRegressor((20,))`.
-        normalize_y: standardise y inside, as GaussianProcessRegressor does; the network predicts y itself.
+        normalize_y: standardise y inside, as GaussianProcessRegressor does; the network predicts y itself. Counts, for
+            "poisson", stay as they are.
         alpha: a number, or "evidence": then `predict(X, return_std=True)` gives error bars. It standardises y inside.
 
     Attributes:
