@@ -411,6 +411,28 @@ def test_a_preset_makes_one_model_that_predict_and_export_take(capsys, pets, tmp
         assert np.mean(holds) > 0.7
 
 
+@pytest.mark.usefixtures("as_in_numpy")
+def test_a_preset_takes_the_librarys_own_data_and_other_solvers(capsys, tmp_path):
+    options = [
+        "--data",
+        "diabetes",
+        "--preset",
+        "tables",
+        "--epochs",
+        "3",
+        "--n-h",
+        "3",
+        "--optimizer",
+        "lm",
+        "--report",
+    ]
+    code, results, errors = run(capsys, tmp_path, *options)
+    assert code == 0, errors
+    assert results["optimizer"] == "lm"
+    assert results["train"]["R2"] > 0.3
+    assert (tmp_path / "report.html").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

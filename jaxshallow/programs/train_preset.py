@@ -16,7 +16,7 @@ from jaxshallow import data, plots, store
 from jaxshallow.programs import examples as given
 from jaxshallow.programs import reporting
 from jaxshallow.programs.extra import needs_scripts
-from jaxshallow.programs.options import option
+from jaxshallow.programs.options import OWN_STEPS, option
 from jaxshallow.programs.progress import Clock
 from jaxshallow.programs.running import Outcome, say
 from jaxshallow.programs.train_files import lasting, write_record
@@ -149,7 +149,7 @@ def results_of(
         "encoding": f"{kept.as_json()['kind']}, {len(dataset.columns)} columns as {n_rows} rows",
         "network": f"{n_rows}-{n_h}-{len(dataset.Y)} {estimator.activation}, {dataset.output}",
         "members": estimator.n_members,
-        "optimizer": f"{estimator.solver}, learning rate {estimator.learning_rate_init:g}, falling to 0",
+        "optimizer": optimizer_of(estimator),
         "device": f"{device.platform} ({device.device_kind})",
         "dtype": options.precision,
         "epochs": estimator.n_iter_,
@@ -162,6 +162,13 @@ def results_of(
     if validation is not None:
         results["validation"] = {measure: float(estimator.score(validation.frame, validation.y))}
     return results
+
+
+def optimizer_of(estimator: Estimator) -> str:
+    """The optimizer in words."""
+    if estimator.solver in OWN_STEPS:
+        return estimator.solver
+    return f"{estimator.solver}, learning rate {estimator.learning_rate_init:g}, falling to 0"
 
 
 def certainty(estimator: Estimator, train: Part) -> dict[str, Any]:
@@ -223,5 +230,7 @@ def out_of_fold(dataset: data.Dataset, estimator: Estimator, model: js.Params, t
 def shown(dataset: data.Dataset) -> data.Dataset:
     """The data set as a report shows it, with its gaps counted and filled."""
     gaps = np.isnan(dataset.X)
+    if not gaps.any():
+        return dataset
     filled = replace(dataset, X=np.where(gaps, 0, dataset.X), missing=gaps)
     return filled.filled_from(np.arange(gaps.shape[1]))
