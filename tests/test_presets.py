@@ -543,6 +543,16 @@ def test_a_search_over_a_presets_parts_is_one_training_where_the_encoding_is_the
     np.testing.assert_allclose(ours, expected, rtol=1e-4)
 
 
+def test_candidates_that_choose_among_encodings_train_together_too(monkeypatch):
+    from jaxshallow.estimators import training
+
+    runs, fit_many = [], training.fit_many
+    monkeypatch.setattr(training, "fit_many", lambda *a, **k: runs.append(len(a[3])) or fit_many(*a, **k))
+    estimator = ShallowRegressor(preset="tables", **{**QUICK, "encoding": ["smooth clip", "piecewise linear"]})
+    ShallowSearchCV(estimator, {"alpha": [0.0, 0.1, 1.0]}, cv=2, refit=False).fit(FRAME, Y)
+    assert runs == [9] * 4  # 2 folds × 2 encodings, of 3 candidates × 3 members
+
+
 # ---- what a table can be ----
 
 

@@ -43,7 +43,7 @@ class Pool:
         mates = self.mates.get(recipe.settings, [])
         if recipe in mates:
             runs, seen = self.runs[recipe.settings], data.digest()
-            if seen not in runs and len(runs) < self.n_folds:
+            if seen not in runs and len(runs) < self.n_folds * recipe.n_encodings:
                 runs[seen] = self.together(mates, data)
             if run := runs.get(seen):
                 many, numbers = run

@@ -307,6 +307,12 @@ class Recipe:
         return int(min(self.params["n_iter_no_change"], LONG)) + 1
 
     @property
+    def n_encodings(self) -> int:
+        """How many encodings are tried, each of which makes data of its own of a fold."""
+        encoding = self.params["encoding"]
+        return len(encoding) if isinstance(encoding, list | tuple) else 1
+
+    @property
     def rules(self) -> Rules:
         """Where training differs from `fit`."""
         adaptive = self.params["solver"] == "sgd" and self.params["learning_rate"] == "adaptive"
